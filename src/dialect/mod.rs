@@ -1,0 +1,111 @@
+//! Dialects: how a model family writes prompts and calls. Rendering, grammar and parsing of a dialect stand in one
+//! trait, a file per family, so that they cannot drift apart.
+//!
+//! Not responsible for what is in the prompt (`memory::main_context`) nor for what may be called (`kernel`).
+
+mod error;
+
+use jiff::tz::TimeZone;
+
+use crate::types::{Call, FunctionSchema, Message, StepPolicy, TokenId};
+
+pub use error::Error;
+
+/// How calls and replies are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// The model's own call format; plain text is an answer.
+    Native,
+    /// The paper's format: every action is a JSON call with inner thoughts first.
+    Classic,
+}
+
+/// Everything that the model will see, before a dialect has spelled it.
+#[derive(Debug, Clone, Copy)]
+pub struct PromptParts<'a> {
+    /// Static instructions.
+    pub instructions: &'a str,
+    /// Functions that are described to the model, offered in this step or not (the description never changes).
+    pub functions: &'a [FunctionSchema],
+    /// Core memory as text.
+    pub core_memory: &'a str,
+    /// The queue, oldest first; a summary can only be the first.
+    pub messages: &'a [Message],
+    /// The user's time zone, for the times that messages carry.
+    pub zone: &'a TimeZone,
+}
+
+/// A stretch of the prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segment {
+    /// Template text: spelled control tokens in it are control tokens.
+    Template(String),
+    /// Anything else: never control, whatever it spells.
+    Content(String),
+}
+
+/// What the model did in one generation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Text to the user.
+    Text {
+        /// Inner thoughts.
+        thoughts: Option<String>,
+        /// The text.
+        text: String,
+    },
+    /// A function call.
+    Call {
+        /// Inner thoughts.
+        thoughts: Option<String>,
+        /// The call.
+        call: Call,
+    },
+    /// Nothing at all.
+    Nothing,
+}
+
+/// A piece of a generation that can be shown at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Text to the user.
+    Text(String),
+    /// Inner thoughts.
+    Thought(String),
+}
+
+/// A way of writing prompts and calls.
+pub trait Dialect: Send + Sync {
+    /// Short name, for `--debug` and reports.
+    fn name(&self) -> &'static str;
+
+    /// The prompt, ending where the model's turn begins.
+    ///
+    /// # Errors
+    /// The template failed or asked for too much.
+    fn render(&self, parts: &PromptParts<'_>) -> Result<Vec<Segment>, Error>;
+
+    /// GBNF text for one step, root rule `root`.
+    ///
+    /// # Errors
+    /// The policy leaves nothing that could be written.
+    fn grammar(&self, policy: &StepPolicy) -> Result<String, Error>;
+
+    /// A parser for one generation under the grammar of `policy`.
+    fn reply_parser(&self) -> Box<dyn ReplyParser>;
+}
+
+/// Takes a generation token by token and makes an action of it.
+pub trait ReplyParser {
+    /// Takes the next token with its bytes (empty for control tokens) and gives back what can be shown. Pieces end
+    /// on whole characters.
+    fn push(&mut self, token: TokenId, bytes: &[u8]) -> Vec<Piece>;
+
+    /// The action. `complete` is false where generation was cut off: a half-written call is then
+    /// [`Error::Incomplete`], half-written text is text.
+    ///
+    /// # Errors
+    /// What was generated is not what the grammar promises.
+    fn finish(self: Box<Self>, complete: bool) -> Result<Action, Error>;
+}

@@ -1,0 +1,94 @@
+//! Failures of loading and running models.
+
+use std::path::PathBuf;
+
+/// A model could not be loaded or run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The model file does not exist or cannot be read.
+    #[error("cannot read the model file {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not a GGUF file, or is damaged.
+    #[error("{} is not a usable GGUF file: {reason}", path.display())]
+    BadModelFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with offset and numbers.
+        reason: String,
+    },
+    /// The native library refused to load a file whose metadata is sound.
+    #[error("llama.cpp could not load {}: {reason}", path.display())]
+    LoadFailed {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+    /// More tokens than the window holds.
+    #[error("{needed_tokens} tokens do not fit the context window of {window_tokens}")]
+    ContextOverflow {
+        /// Tokens there would be.
+        needed_tokens: usize,
+        /// Window.
+        window_tokens: usize,
+    },
+    /// No logits to look at.
+    #[error("no logits: nothing was read since the cache was cut")]
+    NoLogits,
+    /// A native call failed.
+    #[error("{operation} failed: {reason}")]
+    Native {
+        /// Which.
+        operation: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// Text became a control token.
+    #[error("tokenising text gave the control token {token}")]
+    ControlTokenInText {
+        /// Its id.
+        token: u32,
+    },
+    /// The grammar matcher stopped.
+    #[error(transparent)]
+    Constraint(#[from] crate::types::ConstraintError),
+    /// A script of the scripted engine is wrong.
+    #[error("the script {} is wrong: {reason}", path.display())]
+    BadScript {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// This build has no such engine.
+    #[error("this build has no engine {engine}")]
+    NoEngine {
+        /// Its name.
+        engine: String,
+    },
+}
+
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "check the path, or fetch a model: mneme models pull NAME",
+            Self::BadModelFile { .. } | Self::LoadFailed { .. } => {
+                "fetch it again: mneme models pull NAME, then mneme models verify"
+            }
+            Self::ContextOverflow { .. } => "choose a larger --context-window",
+            Self::BadScript { .. } => "see tests/data for a script that works",
+            Self::NoEngine { .. } => "build with the feature of that engine, or use --engine llama-cpp",
+            Self::NoLogits | Self::Native { .. } | Self::ControlTokenInText { .. } | Self::Constraint(_) => {
+                "try again with --debug and report what it prints"
+            }
+        }
+    }
+}

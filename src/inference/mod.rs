@@ -1,0 +1,81 @@
+//! Inference engines and what they share: vocabulary, tokenising, sampling, prefix reuse and the decode loop.
+//!
+//! An [`Engine`] is small: it reads tokens, gives logits and cuts its cache. Everything else is ours, shared by all
+//! engines and works on `&mut [f32]` logits before any softmax. Not responsible for prompts, grammars or memory.
+
+use std::sync::Arc;
+
+use crate::types::{Cancel, TokenId};
+
+mod error;
+mod vocab;
+
+pub use error::Error;
+pub use vocab::{TokenKind, Vocab};
+
+/// What an engine loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelIdentity {
+    /// Catalogue name or file stem.
+    pub name: String,
+    /// `llama-cpp`, `candle` or `scripted`.
+    pub engine: &'static str,
+    /// Jinja text of the model's own chat template, where the file has one.
+    pub chat_template: Option<String>,
+    /// Whether prompts begin with the beginning-of-sequence token.
+    pub add_bos: bool,
+    /// Window the model was trained for, in tokens.
+    pub trained_context_tokens: usize,
+}
+
+/// How far [`Engine::read`] came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadReport {
+    /// Tokens that are in the cache now because of this call; fewer than given only when cancelled.
+    pub tokens_read: usize,
+    /// Forward passes this took.
+    pub forward_passes: u64,
+}
+
+/// A loaded model with one sequence of tokens in its KV cache.
+///
+/// The caller reads tokens at the end of the sequence, looks at the logits of the last one, and may cut the sequence.
+pub trait Engine: Send {
+    /// What is loaded.
+    fn identity(&self) -> &ModelIdentity;
+
+    /// The vocabulary, built from the model file's metadata.
+    fn vocab(&self) -> &Arc<Vocab>;
+
+    /// Most tokens that the KV cache holds.
+    fn context_window_tokens(&self) -> usize;
+
+    /// Tokens of ordinary text by the model's own tokenizer. Not safe for text from elsewhere on its own (some
+    /// tokenizers make control tokens of their spelling): use [`tokenize_text`], which is built on this.
+    ///
+    /// # Errors
+    /// The native tokenizer refused the text.
+    fn tokenize_raw(&self, text: &str) -> Result<Vec<TokenId>, Error>;
+
+    /// Tokens now in the KV cache.
+    fn position_tokens(&self) -> usize;
+
+    /// Cuts the cache to its first `position_tokens` tokens.
+    ///
+    /// # Errors
+    /// The native cache refused to cut.
+    fn truncate(&mut self, position_tokens: usize) -> Result<(), Error>;
+
+    /// Appends `tokens` to the sequence, in chunks, so that `cancel` is looked at often. Logits of the last token
+    /// are then at hand.
+    ///
+    /// # Errors
+    /// [`Error::ContextOverflow`] before anything is read where they do not fit; native failures.
+    fn read(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<ReadReport, Error>;
+
+    /// Logits behind the last token read. Shape: `(vocab.len(),)` f32.
+    ///
+    /// # Errors
+    /// [`Error::NoLogits`] where nothing was read since the last cut.
+    fn logits(&mut self) -> Result<&mut [f32], Error>;
+}

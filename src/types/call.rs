@@ -1,0 +1,81 @@
+//! Function calls and the schemas by which models, grammars and the executor know the functions.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// Arguments by name, in the order in which the model wrote them.
+pub type Argument = Map<String, Value>;
+
+/// A function call as the model wrote it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// Name of the function.
+    pub name: String,
+    /// Arguments by name.
+    pub arguments: Argument,
+}
+
+/// What the model is told about a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionSchema {
+    /// Name by which the model calls it.
+    pub name: &'static str,
+    /// One or two sentences for the model.
+    pub description: &'static str,
+    /// Parameters in the order in which a call spells them.
+    pub parameters: &'static [Parameter],
+}
+
+/// One parameter of a function; all are required, because a grammar spells them all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Key in the arguments object.
+    pub name: &'static str,
+    /// A phrase for the model.
+    pub description: &'static str,
+    /// Type of the value.
+    pub kind: ParameterKind,
+}
+
+/// Type of a parameter's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParameterKind {
+    /// Any text.
+    Text,
+    /// Label of a core-memory block (`persona` or `human`).
+    Section,
+    /// A day, `YYYY-MM-DD`.
+    Date,
+    /// A whole number from 0.
+    Integer,
+}
+
+impl FunctionSchema {
+    /// The JSON Schema object that chat templates expect in `tools`
+    /// (`{"type":"function","function":{"name","description","parameters"}}`).
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut properties = Map::new();
+        for parameter in self.parameters {
+            let mut property = Map::new();
+            property.insert(
+                "type".into(),
+                if parameter.kind == ParameterKind::Integer { "integer" } else { "string" }.into(),
+            );
+            if parameter.kind == ParameterKind::Section {
+                property.insert("enum".into(), json!(["persona", "human"]));
+            }
+            property.insert("description".into(), parameter.description.into());
+            properties.insert(parameter.name.into(), property.into());
+        }
+        let required: Vec<&str> = self.parameters.iter().map(|parameter| parameter.name).collect();
+        json!({
+            "type": "function",
+            "function": {
+                "name": self.name,
+                "description": self.description,
+                "parameters": {"type": "object", "properties": properties, "required": required},
+            }
+        })
+    }
+}

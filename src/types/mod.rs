@@ -1,0 +1,19 @@
+//! Leaf data and traits that every layer shares. Nothing here knows a database, a model or a terminal.
+
+mod call;
+mod cancel;
+mod clock;
+mod constraint;
+mod event;
+mod ids;
+mod message;
+mod policy;
+
+pub use call::{Argument, Call, FunctionSchema, Parameter, ParameterKind};
+pub use cancel::Cancel;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use constraint::{Constraint, ConstraintError, Unconstrained};
+pub use event::{Cause, CoreMemoryText, Event, StopReason, TurnReport};
+pub use ids::{MessageId, PassageId, TokenId};
+pub use message::{Body, Message, NewMessage, Notification, Status};
+pub use policy::{AllowedCall, ArgumentRule, NamedRule, StepPolicy, TextRule};

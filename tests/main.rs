@@ -1,0 +1,14 @@
+//! One integration binary: each further one would link llama.cpp again.
+
+mod suite {
+    mod architecture;
+    mod chat;
+    mod commands;
+    mod conversation;
+    mod dialect;
+    mod grammar;
+    mod inference;
+    mod memory;
+    mod models;
+    mod safety;
+}
