@@ -1,1 +1,360 @@
-//! Placeholder.
+//! Configuration: defaults, then `config.toml` of the home, then the environment, then flags. What comes out is valid;
+//! nothing later has to check it again.
+//!
+//! Not responsible for what was typed (`cli`) nor for choosing a model (`models`).
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::dialect::Profile;
+use crate::inference::SamplerOptions;
+use crate::memory::QueueLimits;
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The home has no place on this platform.
+    #[error("this platform names no data folder")]
+    NoDataFolder,
+    /// The home cannot be made or written.
+    #[error("cannot use the home folder {}", path.display())]
+    Home {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file cannot be read or written.
+    #[error("cannot access {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not valid.
+    #[error("{} is not valid: {reason}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what was expected.
+        reason: String,
+    },
+    /// A value is out of range.
+    #[error("{name} is {value}, but must be {expected}")]
+    Value {
+        /// Which setting.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// What is possible.
+        expected: &'static str,
+    },
+}
+
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::NoDataFolder => "set MNEME_HOME to a folder",
+            Self::Home { .. } => "make the folder writable, or set MNEME_HOME to another one",
+            Self::File { .. } => "check the file's permissions",
+            Self::Invalid { .. } => "correct the line, or delete the file to start from the defaults",
+            Self::Value { .. } => "see mneme run --help",
+        }
+    }
+}
+
+/// When a turn ends with work left for idle time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Idle {
+    /// The turn is reported at once; idle work yields to the user
+    #[default]
+    Now,
+    /// Idle work ends before the turn is reported (reproducible runs)
+    Wait,
+}
+
+/// Where the model runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// The GPU where this build supports one, else the CPU
+    #[default]
+    Auto,
+    /// The CPU
+    Cpu,
+}
+
+/// The file `config.toml`; every key may be left out.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConfigFile {
+    /// Catalogue name or path of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Persona of new agents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub persona: Option<String>,
+    /// Human of new agents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub human: Option<String>,
+    /// Call format of new agents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+    /// Window in tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_window: Option<usize>,
+    /// Sampling temperature; 0 is greedy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    /// Seed of the sampler.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Where the model runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device>,
+    /// Keep keys and values of the cache in 8 bits: half the memory, slightly different numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_q8: Option<bool>,
+    /// Most characters of each core-memory block of new agents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub core_memory_limit_chars: Option<usize>,
+    /// Most generations in one turn, the answer included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<u32>,
+    /// Thresholds of the queue manager.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueLimits>,
+}
+
+/// What flags say; laid over the file.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Overrides {
+    /// `--model`
+    pub model: Option<String>,
+    /// `--persona`
+    pub persona: Option<String>,
+    /// `--human`
+    pub human: Option<String>,
+    /// `--profile`
+    pub profile: Option<Profile>,
+    /// `--context-window`
+    pub context_window: Option<usize>,
+    /// `--temperature`
+    pub temperature: Option<f32>,
+    /// `--seed`
+    pub seed: Option<u64>,
+    /// `--device`
+    pub device: Option<Device>,
+}
+
+/// Settings that hold for one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Folder of database, personas and logs.
+    pub home: PathBuf,
+    /// Catalogue name or path of the model, where one was chosen.
+    pub model: Option<String>,
+    /// Persona of new agents.
+    pub persona: String,
+    /// Human of new agents.
+    pub human: String,
+    /// Call format of new agents.
+    pub profile: Profile,
+    /// Window in tokens, where one was asked for.
+    pub context_window: Option<usize>,
+    /// How tokens are chosen.
+    pub sampler: SamplerOptions,
+    /// Where the model runs.
+    pub device: Device,
+    /// 8-bit KV cache.
+    pub kv_q8: bool,
+    /// Most characters of each core-memory block of new agents.
+    pub core_memory_limit_chars: usize,
+    /// Most generations in one turn, the answer included.
+    pub max_steps: u32,
+    /// Thresholds of the queue manager.
+    pub queue: QueueLimits,
+}
+
+/// The paper's limit of a core-memory block.
+pub const DEFAULT_CORE_MEMORY_LIMIT_CHARS: usize = 2000;
+/// Core memory must leave room for the queue in the smallest window.
+pub const MAX_CORE_MEMORY_LIMIT_CHARS: usize = 20_000;
+/// A small model that has not answered after this many generations is looping.
+pub const DEFAULT_MAX_STEPS: u32 = 6;
+/// Greedy: the most probable call is the best guess of a small model, and runs repeat.
+pub const DEFAULT_TEMPERATURE: f32 = 0.0;
+/// The smallest window in which the instructions, core memory and an exchange fit.
+pub const MIN_CONTEXT_WINDOW_TOKENS: usize = 1024;
+
+/// The home folder: `MNEME_HOME`, else `mneme` under the platform's data folder.
+///
+/// # Errors
+/// [`Error::NoDataFolder`] where the platform names none.
+pub fn home_from_environment() -> Result<PathBuf, Error> {
+    match std::env::var_os("MNEME_HOME") {
+        Some(home) if !home.is_empty() => Ok(PathBuf::from(home)),
+        _ => dirs::data_dir().map(|data| data.join("mneme")).ok_or(Error::NoDataFolder),
+    }
+}
+
+/// Makes the home folder, readable for its owner only.
+///
+/// # Errors
+/// It cannot be made or written.
+pub fn prepare_home(home: &Path) -> Result<(), Error> {
+    let fail = |source| Error::Home { path: home.to_owned(), source };
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+        builder.mode(0o700);
+        builder.create(home).map_err(fail)?;
+        let mode = std::fs::metadata(home).map_err(fail)?.permissions().mode() & 0o777;
+        if mode != 0o700 {
+            std::fs::set_permissions(home, std::fs::Permissions::from_mode(0o700)).map_err(fail)?;
+        }
+    }
+    #[cfg(not(unix))]
+    builder.create(home).map_err(fail)?;
+    tempfile::tempfile_in(home).map_err(fail)?;
+    Ok(())
+}
+
+impl ConfigFile {
+    /// Name of the file in the home.
+    pub const NAME: &'static str = "config.toml";
+
+    /// Reads the file of `home`; defaults where there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, is no TOML, or has unknown keys.
+    pub fn read(home: &Path) -> Result<Self, Error> {
+        let path = home.join(Self::NAME);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(Error::File { path, source }),
+        };
+        toml::from_str(&text).map_err(|error| Error::Invalid { path, reason: error.to_string().trim_end().to_owned() })
+    }
+
+    /// Writes the file of `home` in one step: a reader sees the old file or the new one.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, home: &Path) -> Result<(), Error> {
+        let path = home.join(Self::NAME);
+        let fail = |source| Error::File { path: path.clone(), source };
+        let text = toml::to_string(self)
+            .map_err(|error| Error::Invalid { path: path.clone(), reason: error.to_string() })?;
+        let mut file = tempfile::NamedTempFile::new_in(home).map_err(fail)?;
+        std::io::Write::write_all(&mut file, text.as_bytes()).map_err(fail)?;
+        file.as_file().sync_all().map_err(fail)?;
+        file.persist(&path).map_err(|error| fail(error.error))?;
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Lays `overrides` over `file` over the defaults and checks every value.
+    ///
+    /// # Errors
+    /// [`Error::Value`] names the setting that is out of range.
+    pub fn new(home: PathBuf, file: ConfigFile, overrides: Overrides) -> Result<Self, Error> {
+        let temperature = overrides.temperature.or(file.temperature).unwrap_or(DEFAULT_TEMPERATURE);
+        let config = Self {
+            home,
+            model: overrides.model.or(file.model),
+            persona: overrides.persona.or(file.persona).unwrap_or_else(|| "mneme".to_owned()),
+            human: overrides.human.or(file.human).unwrap_or_else(|| "basic".to_owned()),
+            profile: overrides.profile.or(file.profile).unwrap_or(Profile::Native),
+            context_window: overrides.context_window.or(file.context_window),
+            sampler: SamplerOptions {
+                temperature,
+                seed: overrides.seed.or(file.seed).unwrap_or_default(),
+                ..SamplerOptions::default()
+            },
+            device: overrides.device.or(file.device).unwrap_or_default(),
+            kv_q8: file.kv_q8.unwrap_or(false),
+            core_memory_limit_chars: file.core_memory_limit_chars.unwrap_or(DEFAULT_CORE_MEMORY_LIMIT_CHARS),
+            max_steps: file.max_steps.unwrap_or(DEFAULT_MAX_STEPS),
+            queue: file.queue.unwrap_or_default(),
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let value = |name, value: String, expected| Err(Error::Value { name, value, expected });
+        if !(0.0..=2.0).contains(&self.sampler.temperature) {
+            return value("temperature", self.sampler.temperature.to_string(), "from 0 to 2");
+        }
+        if self.context_window.is_some_and(|tokens| tokens < MIN_CONTEXT_WINDOW_TOKENS) {
+            let tokens = self.context_window.unwrap_or_default();
+            return value("context_window", tokens.to_string(), "at least 1024 tokens");
+        }
+        if !(1..=100).contains(&self.max_steps) {
+            return value("max_steps", self.max_steps.to_string(), "from 1 to 100");
+        }
+        if !(200..=MAX_CORE_MEMORY_LIMIT_CHARS).contains(&self.core_memory_limit_chars) {
+            let chars = self.core_memory_limit_chars.to_string();
+            return value("core_memory_limit_chars", chars, "from 200 to 20000");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_go_before_the_file_and_the_file_before_defaults() {
+        let file: ConfigFile = toml::from_str("temperature = 0.5\nseed = 7\nmax_steps = 3").unwrap();
+        let overrides = Overrides { temperature: Some(0.9), ..Overrides::default() };
+        let config = Config::new(PathBuf::from("home"), file, overrides).unwrap();
+        assert_eq!(config.sampler.temperature, 0.9);
+        assert_eq!(config.sampler.seed, 7);
+        assert_eq!(config.max_steps, 3);
+        assert_eq!(config.persona, "mneme");
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_it() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join(ConfigFile::NAME), "modle = \"x\"\n").unwrap();
+        let error = ConfigFile::read(home.path()).unwrap_err().to_string();
+        assert!(error.contains("modle"), "{error}");
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_by_name() {
+        for (text, name) in [
+            ("temperature = 9.0", "temperature"),
+            ("context_window = 10", "context_window"),
+            ("max_steps = 0", "max_steps"),
+            ("core_memory_limit_chars = 1", "core_memory_limit_chars"),
+        ] {
+            let file: ConfigFile = toml::from_str(text).unwrap();
+            let error = Config::new(PathBuf::from("home"), file, Overrides::default()).unwrap_err().to_string();
+            assert!(error.starts_with(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let home = tempfile::tempdir().unwrap();
+        let file = ConfigFile { model: Some("some-model".into()), seed: Some(3), ..ConfigFile::default() };
+        file.write(home.path()).unwrap();
+        assert_eq!(ConfigFile::read(home.path()).unwrap(), file);
+    }
+}

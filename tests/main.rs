@@ -1,5 +1,7 @@
 //! One integration binary: each further one would link llama.cpp again.
 
+mod harness;
+
 mod suite {
     mod architecture;
     mod chat;
@@ -8,6 +10,7 @@ mod suite {
     mod dialect;
     mod grammar;
     mod inference;
+    mod long;
     mod memory;
     mod models;
     mod safety;

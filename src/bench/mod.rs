@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Measurements of the program: what they do and how their figures are told. Timed claims live here, never in tests.
+
+pub mod engine;

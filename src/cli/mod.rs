@@ -1,1 +1,201 @@
-//! Placeholder.
+//! What was typed. Not responsible for doing any of it: `app` does.
+
+mod exit_code;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Device, Idle, Overrides};
+use crate::dialect::Profile;
+
+pub use exit_code::ExitCode;
+
+/// A memory agent that runs entirely on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "mneme", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Chat with an agent; it is created when it does not exist
+    Run(RunArgs),
+    /// List, fetch, check and delete models
+    #[command(subcommand)]
+    Models(ModelsCommand),
+    /// Measure
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+/// Flags of `mneme run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Name of the agent to resume or create [default: the one used last, or "mneme"]
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// Who the agent is: a name from personas/ or your own folder, or a path (new agents only)
+    #[arg(long, value_name = "NAME|FILE")]
+    pub persona: Option<String>,
+    /// Who you are: a name from personas/humans/ or your own folder, or a path (new agents only)
+    #[arg(long, value_name = "NAME|FILE")]
+    pub human: Option<String>,
+    /// Catalogue name or path of a GGUF file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub model: Option<String>,
+    /// What runs the model
+    #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp)]
+    pub engine: EngineName,
+    /// Window in tokens
+    #[arg(long, value_name = "TOKENS")]
+    pub context_window: Option<usize>,
+    /// How the model writes calls: its own format, or the paper's JSON with inner thoughts
+    #[arg(long, value_enum)]
+    pub profile: Option<ProfileName>,
+    /// Seed of the sampler
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Sampling temperature; 0 always takes the most probable token
+    #[arg(long)]
+    pub temperature: Option<f32>,
+    /// Where the model runs
+    #[arg(long, value_enum)]
+    pub device: Option<Device>,
+    /// Whether a turn waits for the work of idle time
+    #[arg(long, value_enum, default_value_t = Idle::Now)]
+    pub idle: Idle,
+    /// You speak first: the agent does not greet
+    #[arg(long)]
+    pub first: bool,
+    /// Ask nothing, take the defaults
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Log to the home's logs folder, prompts included, and show costs
+    #[arg(long)]
+    pub debug: bool,
+    /// JSON lines on standard input and output, for scripts
+    #[arg(long)]
+    pub jsonl: bool,
+}
+
+/// What runs the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineName {
+    /// llama.cpp, in this process
+    LlamaCpp,
+    /// Prepared replies from a JSON file given by --model, for tests
+    Scripted,
+}
+
+/// See [`Profile`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProfileName {
+    /// The model's own call format; plain text is an answer
+    Native,
+    /// The paper's format: every action is a JSON call with inner thoughts
+    Classic,
+}
+
+impl From<ProfileName> for Profile {
+    fn from(name: ProfileName) -> Self {
+        match name {
+            ProfileName::Native => Self::Native,
+            ProfileName::Classic => Self::Classic,
+        }
+    }
+}
+
+/// `mneme models ..`
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// List the catalogue and what is installed
+    List,
+    /// Fetch a model, or go on with a fetch that was interrupted
+    Pull {
+        /// Catalogue name
+        #[arg(required_unless_present = "default")]
+        name: Option<String>,
+        /// The best model for this machine; nothing where one was chosen and is installed
+        #[arg(long, conflicts_with = "name")]
+        default: bool,
+    },
+    /// Show what a model is
+    Info {
+        /// Catalogue name or path of a GGUF file
+        name: String,
+    },
+    /// Check sizes and hashes of installed models
+    Verify {
+        /// Catalogue name [default: all that are installed]
+        name: Option<String>,
+    },
+    /// Delete an installed model
+    Rm {
+        /// Catalogue name
+        name: String,
+    },
+}
+
+/// `mneme bench ..`
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Reading and decoding rates beside those of the bare llama.cpp library
+    Engine {
+        /// Catalogue name or path of a GGUF file
+        #[arg(long)]
+        model: String,
+        /// Tokens to read
+        #[arg(long, default_value_t = 512)]
+        read: usize,
+        /// Tokens to decode
+        #[arg(long, default_value_t = 64)]
+        decode: usize,
+        /// Times that each side is measured, in turn
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// Write the figures to this file as well
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+}
+
+impl RunArgs {
+    /// The flags that lie over the configuration file.
+    #[must_use]
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            model: self.model.clone(),
+            persona: self.persona.clone(),
+            human: self.human.clone(),
+            profile: self.profile.map(Into::into),
+            context_window: self.context_window,
+            temperature: self.temperature,
+            seed: self.seed,
+            device: self.device,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_pull_needs_a_name_or_default() {
+        assert!(Cli::try_parse_from(["mneme", "models", "pull"]).is_err());
+        assert!(Cli::try_parse_from(["mneme", "models", "pull", "--default"]).is_ok());
+        assert!(Cli::try_parse_from(["mneme", "models", "pull", "x"]).is_ok());
+        assert!(Cli::try_parse_from(["mneme", "models", "pull", "x", "--default"]).is_err());
+    }
+}

@@ -1,1 +1,9 @@
-//! Placeholder.
+//! The functions that the model may call: what they are (`table`) and what they do (`executor`).
+//!
+//! Not responsible for when they may be called (`kernel`), nor for how a call is spelled (`dialect`).
+
+mod executor;
+mod table;
+
+pub use executor::{Outcome, PAGE_SIZE, SideEffect, execute};
+pub use table::{Function, MAX_PAUSE_MINUTES, TABLE, names, schemas};

@@ -1,1 +1,22 @@
-//! Placeholder.
+//! The agent loop: interrupts in, steps, effects, events out.
+//!
+//! [`step`](mod@step) decides and is pure, [`Agent`] carries out. Knows memory, functions, dialects, grammars and engines by their
+//! faces; no SQL, no tensors, no terminal.
+
+mod agent;
+mod command;
+mod cost;
+mod dump;
+mod error;
+mod interrupt;
+mod model;
+mod offer;
+mod service;
+pub mod step;
+
+pub use agent::{Agent, Settings};
+pub use command::Command;
+pub use error::Error;
+pub use interrupt::Interrupt;
+pub use offer::{BlockView, MemoryView, step_policy};
+pub use service::{Emitted, Handle, Outgoing, Request, handle, spawn};

@@ -35,6 +35,8 @@ pub enum Event {
         context_window: usize,
         /// Whether the agent existed before.
         resumed: bool,
+        /// What the user should know before the first line.
+        notices: Vec<String>,
     },
     /// A piece of a reply that is still being generated.
     Delta {

@@ -1,1 +1,336 @@
-//! Placeholder.
+//! The program as a script sees it: JSON-lines mode on the scripted engine, restarts, kills and bad input.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::program::{Program, binary, reply, script, types};
+
+fn call(name: &str, arguments: Value) -> String {
+    format!("<tool_call>\n{}\n</tool_call>", python_json(&json!({"name": name, "arguments": arguments})))
+}
+
+/// JSON as chat templates print it: a space behind commas and colons.
+fn python_json(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let entries: Vec<String> =
+                map.iter().map(|(key, value)| format!("{}: {}", json!(key), python_json(value))).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn append(section: &str, content: &str) -> String {
+    call("core_memory_append", json!({"section": section, "content": content}))
+}
+
+struct World {
+    home: TempDir,
+    scratch: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { home: tempfile::tempdir().unwrap(), scratch: tempfile::tempdir().unwrap() }
+    }
+
+    fn start(&self, replies: Value, arguments: &[&str]) -> Program {
+        self.start_script(json!({"replies": replies, "otherwise": "All right."}), arguments)
+    }
+
+    fn start_script(&self, content: Value, arguments: &[&str]) -> Program {
+        Program::start(self.home.path(), &script(self.scratch.path(), &content), arguments)
+    }
+
+    /// Runs to the end without input and gives back exit code and the `error` event.
+    fn refused(&self, arguments: &[&str]) -> (i32, Value) {
+        self.refused_in(self.home.path(), arguments)
+    }
+
+    fn refused_in(&self, home: &Path, arguments: &[&str]) -> (i32, Value) {
+        let path = script(self.scratch.path(), &json!({"replies": [], "otherwise": "All right."}));
+        let mut command = binary();
+        command.env("MNEME_HOME", home).stdin(Stdio::null());
+        command.args(["run", "--jsonl", "--yes"]);
+        if !arguments.contains(&"--model") {
+            command.args(["--engine", "scripted", "--model"]).arg(path);
+        }
+        let output = command.args(arguments).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let first = text.lines().next().unwrap_or_else(|| panic!("no event; {:?}", output.stderr));
+        (output.status.code().unwrap(), serde_json::from_str(first).unwrap())
+    }
+}
+
+#[test]
+fn a_message_is_answered_by_a_reply_and_exactly_one_turn() {
+    let world = World::new();
+    let mut program = world.start(json!([{"reply": "Hello there."}]), &["--agent", "a"]);
+    assert_eq!(program.ready["agent"], "a");
+    assert_eq!(program.ready["engine"], "scripted");
+    assert_eq!(program.ready["resumed"], false);
+    let events = program.say("hi");
+    assert_eq!(types(&events), ["message", "turn"]);
+    assert_eq!(reply(&events), "Hello there.");
+    let turn = events.last().unwrap();
+    assert_eq!(turn["stop_reason"], "answer");
+    assert_eq!(turn["steps"], 1);
+    assert_eq!(turn["cause"], "user");
+    for field in [
+        "forward_passes", "tokens_read", "tokens_reused", "tokens_sampled", "tokens_forced", "read_ms", "decode_ms",
+        "mask_us", "wall_ms", "idle_passes", "idle_ms",
+    ] {
+        assert!(turn[field].is_u64(), "{field} in {turn}");
+    }
+    assert!(program.close().success());
+}
+
+#[test]
+fn deltas_of_a_reply_join_to_the_message() {
+    let world = World::new();
+    let mut program = world.start(json!([{"reply": "One two three, grüße, 生日."}]), &["--agent", "a"]);
+    let events = program.say("hi");
+    let deltas: String =
+        events.iter().filter(|e| e["type"] == "delta").map(|e| e["text"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(deltas, reply(&events));
+}
+
+#[test]
+fn a_call_is_executed_shown_and_answered() {
+    let world = World::new();
+    let replies = json!([{"reply": append("human", "The user plays the cello.")}, {"reply": "Noted."}]);
+    let mut program = world.start(replies, &["--agent", "a"]);
+    let events = program.say("I play the cello.");
+    assert_eq!(types(&events), ["call", "result", "message", "turn"]);
+    assert_eq!(events[0]["arguments"], json!({"section": "human", "content": "The user plays the cello."}));
+    assert_eq!(events[1]["status"], "OK");
+    let memory = program.memory();
+    assert_eq!(memory["core"]["human"], "The user plays the cello.");
+    assert_eq!(memory["cause"], "command");
+    assert_eq!(memory["archival_count"], 0);
+}
+
+#[test]
+fn what_was_told_is_there_after_a_restart() {
+    let world = World::new();
+    let replies = json!([{"reply": append("human", "The user is called Ines.")}, {"reply": "Hello Ines."}]);
+    let mut program = world.start(replies, &["--agent", "a"]);
+    program.say("I am Ines.");
+    let before = program.memory();
+    assert!(program.close().success());
+    let mut program = world.start(json!([]), &["--agent", "a"]);
+    assert_eq!(program.ready["resumed"], true);
+    let after = program.memory();
+    assert_eq!(after["core"], before["core"]);
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_nothing_that_was_shown() {
+    let facts = ["rows on the lake", "grows quinces", "collects stamps", "is learning Basque"];
+    let world = World::new();
+    let mut shown: Vec<String> = Vec::new();
+    for (index, fact) in facts.iter().enumerate() {
+        let content = format!("The user {fact}.");
+        let replies = json!([
+            {"reply": append("human", &content)},
+            {"reply": "That is good to know, and I shall keep it in mind from now on."},
+        ]);
+        let mut program =
+            world.start_script(json!({"replies": replies, "token_delay_ms": 15}), &["--agent", "a"]);
+        let human = program.memory()["core"]["human"].as_str().unwrap().to_owned();
+        for line in &shown {
+            assert!(human.contains(line), "{line:?} was shown and is gone: {human:?}");
+        }
+        program.send_line(&json!({"type": "user", "text": format!("I think you should know: my hobby {fact}")}).to_string());
+        // The result of the call has been shown; the reply is in the middle.
+        let mut deltas = 0;
+        loop {
+            let event = program.event();
+            if event["type"] == "result" {
+                assert_eq!(event["status"], "OK");
+                shown.push(content.clone());
+            }
+            deltas += u32::from(event["type"] == "delta");
+            if deltas > u32::try_from(index).unwrap() * 3 {
+                break;
+            }
+        }
+        program.kill();
+    }
+    let mut program = world.start(json!([]), &["--agent", "a"]);
+    let human = program.memory()["core"]["human"].as_str().unwrap().to_owned();
+    assert_eq!(human.lines().collect::<Vec<_>>(), shown);
+    let dump = program.command("/dump 40").pop().unwrap()["text"].as_str().unwrap().to_owned();
+    for fact in facts {
+        assert!(dump.contains(&format!("my hobby {fact}")), "what the user typed is kept: {dump}");
+    }
+}
+
+#[test]
+fn a_reply_that_a_kill_cut_off_is_kept_and_marked() {
+    let world = World::new();
+    let long = "Here is a long answer that goes on and on. ".repeat(20);
+    let mut program =
+        world.start_script(json!({"replies": [{"reply": long}], "token_delay_ms": 20}), &["--agent", "a"]);
+    program.send_line("tell me");
+    let started = std::time::Instant::now();
+    let mut early = String::new();
+    // Text that has stood on the screen for half a second is stored.
+    while started.elapsed().as_millis() < 1500 {
+        let event = program.event();
+        if event["type"] == "delta" && started.elapsed().as_millis() < 700 {
+            early.push_str(event["text"].as_str().unwrap());
+        }
+    }
+    program.kill();
+    assert!(early.len() > 20, "{early:?}");
+    let mut program = world.start(json!([]), &["--agent", "a"]);
+    let dump = program.command("/dump").pop().unwrap()["text"].as_str().unwrap().to_owned();
+    assert!(dump.contains(early.trim_end()), "{early:?} is not in {dump:?}");
+    assert!(dump.contains("interrupted"), "{dump:?}");
+}
+
+#[test]
+fn interrupting_a_reply_ends_the_turn_and_not_the_program() {
+    let world = World::new();
+    let long = "Word after word after word. ".repeat(50);
+    let mut program =
+        world.start_script(json!({"replies": [{"reply": long}, {"reply": "Yes?"}], "token_delay_ms": 10}), &["--agent", "a"]);
+    program.send_line("talk");
+    while program.event()["type"] != "delta" {}
+    program.interrupt();
+    let turn = program.until(|event| event["type"] == "turn").pop().unwrap();
+    assert_eq!(turn["stop_reason"], "interrupted");
+    let events = program.say("hello?");
+    assert_eq!(reply(&events), "Yes?");
+}
+
+#[test]
+fn bare_lines_are_messages_whatever_they_begin_with() {
+    let world = World::new();
+    let mut program = world.start(json!([]), &["--agent", "a"]);
+    for line in ["plain words", "/memory", "{\"type\":\"other\"}", "{broken", "\"quoted\""] {
+        program.send_line(line);
+        let events = program.until(|event| event["type"] == "turn");
+        assert_eq!(reply(&events), "All right.", "{line}");
+        assert_eq!(events.last().unwrap()["cause"], "user");
+    }
+    let dump = program.command("/dump").pop().unwrap()["text"].as_str().unwrap().to_owned();
+    assert!(dump.contains("{\"type\":\"other\"}"), "{dump}");
+}
+
+#[test]
+fn an_empty_message_is_an_error_and_still_one_turn() {
+    let world = World::new();
+    let mut program = world.start(json!([]), &["--agent", "a"]);
+    assert_eq!(types(&program.say("   ")), ["error", "turn"]);
+    assert_eq!(reply(&program.say("now a real one")), "All right.");
+}
+
+#[test]
+fn commands_end_in_one_notice_or_error() {
+    let world = World::new();
+    let mut program = world.start(json!([]), &["--agent", "a"]);
+    assert_eq!(types(&program.command("/help")), ["notice"]);
+    assert_eq!(types(&program.command("/nonsense")), ["error"]);
+    assert_eq!(types(&program.command("/save spring")), ["notice"]);
+    assert_eq!(types(&program.command("/load winter")), ["error"]);
+    assert_eq!(types(&program.command("/memorywarning")), ["turn", "notice"]);
+    assert_eq!(types(&program.command("/heartbeat")), ["message", "turn", "notice"]);
+}
+
+#[test]
+fn exit_ends_with_code_zero() {
+    let world = World::new();
+    let mut program = world.start(json!([]), &["--agent", "a"]);
+    assert_eq!(types(&program.command("/exit")), ["notice"]);
+    assert!(program.close().success());
+}
+
+#[test]
+fn another_persona_for_an_existing_agent_changes_nothing_and_says_so() {
+    let world = World::new();
+    let mut program = world.start(json!([]), &["--agent", "a", "--persona", "muse"]);
+    let before = program.memory();
+    assert!(before["core"]["persona"].as_str().unwrap().contains("Muse"));
+    program.close();
+    let path = script(world.scratch.path(), &json!({"otherwise": "All right.", "replies": []}));
+    let mut command = binary();
+    command.args(["run", "--jsonl", "--yes", "--engine", "scripted", "--agent", "a", "--persona", "archivist", "--model"]);
+    let mut program = Program::spawn(world.home.path(), { command.arg(path); command });
+    let notices = program.ready["notices"].to_string();
+    assert!(notices.contains("--persona changed nothing"), "{notices}");
+    assert_eq!(program.memory()["core"], before["core"]);
+}
+
+#[test]
+fn bad_names_and_files_are_refused_with_a_hint_and_the_right_exit_code() {
+    let world = World::new();
+    let long = world.scratch.path().join("long.txt");
+    std::fs::write(&long, "x".repeat(3000)).unwrap();
+    let huge = world.scratch.path().join("huge.txt");
+    std::fs::write(&huge, "x".repeat(70_000)).unwrap();
+    let latin1 = world.scratch.path().join("latin1.txt");
+    std::fs::write(&latin1, b"caf\xe9").unwrap();
+    let text = world.scratch.path().join("text.gguf");
+    std::fs::write(&text, "not a model").unwrap();
+    let missing = world.scratch.path().join("missing.gguf");
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let cases: Vec<(Vec<String>, i32, &str)> = vec![
+        (vec!["--agent".into(), "../x".into()], 2, "../x"),
+        (vec!["--agent".into(), ".hidden".into()], 2, ".hidden"),
+        (vec!["--agent".into(), "a".into(), "--persona".into(), "nobody".into()], 2, "nobody"),
+        (vec!["--agent".into(), "a".into(), "--persona".into(), path(&long)], 2, "2000"),
+        (vec!["--agent".into(), "a".into(), "--persona".into(), path(&huge)], 2, "huge.txt"),
+        (vec!["--agent".into(), "a".into(), "--human".into(), path(&latin1)], 2, "UTF-8"),
+        (vec!["--agent".into(), "a".into(), "--context-window".into(), "100".into()], 2, "1024"),
+        (vec!["--agent".into(), "a".into(), "--model".into(), path(&text)], 3, "text.gguf"),
+        (vec!["--agent".into(), "a".into(), "--model".into(), path(&missing)], 3, "missing.gguf"),
+        (vec!["--agent".into(), "a".into(), "--model".into(), "no-such-model".into()], 3, "no-such-model"),
+    ];
+    for (arguments, code, named) in cases {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let (exit, event) = world.refused(&arguments);
+        assert_eq!(event["type"], "error", "{arguments:?}: {event}");
+        assert_eq!(exit, code, "{arguments:?}: {event}");
+        assert!(event["message"].as_str().unwrap().contains(named), "{arguments:?}: {event}");
+        assert!(!event["hint"].as_str().unwrap().is_empty(), "{arguments:?}: {event}");
+    }
+    let mut program = world.start(json!([]), &["--agent", "a"]);
+    assert_eq!(program.ready["resumed"], false, "no refused start left an agent behind");
+    assert_eq!(types(&program.say("hi")), ["message", "turn"]);
+}
+
+#[test]
+fn a_home_that_is_no_folder_and_a_database_of_a_newer_version_are_refused() {
+    let world = World::new();
+    let file = world.scratch.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let (exit, event) = world.refused_in(&file, &["--agent", "a"]);
+    assert_eq!((exit, &event["type"]), (2, &json!("error")), "{event}");
+    assert!(world.start(json!([]), &["--agent", "a"]).close().success());
+    let database = std::fs::read_dir(world.home.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "db"))
+        .unwrap();
+    rusqlite::Connection::open(&database).unwrap().pragma_update(None, "user_version", 9999).unwrap();
+    let (exit, event) = world.refused(&["--agent", "a"]);
+    assert_eq!((exit, &event["type"]), (3, &json!("error")), "{event}");
+    assert!(event["message"].as_str().unwrap().contains("9999"), "{event}");
+}
+
+#[test]
+fn two_programs_cannot_run_the_same_agent() {
+    let world = World::new();
+    let first = world.start(json!([]), &["--agent", "a"]);
+    let (exit, event) = world.refused(&["--agent", "a"]);
+    assert_eq!(exit, 1, "{event}");
+    assert!(event["message"].as_str().unwrap().contains('a'), "{event}");
+    first.close();
+    assert!(world.start(json!([]), &["--agent", "a"]).close().success());
+}

@@ -1,0 +1,222 @@
+//! `mneme run`: home, model, agent and user interface are put together here.
+
+use std::io::{BufReader, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::personas::{self, Kind};
+use super::{Error, logging};
+use crate::cli::{EngineName, ExitCode, RunArgs};
+use crate::config::{self, Config, ConfigFile};
+use crate::dialect;
+use crate::inference::{Engine, Script, ScriptedEngine};
+use crate::kernel::{self, Agent, Emitted};
+use crate::memory::{AgentMemory, NewAgent, Store};
+use crate::types::{Cancel, Cause, Clock, Event, SystemClock};
+use crate::ui;
+
+/// Name of the database in the home.
+pub const DATABASE_NAME: &str = "mneme.db";
+/// The agent that is made where none was named and none exists.
+pub const DEFAULT_AGENT: &str = "mneme";
+
+/// An agent that is ready to talk.
+pub struct Opened {
+    /// The agent.
+    pub agent: Agent,
+    /// The `ready` event.
+    pub ready: Event,
+}
+
+/// Runs a chat, on the terminal or as JSON lines.
+///
+/// # Errors
+/// Whatever keeps the chat from starting; in JSON-lines mode it is written as an `error` event instead.
+pub fn run(arguments: &RunArgs) -> Result<ExitCode, Error> {
+    match start(arguments) {
+        Ok(code) => Ok(code),
+        Err(error) if arguments.jsonl => {
+            let event = Event::Error { message: error.sentence(), hint: error.hint() };
+            ui::jsonl::write_event(&mut std::io::stdout(), &Emitted { cause: Cause::Command, seq: None, event })?;
+            Ok(error.exit_code())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
+    let home = config::home_from_environment()?;
+    config::prepare_home(&home)?;
+    logging::start(&home, arguments.debug)?;
+    let config = Config::new(home.clone(), ConfigFile::read(&home)?, arguments.overrides())?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = Store::open(&home.join(DATABASE_NAME), &*clock)?;
+    let name = agent_name(arguments, &store)?;
+    // Everything that can be refused is refused before minutes go into loading a model.
+    let texts = Texts::read(&config, &store, &name)?;
+    let cancel = Cancel::new();
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGINT, cancel.flag())?;
+    let engine = load_engine(arguments, &config)?;
+    let Opened { agent, mut ready } = open_agent(&config, store, &name, texts, engine, clock, cancel.clone())?;
+    if let Event::Ready { resumed: true, notices, .. } = &mut ready {
+        notices.extend(unchanged_texts_notice(arguments, &name));
+    }
+    let handle = kernel::spawn(agent, ready);
+    if arguments.jsonl {
+        let mut output = std::io::stdout().lock();
+        ui::jsonl::run(handle, BufReader::new(std::io::stdin()), &mut output)?;
+    } else {
+        let options = ui::terminal::Options {
+            agent: &name,
+            first: arguments.first,
+            show_costs: arguments.debug,
+            history: &home.join("history.txt"),
+            cancel: &cancel,
+        };
+        ui::terminal::run(&handle, &options)?;
+    }
+    Ok(ExitCode::Ok)
+}
+
+/// The agent that was named, else the one used last, else the default one. Several agents and a user who can answer:
+/// asks which.
+fn agent_name(arguments: &RunArgs, store: &Store) -> Result<String, Error> {
+    if let Some(name) = &arguments.agent {
+        crate::types::validate_name(name)?;
+        return Ok(name.clone());
+    }
+    let mut agents = store.agents()?;
+    agents.sort_by_key(|agent| std::cmp::Reverse(agent.last_login_at_ms));
+    let ask = agents.len() > 1 && !arguments.yes && !arguments.jsonl && std::io::stdin().is_terminal();
+    let names: Vec<String> = agents.into_iter().map(|agent| agent.name).collect();
+    if ask && let Some(name) = pick(&names)? {
+        return Ok(name);
+    }
+    Ok(names.into_iter().next().unwrap_or_else(|| DEFAULT_AGENT.to_owned()))
+}
+
+fn pick(names: &[String]) -> Result<Option<String>, Error> {
+    let mut out = anstream::stdout();
+    for (index, name) in names.iter().enumerate() {
+        writeln!(out, "{:3}  {}", index + 1, ui::sanitize(name))?;
+    }
+    write!(out, "Which agent? [1] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    let index = answer.trim().parse::<usize>().unwrap_or(1);
+    Ok(names.get(index.saturating_sub(1)).cloned())
+}
+
+/// Initial texts of core memory; none for an agent that exists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Texts {
+    /// About the agent.
+    pub persona: String,
+    /// About the user.
+    pub human: String,
+}
+
+impl Texts {
+    fn read(config: &Config, store: &Store, agent: &str) -> Result<Self, Error> {
+        if store.has_agent(agent)? {
+            return Ok(Self::default());
+        }
+        Ok(Self {
+            persona: personas::read(Kind::Persona, &config.persona, &config.home)?,
+            human: personas::read(Kind::Human, &config.human, &config.home)?,
+        })
+    }
+}
+
+fn unchanged_texts_notice(arguments: &RunArgs, agent: &str) -> Option<String> {
+    let flags = match (&arguments.persona, &arguments.human) {
+        (None, None) => return None,
+        (Some(_), Some(_)) => "--persona and --human",
+        (Some(_), None) => "--persona",
+        (None, Some(_)) => "--human",
+    };
+    Some(format!("{flags} changed nothing: {agent} exists already and keeps its own persona and human texts."))
+}
+
+fn load_engine(arguments: &RunArgs, config: &Config) -> Result<Box<dyn Engine>, Error> {
+    match arguments.engine {
+        EngineName::Scripted => {
+            let path = config.model.as_deref().ok_or(Error::NoScript)?;
+            let mut script = Script::load(Path::new(path))?;
+            script.context_window = config.context_window.unwrap_or(script.context_window);
+            Ok(Box::new(ScriptedEngine::new(script)))
+        }
+        EngineName::LlamaCpp => {
+            let name = config.model.clone().map_or_else(|| super::models::default_model(&config.home), Ok)?;
+            let (name, path) = super::models::resolve(&name)?;
+            load_model(&name, path, config)
+        }
+    }
+}
+
+#[cfg(feature = "llama-cpp")]
+fn load_model(name: &str, path: PathBuf, config: &Config) -> Result<Box<dyn Engine>, Error> {
+    super::models::load_llama_cpp(name, &path, config)
+}
+
+#[cfg(not(feature = "llama-cpp"))]
+fn load_model(_name: &str, _path: PathBuf, _config: &Config) -> Result<Box<dyn Engine>, Error> {
+    Err(crate::inference::Error::NoEngine { engine: "llama-cpp".to_owned() }.into())
+}
+
+/// Resumes the agent `name` or creates it with `texts`, on an engine that is loaded.
+///
+/// # Errors
+/// The window is too small for the prompt, the model has no usable chat template, or the database fails. An agent that
+/// could not be opened is not left behind half-made.
+pub fn open_agent(
+    config: &Config,
+    store: Store,
+    name: &str,
+    texts: Texts,
+    engine: Box<dyn Engine>,
+    clock: Arc<dyn Clock>,
+    cancel: Cancel,
+) -> Result<Opened, Error> {
+    let resumed = store.has_agent(name)?;
+    let identity = engine.identity().clone();
+    let window_tokens = engine.context_window_tokens();
+    let chosen = dialect::choose(&identity, engine.vocab(), config.profile)?;
+    let notices: Vec<String> = chosen.notice.into_iter().collect();
+    let memory = if resumed {
+        AgentMemory::open(store, name)?
+    } else {
+        AgentMemory::create(
+            store,
+            &NewAgent {
+                name: name.to_owned(),
+                at_ms: clock.now_ms(),
+                model: identity.name.clone(),
+                profile: config.profile.as_str().to_owned(),
+                context_window_tokens: window_tokens,
+                persona: texts.persona,
+                human: texts.human,
+                persona_limit_chars: config.core_memory_limit_chars,
+                human_limit_chars: config.core_memory_limit_chars,
+            },
+        )?
+    };
+    let settings = kernel::Settings {
+        profile: config.profile,
+        sampler: config.sampler.clone(),
+        queue: config.queue.clone(),
+        max_steps: config.max_steps,
+    };
+    let agent = Agent::open(memory, engine, chosen.dialect, clock, cancel, settings)?;
+    let ready = Event::Ready {
+        agent: name.to_owned(),
+        model: identity.name,
+        engine: identity.engine.to_owned(),
+        context_window: window_tokens,
+        resumed,
+        notices,
+    };
+    Ok(Opened { agent, ready })
+}

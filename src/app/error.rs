@@ -1,0 +1,160 @@
+//! Failures of the program as a whole: what went wrong, what to do, which exit code.
+
+use std::path::PathBuf;
+
+use crate::cli::ExitCode;
+use crate::{config, dialect, inference, kernel, memory, models, types, ui};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// Model files.
+    #[error(transparent)]
+    Models(#[from] models::Error),
+    /// The engine.
+    #[error(transparent)]
+    Inference(#[from] inference::Error),
+    /// The prompt format.
+    #[error(transparent)]
+    Dialect(#[from] dialect::Error),
+    /// The database.
+    #[error(transparent)]
+    Memory(#[from] memory::Error),
+    /// The agent loop.
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
+    /// The terminal.
+    #[error(transparent)]
+    Terminal(#[from] ui::terminal::Error),
+    /// A name breaks the naming rule.
+    #[error(transparent)]
+    Name(#[from] types::InvalidName),
+    /// No model was chosen and none is installed.
+    #[error("no model is installed")]
+    NoModel,
+    /// There is no such persona or human.
+    #[error("there is no {kind} {name}; shipped are {known}")]
+    UnknownText {
+        /// `persona` or `human`.
+        kind: &'static str,
+        /// What was asked for.
+        name: String,
+        /// The shipped ones.
+        known: String,
+    },
+    /// A persona or human file cannot be read.
+    #[error("cannot read the {kind} file {}", path.display())]
+    TextFile {
+        /// `persona` or `human`.
+        kind: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A persona or human file is far too large.
+    #[error("the {kind} file {} has {size_bytes} bytes; the limit is {}", path.display(), super::personas::MAX_FILE_BYTES)]
+    TextTooLarge {
+        /// `persona` or `human`.
+        kind: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        size_bytes: u64,
+    },
+    /// A persona or human file is not UTF-8.
+    #[error("the {kind} file {} is not UTF-8 at byte {offset}", path.display())]
+    TextNotUtf8 {
+        /// `persona` or `human`.
+        kind: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// First byte that is not.
+        offset: usize,
+    },
+    /// Standard input or output is gone.
+    #[error("cannot write to standard output")]
+    Output(#[from] std::io::Error),
+    /// Reading a scripted engine without a script.
+    #[error("the scripted engine needs --model with the path of a script")]
+    NoScript,
+}
+
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Config(error) => error.hint().to_owned(),
+            Self::Models(error) => error.hint().to_string(),
+            Self::Inference(error) => error.hint().to_owned(),
+            Self::Dialect(error) => error.hint().to_string(),
+            Self::Memory(error) => error.hint().to_string(),
+            Self::Kernel(error) => error.hint(),
+            Self::Name(_) => {
+                "use letters, digits, dot, dash and underscore, at most 64, beginning with a letter or digit".to_owned()
+            }
+            Self::NoModel => "fetch one: mneme models pull --default (mneme models list shows the catalogue)".to_owned(),
+            Self::UnknownText { kind, .. } => {
+                let folder = if *kind == "persona" { "personas" } else { "personas/humans" };
+                format!("put NAME.txt into {folder}/ of the home folder, or give a path")
+            }
+            Self::TextFile { .. } => "check the path".to_owned(),
+            Self::TextTooLarge { .. } => "shorten it; long texts belong into archival storage".to_owned(),
+            Self::TextNotUtf8 { .. } => "save it as UTF-8".to_owned(),
+            Self::Terminal(_) | Self::Output(_) => "start it in a terminal, or use --jsonl".to_owned(),
+            Self::NoScript => "give --model FILE.json".to_owned(),
+        }
+    }
+
+    /// The exit code that scripts see.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_)
+            | Self::Name(_)
+            | Self::UnknownText { .. }
+            | Self::TextFile { .. }
+            | Self::TextTooLarge { .. }
+            | Self::TextNotUtf8 { .. }
+            | Self::NoScript => ExitCode::Usage,
+            Self::Models(error) => {
+                if error.is_interrupted() {
+                    ExitCode::Interrupted
+                } else {
+                    ExitCode::Data
+                }
+            }
+            Self::NoModel | Self::Inference(_) | Self::Dialect(_) => ExitCode::Data,
+            Self::Memory(error) => memory_exit_code(error),
+            Self::Kernel(_) | Self::Terminal(_) | Self::Output(_) => ExitCode::Failed,
+        }
+    }
+
+    /// The message with its causes, in one line.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let mut sentence = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !sentence.contains(&text) {
+                sentence = format!("{sentence}: {text}");
+            }
+            cause = error.source();
+        }
+        sentence
+    }
+}
+
+fn memory_exit_code(error: &memory::Error) -> ExitCode {
+    match error {
+        memory::Error::BlockTooLong { .. } | memory::Error::Name(_) => ExitCode::Usage,
+        memory::Error::AgentInUse { .. } => ExitCode::Failed,
+        _ => ExitCode::Data,
+    }
+}

@@ -1,0 +1,33 @@
+//! Composition root: the only place where traits meet implementations. Turns a parsed command line into work and an
+//! exit code.
+
+mod bench;
+pub mod chat;
+mod error;
+mod logging;
+mod models;
+mod personas;
+
+use crate::cli::{BenchCommand, Cli, Command, ExitCode};
+
+pub use error::Error;
+
+/// Does what the command line asks for. Errors are printed as one sentence with a hint.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        Command::Run(arguments) => chat::run(&arguments),
+        Command::Models(command) => models::run(&command),
+        Command::Bench(BenchCommand::Engine { model, read, decode, rounds, json }) => {
+            bench::engine(&model, read, decode, rounds, json.as_deref())
+        }
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            anstream::eprintln!("error: {}", crate::ui::sanitize(&error.sentence()));
+            anstream::eprintln!("  {}", crate::ui::sanitize(&error.hint()));
+            error.exit_code()
+        }
+    }
+}

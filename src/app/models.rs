@@ -1,0 +1,279 @@
+//! `mneme models ..`, the automatic choice of a model, and loading it with progress.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use crate::cli::{ExitCode, ModelsCommand};
+use crate::config::{self, ConfigFile};
+use crate::inference::Gguf;
+use crate::models::hardware::Hardware;
+use crate::models::{
+    Catalogue, HubSettings, Installed, Limits, ModelEntry, Outcome, PipSettings, PullOptions, Reach, Store,
+    TerminalProgress, default_models_dir,
+};
+use crate::types::Cancel;
+use crate::ui::sanitize;
+
+const MEGA: f64 = 1e6;
+const GIGA: f64 = 1e9;
+
+fn store() -> Result<Store, Error> {
+    Ok(Store::new(default_models_dir()?, Catalogue::shipped()?))
+}
+
+/// Runs a `mneme models` command.
+///
+/// # Errors
+/// See `models::Error`.
+pub(super) fn run(command: &ModelsCommand) -> Result<ExitCode, Error> {
+    let store = store()?;
+    match command {
+        ModelsCommand::List => list(&store),
+        ModelsCommand::Pull { name: Some(name), .. } => pull(&store, name),
+        ModelsCommand::Pull { name: None, .. } => pull_default(&store),
+        ModelsCommand::Info { name } => info(&store, name),
+        ModelsCommand::Verify { name } => verify(&store, name.as_deref()),
+        ModelsCommand::Rm { name } => remove(&store, name),
+    }
+}
+
+/// The catalogue name and file that a `--model` argument names.
+///
+/// # Errors
+/// It is neither installed nor a file.
+pub(super) fn resolve(argument: &str) -> Result<(String, PathBuf), Error> {
+    let store = store()?;
+    let resolved = store.resolve(argument)?;
+    Ok((resolved.name, resolved.path))
+}
+
+/// The model of this machine where none was named: the best that is installed. The choice is made once and written to
+/// the configuration.
+///
+/// # Errors
+/// None is installed; this never fetches one.
+pub(super) fn default_model(home: &Path) -> Result<String, Error> {
+    let store = store()?;
+    let nothing_reached = Reach { hub: false, wheels: false };
+    let name = match store.choose(Hardware::detect().memory_bytes, nothing_reached) {
+        Ok(choice) => choice.entry.name.clone(),
+        Err(_) => return Err(Error::NoModel),
+    };
+    remember_default(home, &name)?;
+    Ok(name)
+}
+
+fn remember_default(home: &Path, name: &str) -> Result<(), Error> {
+    let mut file = ConfigFile::read(home)?;
+    file.model = Some(name.to_owned());
+    file.write(home)?;
+    anstream::eprintln!("The model of this home is {name} now ({}).", home.join(ConfigFile::NAME).display());
+    Ok(())
+}
+
+fn pull(store: &Store, name: &str) -> Result<ExitCode, Error> {
+    let cancel = Cancel::new();
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGINT, cancel.flag())?;
+    let mut progress = TerminalProgress::new();
+    let pulled = store.pull(name, &mut PullOptions::from_env(&cancel, &mut progress))?;
+    let how = if pulled.origins.is_empty() { "is installed already" } else { "is installed" };
+    anstream::eprintln!("{} {how}.", pulled.name);
+    Ok(ExitCode::Ok)
+}
+
+/// The model that the configuration names, where it is installed; else the best that can be had for this machine.
+fn pull_default(store: &Store) -> Result<ExitCode, Error> {
+    let home = config::home_from_environment()?;
+    config::prepare_home(&home)?;
+    if let Some(model) = ConfigFile::read(&home)?.model {
+        if store.resolve(&model).is_ok() {
+            return Ok(ExitCode::Ok);
+        }
+        return pull(store, &model);
+    }
+    let memory_bytes = Hardware::detect().memory_bytes;
+    if let Ok(choice) = store.choose(memory_bytes, Reach { hub: false, wheels: false }) {
+        remember_default(&home, &choice.entry.name)?;
+        return Ok(ExitCode::Ok);
+    }
+    let reach = store.probe(&HubSettings::from_env(), &PipSettings::from_env(), &Limits::default());
+    let choice = store.choose(memory_bytes, reach)?;
+    let (name, bytes) = (choice.entry.name.clone(), choice.entry.size_bytes());
+    anstream::eprintln!(
+        "Fetching {name} ({:.2} GB, {}), the best of the catalogue for {:.0} GB of memory.",
+        giga(bytes),
+        choice.entry.licence,
+        giga(memory_bytes)
+    );
+    let code = pull(store, &name)?;
+    remember_default(&home, &name)?;
+    Ok(code)
+}
+
+fn list(store: &Store) -> Result<ExitCode, Error> {
+    let mut out = anstream::stdout().lock();
+    let listed = store.list(Hardware::detect().memory_bytes);
+    let width = listed.iter().map(|line| line.entry.name.len()).max().unwrap_or_default();
+    writeln!(out, "{:width$}  {:>8}  {:<12} {:<9} licence", "name", "size", "installed", "memory")?;
+    for line in &listed {
+        let installed = installed_word(line.installed);
+        let fits = if line.fits { "fits" } else { "too large" };
+        writeln!(
+            out,
+            "{:width$}  {:>5.0} MB  {installed:<12} {fits:<9} {}",
+            line.entry.name,
+            mega(line.entry.size_bytes()),
+            line.entry.licence
+        )?;
+    }
+    for (path, bytes) in store.other_files()? {
+        let name = sanitize(&path.file_name().unwrap_or_default().to_string_lossy());
+        writeln!(out, "{name:width$}  {:>5.0} MB  {:<12}", mega(bytes), "yes")?;
+    }
+    writeln!(out, "\nFiles are in {}", store.dir().display())?;
+    Ok(ExitCode::Ok)
+}
+
+const fn installed_word(installed: Installed) -> &'static str {
+    match installed {
+        Installed::Yes => "yes",
+        Installed::No => "no",
+        Installed::Partly { .. } => "partly",
+        Installed::Damaged => "damaged",
+    }
+}
+
+fn info(store: &Store, argument: &str) -> Result<ExitCode, Error> {
+    let info = store.info(argument)?;
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "name            {}", sanitize(&info.name))?;
+    if let Some(entry) = info.entry {
+        describe_entry(&mut out, entry)?;
+    }
+    writeln!(out, "installed       {}", installed_word(info.installed))?;
+    for path in &info.paths {
+        writeln!(out, "file            {}", sanitize(&path.display().to_string()))?;
+    }
+    let gguf = info.paths.iter().find(|path| path.extension().is_some_and(|ending| ending == "gguf") && path.is_file());
+    let named_file = info.entry.is_none().then(|| info.paths.first()).flatten();
+    if let Some(path) = gguf.or(named_file) {
+        describe_gguf(&mut out, path)?;
+    }
+    Ok(ExitCode::Ok)
+}
+
+fn describe_entry(out: &mut impl Write, entry: &ModelEntry) -> Result<(), Error> {
+    writeln!(out, "title           {}", entry.title)?;
+    writeln!(out, "licence         {}", entry.licence)?;
+    writeln!(out, "parameters      {}, {}", entry.parameters, entry.quantisation)?;
+    writeln!(out, "size            {:.0} MB", mega(entry.size_bytes()))?;
+    writeln!(out, "memory need     {:.1} GB", giga(entry.memory_need_bytes()))?;
+    writeln!(out, "context         {} tokens", entry.context_tokens)?;
+    Ok(())
+}
+
+fn describe_gguf(out: &mut impl Write, path: &Path) -> Result<(), Error> {
+    let gguf = Gguf::open(path)?;
+    let info = gguf.info();
+    writeln!(out, "architecture    {}", sanitize(&info.architecture))?;
+    writeln!(out, "trained window  {} tokens", info.context_tokens)?;
+    writeln!(out, "layers          {}", info.layers)?;
+    writeln!(out, "vocabulary      {} tokens", info.vocab_tokens)?;
+    writeln!(out, "tensors         {}", info.tensors)?;
+    if let Some(bytes) = info.kv_bytes_per_token() {
+        writeln!(out, "KV cache        {bytes} bytes a token")?;
+    }
+    let template = if info.chat_template.is_some() { "yes" } else { "no" };
+    writeln!(out, "chat template   {template}")?;
+    Ok(())
+}
+
+fn verify(store: &Store, name: Option<&str>) -> Result<ExitCode, Error> {
+    let cancel = Cancel::new();
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGINT, cancel.flag())?;
+    let verified = store.verify(name, &cancel, &mut TerminalProgress::new())?;
+    let mut out = anstream::stdout().lock();
+    let mut code = ExitCode::Ok;
+    for file in &verified {
+        let outcome = match &file.outcome {
+            Outcome::Good => "good".to_owned(),
+            Outcome::WrongSize { found_bytes, expected_bytes } => {
+                format!("DAMAGED: {found_bytes} bytes instead of {expected_bytes}")
+            }
+            Outcome::WrongHash { found, expected } => format!("DAMAGED: sha256 {found} instead of {expected}"),
+            Outcome::Unpinned { found } => format!("sha256 {found}, nothing to compare with"),
+        };
+        if matches!(file.outcome, Outcome::WrongSize { .. } | Outcome::WrongHash { .. }) {
+            code = ExitCode::Data;
+        }
+        writeln!(out, "{}: {outcome}", sanitize(&file.path.display().to_string()))?;
+    }
+    if verified.is_empty() {
+        writeln!(out, "No model is installed.")?;
+    }
+    Ok(code)
+}
+
+fn remove(store: &Store, name: &str) -> Result<ExitCode, Error> {
+    let removed = store.remove(name)?;
+    let mut out = anstream::stdout().lock();
+    for path in &removed.paths {
+        writeln!(out, "deleted {}", sanitize(&path.display().to_string()))?;
+    }
+    writeln!(out, "{:.0} MB are free again", mega(removed.freed_bytes))?;
+    Ok(ExitCode::Ok)
+}
+
+/// Bytes in megabytes, for reading.
+#[allow(clippy::cast_precision_loss)]
+fn mega(bytes: u64) -> f64 {
+    bytes as f64 / MEGA
+}
+
+/// Bytes in gigabytes, for reading.
+#[allow(clippy::cast_precision_loss)]
+fn giga(bytes: u64) -> f64 {
+    bytes as f64 / GIGA
+}
+
+/// Loads a model with llama.cpp, showing how far it is on a terminal.
+///
+/// # Errors
+/// The file is no usable model, or the window does not fit it.
+#[cfg(feature = "llama-cpp")]
+pub(super) fn load_llama_cpp(
+    name: &str,
+    path: &Path,
+    config: &config::Config,
+) -> Result<Box<dyn crate::inference::Engine>, Error> {
+    use crate::inference::{Device, LlamaCppEngine, LoadOptions};
+    use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+    const STEPS: u64 = 1000;
+    let options = LoadOptions {
+        name: Some(name.to_owned()),
+        context_window: config.context_window,
+        kv_q8: config.kv_q8,
+        device: match config.device {
+            config::Device::Auto => Device::Auto,
+            config::Device::Cpu => Device::Cpu,
+        },
+        ..LoadOptions::default()
+    };
+    // Hidden by itself where standard error is no terminal.
+    let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("loading {msg} [{bar:30}] {percent}%") {
+        bar.set_style(style);
+    }
+    bar.set_message(sanitize(name));
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    let engine = LlamaCppEngine::load(path, &options, &mut |share| {
+        bar.set_position((share.clamp(0.0, 1.0) * STEPS as f32) as u64);
+        true
+    });
+    bar.finish_and_clear();
+    Ok(Box::new(engine?))
+}

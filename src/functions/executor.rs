@@ -1,0 +1,318 @@
+//! Executes calls inside the transaction of their step. A call that cannot be executed is not an error of the program:
+//! its outcome is `Failed`, with a sentence for the model that says what to try.
+//!
+//! Arguments are checked here once more although the grammar only lets legal ones through: calls also come from tests,
+//! from imports and from engines that run without a grammar.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use super::table::{Function, MAX_PAUSE_MINUTES};
+use crate::memory::{self, ArchivalHit, BlockLabel, EditError, Page, RecallHit, SearchScope, Step};
+use crate::types::{Argument, Call, Status};
+
+/// Results on a page of a search, as in the original.
+pub const PAGE_SIZE: u64 = 5;
+/// Characters of one search result; with five on a page they fit the reserve of the window for a function's result.
+const MAX_RESULT_CHARS: usize = 280;
+
+/// What a call brought about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether it did what was asked.
+    pub status: Status,
+    /// For the model.
+    pub message: String,
+    /// What the caller has to care for.
+    pub side_effect: Option<SideEffect>,
+}
+
+/// What a call changed beyond its own storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SideEffect {
+    /// A line of core memory is no longer true.
+    CoreMemoryCorrected,
+    /// Timed heartbeats are to pause.
+    HeartbeatsPaused {
+        /// For so many minutes.
+        minutes: u32,
+    },
+}
+
+impl Outcome {
+    /// All went well.
+    #[must_use]
+    pub fn ok(message: impl Into<String>) -> Self {
+        Self { status: Status::Ok, message: message.into(), side_effect: None }
+    }
+
+    fn failed(message: impl Into<String>) -> Self {
+        Self { status: Status::Failed, message: message.into(), side_effect: None }
+    }
+
+    fn with(mut self, side_effect: SideEffect) -> Self {
+        self.side_effect = Some(side_effect);
+        self
+    }
+}
+
+/// Executes `call` in `step`; nothing is stored before the caller commits.
+///
+/// # Errors
+/// The database failed. Refused edits and wrong arguments are outcomes.
+pub fn execute(call: &Call, step: &mut Step<'_>, zone: &TimeZone) -> Result<Outcome, memory::Error> {
+    let Some(function) = Function::by_name(&call.name) else {
+        return Ok(Outcome::failed(format!("There is no function {}.", call.name)));
+    };
+    let arguments = Arguments { name: &call.name, values: &call.arguments };
+    match run(function, &arguments, step, zone) {
+        Ok(outcome) => Ok(outcome),
+        Err(Refusal::Argument(message)) => Ok(Outcome::failed(message)),
+        // What was asked for is the case already: nothing to do, and no reason to try again.
+        Err(Refusal::Memory(memory::Error::Edit(
+            error @ (EditError::AlreadyPresent { .. } | EditError::NoChange | EditError::DuplicatePassage),
+        ))) => Ok(Outcome::ok(error.to_string())),
+        Err(Refusal::Memory(memory::Error::Edit(error))) => Ok(Outcome::failed(error.to_string())),
+        Err(Refusal::Memory(error)) => Err(error),
+    }
+}
+
+enum Refusal {
+    Argument(String),
+    Memory(memory::Error),
+}
+
+impl From<memory::Error> for Refusal {
+    fn from(error: memory::Error) -> Self {
+        Self::Memory(error)
+    }
+}
+
+fn run(
+    function: Function,
+    arguments: &Arguments<'_>,
+    step: &mut Step<'_>,
+    zone: &TimeZone,
+) -> Result<Outcome, Refusal> {
+    match function {
+        // The kernel shows the text of an answer; as a call it has nothing left to do.
+        Function::SendMessage => Ok(Outcome::ok("Sent.")),
+        Function::PauseHeartbeats => {
+            let minutes = u32::try_from(arguments.integer("minutes")?).unwrap_or(u32::MAX).clamp(1, MAX_PAUSE_MINUTES);
+            let outcome = Outcome::ok(format!("Timed heartbeats pause for {minutes} minutes."));
+            Ok(outcome.with(SideEffect::HeartbeatsPaused { minutes }))
+        }
+        Function::CoreMemoryAppend => {
+            let block = step.core_append(arguments.section()?, arguments.text("content")?)?;
+            Ok(Outcome::ok(format!("Saved in {}.", block.label)))
+        }
+        Function::CoreMemoryReplace => {
+            let (old, new) = (arguments.text("old_content")?, arguments.text("new_content")?);
+            let block = step.core_replace(arguments.section()?, old, new)?;
+            let done = if new.trim().is_empty() { "Deleted from" } else { "Corrected in" };
+            Ok(Outcome::ok(format!("{done} {}.", block.label)).with(SideEffect::CoreMemoryCorrected))
+        }
+        Function::ConversationSearch => {
+            let (query, page) = (arguments.text("query")?, arguments.page()?);
+            let found = step.view().search(query, SearchScope::All, page, PAGE_SIZE)?;
+            Ok(Outcome::ok(conversation(&found, zone)))
+        }
+        Function::ConversationSearchDate => {
+            let (start, end) = (arguments.date("start_date")?, arguments.date("end_date")?);
+            let found = step.view().search_date(start, end, zone, arguments.page()?, PAGE_SIZE)?;
+            Ok(Outcome::ok(conversation(&found, zone)))
+        }
+        Function::ArchivalMemoryInsert => {
+            let inserted = step.archival_insert(arguments.text("content")?, None)?;
+            let similar = if inserted.similar.is_some() { " A passage that says nearly the same was there before." } else { "" };
+            Ok(Outcome::ok(format!("Stored in archival memory.{similar}")))
+        }
+        Function::ArchivalMemorySearch => {
+            let (query, page) = (arguments.text("query")?, arguments.page()?);
+            Ok(Outcome::ok(passages(&step.view().archival_search(query, page, PAGE_SIZE)?, zone)))
+        }
+    }
+}
+
+/// Arguments by name, with the sentence that a wrong one deserves.
+struct Arguments<'a> {
+    name: &'a str,
+    values: &'a Argument,
+}
+
+impl<'a> Arguments<'a> {
+    fn value(&self, key: &str) -> Result<&'a Value, Refusal> {
+        self.values
+            .get(key)
+            .ok_or_else(|| Refusal::Argument(format!("{} needs the argument {key}. Give it and try again.", self.name)))
+    }
+
+    fn wrong(&self, key: &str, expected: &str) -> Refusal {
+        Refusal::Argument(format!("The argument {key} of {} must be {expected}. Nothing was changed.", self.name))
+    }
+
+    fn text(&self, key: &str) -> Result<&'a str, Refusal> {
+        self.value(key)?.as_str().ok_or_else(|| self.wrong(key, "a text"))
+    }
+
+    fn integer(&self, key: &str) -> Result<u64, Refusal> {
+        self.value(key)?.as_u64().ok_or_else(|| self.wrong(key, "a whole number from 0"))
+    }
+
+    fn page(&self) -> Result<u64, Refusal> {
+        self.integer("page")
+    }
+
+    fn section(&self) -> Result<BlockLabel, Refusal> {
+        BlockLabel::parse(self.text("section")?).ok_or_else(|| self.wrong("section", "\"persona\" or \"human\""))
+    }
+
+    fn date(&self, key: &str) -> Result<Date, Refusal> {
+        self.text(key)?.parse().map_err(|_| self.wrong(key, "a day, YYYY-MM-DD"))
+    }
+}
+
+fn conversation(found: &Page<RecallHit>, zone: &TimeZone) -> String {
+    listing(found, |hit| format!("[{}] {}: {}", local_time(hit.at_ms, zone), hit.role.as_str(), shorten(&hit.text)))
+}
+
+fn passages(found: &Page<ArchivalHit>, zone: &TimeZone) -> String {
+    listing(found, |hit| {
+        let source = hit.source.as_ref().map_or_else(String::new, |source| format!(" ({source})"));
+        format!("[{}]{source} {}", local_time(hit.at_ms, zone), shorten(&hit.text))
+    })
+}
+
+fn listing<T>(found: &Page<T>, line: impl Fn(&T) -> String) -> String {
+    if found.items.is_empty() {
+        return if found.total == 0 {
+            "No results found.".to_owned()
+        } else {
+            format!("No results on page {}; the last page is {}.", found.page, found.page_count.saturating_sub(1))
+        };
+    }
+    let last_page = found.page_count.saturating_sub(1);
+    let mut lines =
+        vec![format!("Showing {} of {} results (page {}/{last_page}):", found.items.len(), found.total, found.page)];
+    lines.extend(found.items.iter().map(line));
+    lines.join("\n")
+}
+
+/// One line of at most [`MAX_RESULT_CHARS`] characters, cut between words.
+fn shorten(text: &str) -> String {
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if flat.chars().count() <= MAX_RESULT_CHARS {
+        return flat;
+    }
+    let cut: String = flat.chars().take(MAX_RESULT_CHARS).collect();
+    let whole = cut.rsplit_once(' ').map_or(cut.as_str(), |(before, _)| before);
+    format!("{whole} ...")
+}
+
+fn local_time(at_ms: i64, zone: &TimeZone) -> String {
+    Timestamp::from_millisecond(at_ms).map_or_else(
+        |_| "unknown time".to_owned(),
+        |timestamp| timestamp.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{AgentMemory, NewAgent, Store};
+    use crate::types::{Body, NewMessage};
+    use serde_json::json;
+
+    fn memory() -> AgentMemory {
+        AgentMemory::create(Store::open_in_memory().unwrap(), &NewAgent::named("a", 0)).unwrap()
+    }
+
+    fn call(name: &str, arguments: Value) -> Call {
+        Call { name: name.into(), arguments: arguments.as_object().unwrap().clone() }
+    }
+
+    fn run(memory: &mut AgentMemory, name: &str, arguments: Value) -> Outcome {
+        let mut step = memory.step(0).unwrap();
+        let outcome = execute(&call(name, arguments), &mut step, &TimeZone::UTC).unwrap();
+        step.commit().unwrap();
+        outcome
+    }
+
+    #[test]
+    fn core_memory_is_appended_corrected_and_deleted() {
+        let mut memory = memory();
+        let saved = run(&mut memory, "core_memory_append", json!({"section": "human", "content": "Has a boat."}));
+        assert_eq!(saved, Outcome::ok("Saved in human."));
+        let arguments = json!({"section": "human", "old_content": "Has a boat.", "new_content": "Had a boat."});
+        let corrected = run(&mut memory, "core_memory_replace", arguments);
+        assert_eq!(corrected.side_effect, Some(SideEffect::CoreMemoryCorrected));
+        assert_eq!(memory.view().core().unwrap().human.text, "Had a boat.");
+        let arguments = json!({"section": "human", "old_content": "Had a boat.", "new_content": ""});
+        assert_eq!(run(&mut memory, "core_memory_replace", arguments).status, Status::Ok);
+        assert_eq!(memory.view().core().unwrap().human.text, "");
+    }
+
+    #[test]
+    fn saving_the_same_again_is_no_failure_and_changes_nothing() {
+        let mut memory = memory();
+        let arguments = json!({"section": "human", "content": "Has a boat."});
+        run(&mut memory, "core_memory_append", arguments.clone());
+        assert_eq!(run(&mut memory, "core_memory_append", arguments).status, Status::Ok);
+        assert_eq!(memory.view().core().unwrap().human.text, "Has a boat.");
+    }
+
+    #[test]
+    fn wrong_calls_fail_with_a_sentence_that_says_what_to_try() {
+        let mut memory = memory();
+        for (name, arguments, named) in [
+            ("no_such_function", json!({}), "no_such_function"),
+            ("core_memory_append", json!({"section": "human"}), "content"),
+            ("core_memory_append", json!({"section": "world", "content": "x"}), "section"),
+            ("core_memory_append", json!({"section": "human", "content": {"a": 1}}), "content"),
+            ("core_memory_append", json!({"section": "human", "content": "x".repeat(3000)}), "2000"),
+            ("core_memory_replace", json!({"section": "human", "old_content": "x", "new_content": "y"}), "human"),
+            ("conversation_search", json!({"query": "x", "page": "none"}), "page"),
+            ("conversation_search_date", json!({"start_date": "2026-02-30", "end_date": "2026-03-01", "page": 0}), "start_date"),
+        ] {
+            let outcome = run(&mut memory, name, arguments);
+            assert_eq!(outcome.status, Status::Failed, "{name}");
+            assert!(outcome.message.contains(named), "{name}: {}", outcome.message);
+        }
+        assert_eq!(memory.view().core().unwrap().human.text, "");
+    }
+
+    #[test]
+    fn searches_show_true_totals_and_pages() {
+        let mut memory = memory();
+        for day in 0..7 {
+            let body = Body::User { text: format!("walked the dog, day {day}") };
+            memory.record(&[NewMessage { at_ms: day * 86_400_000, body, interrupted: false }]).unwrap();
+        }
+        let first = run(&mut memory, "conversation_search", json!({"query": "dog", "page": 0}));
+        assert!(first.message.starts_with("Showing 5 of 7 results (page 0/1):\n["), "{}", first.message);
+        let beyond = run(&mut memory, "conversation_search", json!({"query": "dog", "page": 9}));
+        assert_eq!(beyond.message, "No results on page 9; the last page is 1.");
+        let none = run(&mut memory, "conversation_search", json!({"query": "submarine", "page": 0}));
+        assert_eq!(none.message, "No results found.");
+        let days = json!({"start_date": "1970-01-03", "end_date": "1970-01-02", "page": 0});
+        let dated = run(&mut memory, "conversation_search_date", days);
+        assert!(dated.message.starts_with("Showing 2 of 2 results"), "{}", dated.message);
+    }
+
+    #[test]
+    fn archival_memory_finds_what_was_stored() {
+        let mut memory = memory();
+        run(&mut memory, "archival_memory_insert", json!({"content": "The harbour master keeps the keys."}));
+        let found = run(&mut memory, "archival_memory_search", json!({"query": "keys", "page": 0}));
+        assert!(found.message.contains("harbour master"), "{}", found.message);
+    }
+
+    #[test]
+    fn long_results_are_cut_between_words() {
+        let text = "word ".repeat(200);
+        let short = shorten(&text);
+        assert!(short.chars().count() <= MAX_RESULT_CHARS + 4 && short.ends_with("word ..."), "{short}");
+    }
+}

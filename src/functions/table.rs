@@ -1,0 +1,177 @@
+//! The functions that the model may call: one descriptor each, from which the prompt, the grammar and the executor take
+//! what they need.
+//!
+//! Names and meanings follow the paper (Packer et al. 2023, section 2) and its first implementation; what deviates is
+//! said at the descriptor.
+
+use crate::types::{FunctionSchema, Parameter, ParameterKind};
+
+/// The functions, as an enum so that the executor matches exhaustively.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Function {
+    /// Tells the user something (classic profile; in the native profile plain text does).
+    SendMessage,
+    /// Suspends timed heartbeats.
+    PauseHeartbeats,
+    /// Adds a line to a core-memory block.
+    CoreMemoryAppend,
+    /// Replaces a line of a core-memory block.
+    CoreMemoryReplace,
+    /// Finds messages of the conversation by words.
+    ConversationSearch,
+    /// Finds messages of the conversation by day.
+    ConversationSearchDate,
+    /// Stores a passage in archival storage.
+    ArchivalMemoryInsert,
+    /// Finds passages in archival storage.
+    ArchivalMemorySearch,
+}
+
+/// Most minutes that heartbeats can be paused for at once.
+pub const MAX_PAUSE_MINUTES: u32 = 360;
+
+const SECTION: Parameter = Parameter {
+    name: "section",
+    description: "persona (facts about you, the assistant) or human (facts about the user)",
+    kind: ParameterKind::Section,
+};
+const PAGE: Parameter =
+    Parameter { name: "page", description: "page of results, the first is 0", kind: ParameterKind::Integer };
+
+const fn text(name: &'static str, description: &'static str) -> Parameter {
+    Parameter { name, description, kind: ParameterKind::Text }
+}
+
+/// Every function with its schema, in the order in which prompts list them.
+pub const TABLE: &[(Function, FunctionSchema)] = &[
+    (
+        Function::SendMessage,
+        FunctionSchema {
+            name: "send_message",
+            description: "Says something to the user. Only this reaches the user.",
+            parameters: &[text("message", "what to say")],
+        },
+    ),
+    (
+        Function::CoreMemoryAppend,
+        FunctionSchema {
+            name: "core_memory_append",
+            description: "Saves one new lasting fact as a line of core memory.",
+            parameters: &[SECTION, text("content", "the fact, as one short sentence")],
+        },
+    ),
+    (
+        Function::CoreMemoryReplace,
+        FunctionSchema {
+            name: "core_memory_replace",
+            description: "Corrects a line of core memory that is no longer true.",
+            parameters: &[
+                SECTION,
+                text("old_content", "the line as it stands now"),
+                text("new_content", "the corrected line; empty to delete the line"),
+            ],
+        },
+    ),
+    (
+        Function::ConversationSearch,
+        FunctionSchema {
+            name: "conversation_search",
+            description: "Finds earlier messages of this conversation that are no longer in view.",
+            parameters: &[text("query", "words to look for"), PAGE],
+        },
+    ),
+    (
+        Function::ConversationSearchDate,
+        FunctionSchema {
+            name: "conversation_search_date",
+            description: "Finds earlier messages of this conversation by day.",
+            parameters: &[
+                Parameter { name: "start_date", description: "first day, YYYY-MM-DD", kind: ParameterKind::Date },
+                Parameter { name: "end_date", description: "last day, YYYY-MM-DD", kind: ParameterKind::Date },
+                PAGE,
+            ],
+        },
+    ),
+    (
+        Function::ArchivalMemoryInsert,
+        FunctionSchema {
+            name: "archival_memory_insert",
+            description: "Stores a longer text for later, outside core memory.",
+            parameters: &[text("content", "the text, so worded that it can be understood on its own")],
+        },
+    ),
+    (
+        Function::ArchivalMemorySearch,
+        FunctionSchema {
+            name: "archival_memory_search",
+            description: "Finds stored texts.",
+            parameters: &[text("query", "words to look for"), PAGE],
+        },
+    ),
+    (
+        Function::PauseHeartbeats,
+        FunctionSchema {
+            name: "pause_heartbeats",
+            description: "Stops timed heartbeats for a while.",
+            parameters: &[Parameter {
+                name: "minutes",
+                description: "how long, 1 to 360",
+                kind: ParameterKind::Integer,
+            }],
+        },
+    ),
+];
+
+impl Function {
+    /// The function called `name`.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        TABLE.iter().find(|(_, schema)| schema.name == name).map(|(function, _)| *function)
+    }
+
+    /// The name by which the model calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        TABLE.iter().find(|(function, _)| *function == self).map_or("", |(_, schema)| schema.name)
+    }
+}
+
+/// Names of all functions.
+#[must_use]
+pub fn names() -> Vec<String> {
+    TABLE.iter().map(|(_, schema)| schema.name.to_owned()).collect()
+}
+
+/// Schemas that a prompt lists. `send_message` is listed where every action is a call, and only there.
+#[must_use]
+pub fn schemas(with_send_message: bool) -> Vec<FunctionSchema> {
+    TABLE
+        .iter()
+        .filter(|(function, _)| with_send_message || *function != Function::SendMessage)
+        .map(|(_, schema)| schema.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_function_is_found_by_its_own_name() {
+        for (function, schema) in TABLE {
+            assert_eq!(Function::by_name(schema.name), Some(*function));
+            assert_eq!(function.name(), schema.name);
+        }
+        assert_eq!(Function::by_name("rm"), None);
+    }
+
+    #[test]
+    fn the_json_schema_requires_every_parameter() {
+        for schema in schemas(true) {
+            let json = schema.to_json();
+            let parameters = &json["function"]["parameters"];
+            assert_eq!(parameters["required"].as_array().unwrap().len(), schema.parameters.len());
+            assert_eq!(parameters["properties"].as_object().unwrap().len(), schema.parameters.len());
+        }
+    }
+}

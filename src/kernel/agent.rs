@@ -1,0 +1,504 @@
+//! The driver: carries out what the step machine decides, against memory, model and user.
+//!
+//! Everything is written before it is shown. A call, its result and the edit that it makes are one transaction; a reply
+//! that is still streaming is stored at least every [`STORE_REPLY_EVERY`].
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::dialect::{self, Action, Dialect, Piece, Profile};
+use crate::functions::{self, SideEffect};
+use crate::inference::{Engine, SamplerOptions};
+use crate::memory::main_context::{classic_instructions, native_instructions};
+use crate::memory::{AgentMemory, BlockLabel, MainContext, QueueLimits, RoomReport, make_room};
+use crate::types::{
+    Body, Call, Cancel, Clock, CoreMemoryText, Event, MessageId, NewMessage, Notification,
+    StopReason, TurnReport,
+};
+
+use super::command::{self, Command};
+use super::cost::Cost;
+use super::dump::{dump, local_time};
+use super::interrupt::Interrupt;
+use super::model::{Counter, Model, Summarizer, Written};
+use super::offer::{BlockView, MemoryView, step_policy};
+use super::step::{Effect, Generated, Happened, Offer, Turn};
+use super::Error;
+
+/// A reply on the screen is stored at least this often (DESIGN D6).
+const STORE_REPLY_EVERY: Duration = Duration::from_millis(400);
+/// Characters of an answer for each token of the answer reserve: the token limit is the real one, this only keeps the
+/// grammar's own bound out of its way.
+const ANSWER_CHARS_PER_TOKEN: usize = 6;
+
+/// Room that the queue must have beside the fixed part of the prompt: a short exchange.
+const MIN_QUEUE_TOKENS: usize = 160;
+
+/// Settings of an agent loop.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Call format.
+    pub profile: Profile,
+    /// How tokens are chosen.
+    pub sampler: SamplerOptions,
+    /// Thresholds of the queue manager.
+    pub queue: QueueLimits,
+    /// Most generations in a turn, the answer included.
+    pub max_steps: u32,
+}
+
+/// An agent that is ready to take turns.
+pub struct Agent {
+    memory: AgentMemory,
+    model: Model,
+    clock: Arc<dyn Clock>,
+    cancel: Cancel,
+    settings: Settings,
+    /// Instructions and core memory as they stand in the prompt; core memory is older than the database until the next
+    /// refresh, so that the KV cache keeps what comes after it.
+    context: MainContext,
+}
+
+/// What a turn gathers while it runs.
+#[derive(Default)]
+struct Progress {
+    calls: Vec<Call>,
+    pending: Option<Pending>,
+    by_heartbeat: bool,
+}
+
+/// A call that is written but not executed.
+struct Pending {
+    thoughts: Option<String>,
+    /// For the executor.
+    call: Call,
+    /// For the prompt: with everything that the model wrote.
+    stored: Call,
+}
+
+impl Agent {
+    /// Opens the agent behind `memory` on a loaded engine and notes the login.
+    ///
+    /// # Errors
+    /// The window cannot hold the prompt and an exchange; the database failed.
+    pub fn open(
+        memory: AgentMemory,
+        engine: Box<dyn Engine>,
+        dialect: Box<dyn Dialect>,
+        clock: Arc<dyn Clock>,
+        cancel: Cancel,
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        let (instructions, with_send_message) = match settings.profile {
+            Profile::Native => (native_instructions(), false),
+            Profile::Classic => (classic_instructions(), true),
+        };
+        let schemas = functions::schemas(with_send_message);
+        let model = Model::new(engine, dialect, settings.sampler, schemas, clock.zone(), cancel.clone())?;
+        let mut context = memory.view().main_context(instructions)?;
+        context.messages.clear();
+        let mut agent = Self { memory, model, clock, cancel, settings, context };
+        agent.check_window()?;
+        let now_ms = agent.clock.now_ms();
+        let last_login_at_ms = agent.memory.login(now_ms)?;
+        agent.notify(Notification::Login { last_login_at_ms })?;
+        Ok(agent)
+    }
+
+    /// Refuses a window in which the fixed part of the prompt leaves no room to talk.
+    fn check_window(&self) -> Result<(), Error> {
+        let fixed_tokens = self.model.prompt(&self.context)?.len();
+        let window_tokens = self.model.window_tokens();
+        let reserve_tokens = self.settings.queue.answer_reserve_tokens(window_tokens)
+            + self.settings.queue.result_reserve_tokens(window_tokens);
+        let needed_tokens = fixed_tokens + MIN_QUEUE_TOKENS;
+        if needed_tokens + reserve_tokens > window_tokens {
+            return Err(crate::memory::Error::WindowTooSmall { needed_tokens, reserve_tokens, window_tokens }.into());
+        }
+        Ok(())
+    }
+
+    /// Takes one turn; its events end with the `turn` event.
+    pub fn turn(&mut self, interrupt: Interrupt, emit: &mut dyn FnMut(Event)) -> TurnReport {
+        let started = Instant::now();
+        self.model.cost = Cost::default();
+        let mut progress =
+            Progress { by_heartbeat: matches!(interrupt, Interrupt::Heartbeat { .. }), ..Progress::default() };
+        let (mut turn, effects) = Turn::new(self.settings.max_steps).advance(Happened::Begin(interrupt));
+        let mut effects = std::collections::VecDeque::from(effects);
+        let mut stop_reason = StopReason::Answer;
+        while let Some(effect) = effects.pop_front() {
+            if let Effect::End(reason) = effect {
+                stop_reason = reason;
+                break;
+            }
+            let happened = match self.carry_out(effect, &mut progress, emit) {
+                Ok(happened) => happened,
+                Err(error) => {
+                    tracing::error!(?error, "turn");
+                    emit(Event::Error { message: error.to_string(), hint: error.hint() });
+                    Some(Happened::Failed)
+                }
+            };
+            if let Some(happened) = happened {
+                let (next, following) = turn.advance(happened);
+                turn = next;
+                effects = following.into();
+            }
+        }
+        let report = self.model.cost.report(stop_reason, turn.steps(), started.elapsed());
+        emit(Event::Turn(report.clone()));
+        report
+    }
+
+    /// The report of a turn in which nothing happened.
+    #[must_use]
+    pub fn empty_report(&self, stop_reason: StopReason) -> TurnReport {
+        Cost::default().report(stop_reason, 0, Duration::ZERO)
+    }
+
+    fn carry_out(
+        &mut self,
+        effect: Effect,
+        progress: &mut Progress,
+        emit: &mut dyn FnMut(Event),
+    ) -> Result<Option<Happened>, Error> {
+        match effect {
+            Effect::RecordUser { text } => {
+                self.record(Body::User { text })?;
+                Ok(None)
+            }
+            Effect::Notify(notification) => {
+                self.notify(notification)?;
+                Ok(None)
+            }
+            Effect::MarkWarned => {
+                self.memory.set_warned(true)?;
+                Ok(None)
+            }
+            Effect::Generate(offer) => self.generate(offer, progress, emit).map(Some),
+            Effect::Execute => self.execute(progress, emit).map(Some),
+            Effect::End(_) => Ok(None),
+        }
+    }
+
+    /// Makes room, lets the model write, stores and shows what it wrote.
+    fn generate(
+        &mut self,
+        offer: Offer,
+        progress: &mut Progress,
+        emit: &mut dyn FnMut(Event),
+    ) -> Result<Happened, Error> {
+        let room = self.make_room()?;
+        if let Some(text) = room_notice(&room) {
+            emit(Event::Notice { text });
+        }
+        let reserve_tokens = self.settings.queue.answer_reserve_tokens(self.model.window_tokens());
+        let policy = step_policy(offer, &self.view(progress, reserve_tokens * ANSWER_CHARS_PER_TOKEN)?);
+        let mut reply = Reply::new(&mut self.memory, &*self.clock);
+        let written = self.model.write(&self.context, &policy, reserve_tokens, &mut |piece| reply.take(piece, emit));
+        let (row, failure) = reply.done();
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        let outcome = self.keep(written?, row, progress, emit)?;
+        let pressure = self.pressure()?;
+        Ok(Happened::Generated { outcome, pressure })
+    }
+
+    /// Stores the action and shows it.
+    fn keep(
+        &mut self,
+        written: Written,
+        row: Option<MessageId>,
+        progress: &mut Progress,
+        emit: &mut dyn FnMut(Event),
+    ) -> Result<Generated, Error> {
+        let Written { action, whole, cancelled } = written;
+        match action {
+            Ok(Action::Text { thoughts, text }) => {
+                let body = Body::Assistant { thoughts: thoughts.clone(), text: Some(text.clone()), call: None };
+                match row {
+                    Some(id) => {
+                        self.memory.finish_reply(id, &body, !whole)?;
+                    }
+                    None if text.is_empty() => {}
+                    None => {
+                        let at_ms = self.clock.now_ms();
+                        self.memory.record(&[NewMessage { at_ms, body, interrupted: !whole }])?;
+                    }
+                }
+                if cancelled {
+                    return Ok(Generated::Interrupted);
+                }
+                if let Some(text) = thoughts {
+                    emit(Event::Thought { text });
+                }
+                emit(Event::Message { text });
+                Ok(Generated::Answer)
+            }
+            Ok(action @ Action::Call { .. }) => {
+                let stored = action.stored_call();
+                if let (Action::Call { thoughts, call, .. }, Some(stored)) = (action, stored) {
+                    progress.pending = Some(Pending { thoughts, call, stored });
+                }
+                Ok(Generated::Call)
+            }
+            Ok(Action::Nothing) if cancelled => Ok(Generated::Interrupted),
+            Ok(Action::Nothing) => Ok(Generated::Nothing),
+            Err(dialect::Error::Incomplete) if cancelled => Ok(Generated::Interrupted),
+            Err(dialect::Error::Incomplete) => Ok(Generated::CutOff),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Executes the pending call: call, result and edit in one transaction, then shows them.
+    fn execute(&mut self, progress: &mut Progress, emit: &mut dyn FnMut(Event)) -> Result<Happened, Error> {
+        let Some(Pending { thoughts, call, stored }) = progress.pending.take() else {
+            return Ok(Happened::Failed);
+        };
+        let repeated = progress.calls.contains(&call);
+        let now_ms = self.clock.now_ms();
+        let mut step = self.memory.step(now_ms)?;
+        let body = Body::Assistant { thoughts: thoughts.clone(), text: None, call: Some(stored.clone()) };
+        step.record(&NewMessage { at_ms: now_ms, body, interrupted: false })?;
+        let outcome = if repeated {
+            functions::Outcome::ok("You have made this call already. Go on.")
+        } else {
+            functions::execute(&call, &mut step, &self.clock.zone())?
+        };
+        let body = Body::FunctionResult {
+            name: call.name.clone(),
+            status: outcome.status,
+            message: outcome.message.clone(),
+        };
+        step.record(&NewMessage { at_ms: now_ms, body, interrupted: false })?;
+        step.commit()?;
+        if let Some(text) = thoughts {
+            emit(Event::Thought { text });
+        }
+        emit(Event::Call { name: call.name.clone(), arguments: call.arguments.clone() });
+        emit(Event::Result { name: call.name.clone(), status: outcome.status, message: outcome.message });
+        if outcome.side_effect == Some(SideEffect::CoreMemoryCorrected) {
+            // The line that was corrected still stands in the prompt and would mislead the next turn.
+            self.refresh_core()?;
+        }
+        progress.calls.push(call);
+        Ok(Happened::Executed { status: outcome.status, repeated })
+    }
+
+    /// Puts the queue into the context; evicts and summarises until prompt and answer fit.
+    fn make_room(&mut self) -> Result<RoomReport, Error> {
+        let window_tokens = self.model.window_tokens();
+        let (instructions, core_memory) = (self.context.instructions.clone(), self.context.core_memory.clone());
+        let model = RefCell::new(&mut self.model);
+        let report = make_room(
+            &mut self.memory,
+            &mut self.context,
+            &mut Counter { model: &model },
+            &mut Summarizer { model: &model, instructions: &instructions, core_memory: &core_memory },
+            &self.settings.queue,
+            window_tokens,
+            self.clock.now_ms(),
+        )?;
+        Ok(report)
+    }
+
+    fn pressure(&mut self) -> Result<bool, Error> {
+        if self.memory.view().is_warned()? {
+            return Ok(false);
+        }
+        self.context.messages = self.memory.view().queue()?;
+        let prompt_tokens = self.model.prompt(&self.context)?.len();
+        Ok(prompt_tokens >= self.settings.queue.warn_from_tokens(self.model.window_tokens()))
+    }
+
+    fn refresh_core(&mut self) -> Result<(), Error> {
+        self.context.core_memory = self.memory.view().core()?.render();
+        Ok(())
+    }
+
+    fn view(&self, progress: &Progress, max_answer_chars: usize) -> Result<MemoryView, Error> {
+        let memory = self.memory.view();
+        let core = memory.core()?;
+        let blocks = BlockLabel::ALL
+            .into_iter()
+            .map(|label| {
+                let block = core.block(label);
+                BlockView {
+                    label: label.as_str().to_owned(),
+                    lines: block.lines().map(str::to_owned).collect(),
+                    chars: block.used_chars(),
+                    limit_chars: block.limit_chars,
+                }
+            })
+            .collect();
+        Ok(MemoryView {
+            blocks,
+            recall_count: memory.conversation_count()?,
+            hidden_count: memory.evicted_conversation_count()?,
+            archival_count: memory.archival_count()?,
+            calls: progress.calls.clone(),
+            by_heartbeat: progress.by_heartbeat,
+            max_answer_chars,
+        })
+    }
+
+    fn record(&mut self, body: Body) -> Result<(), Error> {
+        let at_ms = self.clock.now_ms();
+        self.memory.record(&[NewMessage { at_ms, body, interrupted: false }])?;
+        Ok(())
+    }
+
+    fn notify(&mut self, notification: Notification) -> Result<(), Error> {
+        self.record(Body::Notification { notification })
+    }
+
+    /// Runs a command; true when the agent is to leave. Ends in one notice, `memory` or error event.
+    pub fn command(&mut self, command: &Command, emit: &mut dyn FnMut(Event)) -> bool {
+        match self.run_command(command, emit) {
+            Ok(event) => emit(event),
+            Err(error) => emit(Event::Error { message: error.to_string(), hint: error.hint() }),
+        }
+        *command == Command::Exit
+    }
+
+    fn run_command(&mut self, command: &Command, emit: &mut dyn FnMut(Event)) -> Result<Event, Error> {
+        let text = match command {
+            Command::Exit => "Everything is saved. Goodbye.".to_owned(),
+            Command::Help => command::help(),
+            Command::Save { name } => {
+                let now_ms = self.clock.now_ms();
+                let name = name.clone().unwrap_or_else(|| checkpoint_name(now_ms, &self.clock.zone()));
+                self.memory.save_checkpoint(&name, now_ms)?;
+                format!("Saved as {name}.")
+            }
+            Command::Load { name } => {
+                let name = self.memory.load_checkpoint(name.as_deref(), self.clock.now_ms())?;
+                self.refresh_core()?;
+                format!("Back at {name}.")
+            }
+            Command::Dump { count } => dump(&self.memory.view().queue()?, *count, &self.clock.zone()),
+            Command::Memory => {
+                let memory = self.memory.view();
+                let core = memory.core()?;
+                return Ok(Event::Memory {
+                    core: CoreMemoryText { persona: core.persona.text, human: core.human.text },
+                    recall_count: memory.recall_count()?,
+                    archival_count: memory.archival_count()?,
+                });
+            }
+            Command::Pop { count } => {
+                let popped = self.memory.pop(*count)?.len();
+                let noun = if popped == 1 { "message" } else { "messages" };
+                format!("Removed the last {popped} {noun}.")
+            }
+            Command::Heartbeat => {
+                let interrupt = Interrupt::Heartbeat { reason: "Automated timer".to_owned() };
+                return Ok(self.command_turn(interrupt, "The agent has had its heartbeat.", emit));
+            }
+            Command::MemoryWarning => {
+                return Ok(self.command_turn(Interrupt::MemoryPressure, "The agent has been warned.", emit));
+            }
+        };
+        Ok(Event::Notice { text })
+    }
+
+    fn command_turn(&mut self, interrupt: Interrupt, done: &str, emit: &mut dyn FnMut(Event)) -> Event {
+        let report = self.turn(interrupt, emit);
+        let text = match report.stop_reason {
+            StopReason::Answer => done.to_owned(),
+            StopReason::StepLimit => "The agent used up its steps.".to_owned(),
+            StopReason::Interrupted => "Stopped.".to_owned(),
+            StopReason::Error => "That did not work.".to_owned(),
+        };
+        Event::Notice { text }
+    }
+
+    /// The flag that stops this agent's work.
+    #[must_use]
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+}
+
+/// A reply on its way: shown piece by piece, stored from time to time.
+struct Reply<'a> {
+    memory: &'a mut AgentMemory,
+    clock: &'a dyn Clock,
+    row: Option<MessageId>,
+    thoughts: String,
+    text: String,
+    stored_at: Instant,
+    failure: Option<crate::memory::Error>,
+}
+
+impl<'a> Reply<'a> {
+    fn new(memory: &'a mut AgentMemory, clock: &'a dyn Clock) -> Self {
+        Self {
+            memory,
+            clock,
+            row: None,
+            thoughts: String::new(),
+            text: String::new(),
+            stored_at: Instant::now(),
+            failure: None,
+        }
+    }
+
+    fn take(&mut self, piece: Piece, emit: &mut dyn FnMut(Event)) {
+        match piece {
+            Piece::Thought(text) => self.thoughts.push_str(&text),
+            Piece::Text(text) => {
+                self.text.push_str(&text);
+                if let Err(error) = self.store() {
+                    self.failure.get_or_insert(error);
+                }
+                emit(Event::Delta { text });
+            }
+        }
+    }
+
+    fn store(&mut self) -> Result<(), crate::memory::Error> {
+        let due = self.row.is_none() || self.stored_at.elapsed() >= STORE_REPLY_EVERY;
+        if !due {
+            return Ok(());
+        }
+        let thoughts = (!self.thoughts.is_empty()).then(|| self.thoughts.clone());
+        let body = Body::Assistant { thoughts, text: Some(self.text.clone()), call: None };
+        match self.row {
+            Some(id) => self.memory.update_reply(id, &body)?,
+            None => {
+                let id = self.memory.begin_reply(self.clock.now_ms())?;
+                self.memory.update_reply(id, &body)?;
+                self.row = Some(id);
+            }
+        }
+        self.stored_at = Instant::now();
+        Ok(())
+    }
+
+    fn done(self) -> (Option<MessageId>, Option<crate::memory::Error>) {
+        (self.row, self.failure)
+    }
+}
+
+/// What the user should know of an eviction.
+fn room_notice(room: &RoomReport) -> Option<String> {
+    let mut sentences = Vec::new();
+    if room.evicted_messages > 0 {
+        let how = if room.has_mechanical_summary { "shortened" } else { "summarised" };
+        let evicted = room.evicted_messages;
+        sentences.push(format!("The window was full: {evicted} older messages were {how}; they can still be searched."));
+    }
+    if !room.paged_out.is_empty() {
+        sentences.push("A message too long for the window went to archival storage; the agent can search it.".to_owned());
+    }
+    (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+/// The name of a checkpoint that was given none: the local time.
+fn checkpoint_name(now_ms: i64, zone: &jiff::tz::TimeZone) -> String {
+    local_time(now_ms, zone).replace(' ', "-").replace(':', ".")
+}

@@ -1,0 +1,121 @@
+//! The commands of the chat: names, arguments and help in one table.
+
+/// What a command asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Leave.
+    Exit,
+    /// Make a checkpoint.
+    Save {
+        /// Its name; by default the time.
+        name: Option<String>,
+    },
+    /// Go back to a checkpoint.
+    Load {
+        /// Its name; by default the newest.
+        name: Option<String>,
+    },
+    /// Show the messages in view.
+    Dump {
+        /// Only so many of the last.
+        count: Option<usize>,
+    },
+    /// Show the state of the memory.
+    Memory,
+    /// Remove the last messages.
+    Pop {
+        /// How many.
+        count: usize,
+    },
+    /// Let the model run without a message.
+    Heartbeat,
+    /// Warn the model that its window is nearly full.
+    MemoryWarning,
+    /// List the commands.
+    Help,
+}
+
+/// One user turn: message, reply and, with a call, its result.
+pub const DEFAULT_POP_COUNT: usize = 3;
+
+const HELP: &[(&str, &str)] = &[
+    ("/exit", "leave; everything is saved already"),
+    ("/save [name]", "make a checkpoint of the whole agent"),
+    ("/load [name]", "go back to a checkpoint, the newest by default"),
+    ("/dump [n]", "show the messages in view, or the last n"),
+    ("/memory", "show core memory and what is in storage"),
+    ("/pop [n]", "remove the last n messages (3 by default)"),
+    ("/heartbeat", "let the agent think without a message from you"),
+    ("/memorywarning", "warn the agent that its window is nearly full"),
+    ("/help", "this list"),
+];
+
+/// The list that `/help` shows.
+#[must_use]
+pub fn help() -> String {
+    let width = HELP.iter().map(|(usage, _)| usage.len()).max().unwrap_or_default();
+    let lines: Vec<String> = HELP.iter().map(|(usage, meaning)| format!("{usage:width$}  {meaning}")).collect();
+    lines.join("\n")
+}
+
+impl Command {
+    /// Reads a command as typed; case does not matter.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut words = text.split_whitespace();
+        let name = words.next().unwrap_or_default().to_ascii_lowercase();
+        let argument = words.next();
+        if let Some(extra) = words.next() {
+            return Err(format!("{name} takes at most one argument, but {extra:?} follows"));
+        }
+        let none = |command: Self| match argument {
+            None => Ok(command),
+            Some(argument) => Err(format!("{name} takes no argument, but {argument:?} was given")),
+        };
+        let count = || match argument {
+            None => Ok(None),
+            Some(argument) => match argument.parse::<usize>() {
+                Ok(count) if count > 0 => Ok(Some(count)),
+                _ => Err(format!("{name} takes a number of messages from 1, not {argument:?}")),
+            },
+        };
+        match name.as_str() {
+            "/exit" => none(Self::Exit),
+            "/save" => Ok(Self::Save { name: argument.map(str::to_owned) }),
+            "/load" => Ok(Self::Load { name: argument.map(str::to_owned) }),
+            "/dump" => Ok(Self::Dump { count: count()? }),
+            "/memory" => none(Self::Memory),
+            "/pop" => Ok(Self::Pop { count: count()?.unwrap_or(DEFAULT_POP_COUNT) }),
+            "/heartbeat" => none(Self::Heartbeat),
+            "/memorywarning" => none(Self::MemoryWarning),
+            "/help" | "/" => none(Self::Help),
+            _ => Err(format!("there is no command {name}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_of_the_help_can_be_typed() {
+        for (usage, _) in HELP {
+            let name = usage.split(' ').next().unwrap();
+            assert!(Command::parse(name).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_read_and_wrong_ones_refused() {
+        assert_eq!(Command::parse("/pop 2"), Ok(Command::Pop { count: 2 }));
+        assert_eq!(Command::parse("/POP"), Ok(Command::Pop { count: DEFAULT_POP_COUNT }));
+        assert_eq!(Command::parse("/dump 3"), Ok(Command::Dump { count: Some(3) }));
+        assert_eq!(Command::parse("/save spring"), Ok(Command::Save { name: Some("spring".into()) }));
+        for wrong in ["/pop x", "/pop 0", "/pop 1 2", "/memory now", "/undone", ""] {
+            assert!(Command::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Failures of the agent loop.
+
+use crate::{dialect, grammar, inference, memory};
+
+/// A turn could not go on; what was committed stays.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database or the queue manager.
+    #[error(transparent)]
+    Memory(#[from] memory::Error),
+    /// The engine.
+    #[error(transparent)]
+    Inference(#[from] inference::Error),
+    /// The prompt format.
+    #[error(transparent)]
+    Dialect(#[from] dialect::Error),
+    /// The grammar of a step.
+    #[error("the grammar of this step cannot be used: {0}")]
+    Grammar(#[from] grammar::Error),
+}
+
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Memory(error) => error.hint().to_string(),
+            Self::Inference(error) => error.hint().to_string(),
+            Self::Dialect(error) => error.hint().to_string(),
+            Self::Grammar(_) => "start with --debug, try again and report the log".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What makes the model run: the interrupts of the operating-system picture.
+
+/// The beginning of a turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Interrupt {
+    /// The user said something.
+    User {
+        /// The text as typed.
+        text: String,
+    },
+    /// The user opened the chat and waits for a greeting.
+    Login,
+    /// A heartbeat without a message from the user.
+    Heartbeat {
+        /// Why.
+        reason: String,
+    },
+    /// The user asked for the memory-pressure warning.
+    MemoryPressure,
+}

@@ -1,0 +1,231 @@
+//! The model as the kernel uses it: main context in, action out. Puts dialect, grammar, sampler and session together;
+//! counts tokens and writes summaries for the queue manager.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::tz::TimeZone;
+
+use crate::dialect::{Action, Dialect, Piece, PromptParts, Segment};
+use crate::grammar::{Compiler, Limits};
+use crate::inference::{
+    Engine, GenerateOptions, Generation, Sampler, SamplerOptions, Session, generate, tokenize_template, tokenize_text,
+};
+use crate::memory::{BoxError, CountTokens, MainContext, Summarize};
+use crate::types::{Body, Cancel, FunctionSchema, Message, MessageId, StepPolicy, TokenId, Unconstrained};
+
+use super::Error;
+use super::cost::Cost;
+
+/// Most tokens of a summary: the word limit of the queue manager with room for languages of many tokens a word.
+const MAX_SUMMARY_TOKENS: usize = 320;
+
+/// A model with the way of talking to it.
+pub(super) struct Model {
+    session: Session,
+    dialect: Box<dyn Dialect>,
+    sampler: Sampler,
+    /// Summaries are written greedily: they should say what was said.
+    summary_sampler: Sampler,
+    compiler: Compiler,
+    functions: Vec<FunctionSchema>,
+    zone: TimeZone,
+    cancel: Cancel,
+    /// What was spent since it was last taken.
+    pub(super) cost: Cost,
+}
+
+/// What one generation gave.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// The action, or why there is none.
+    pub(super) action: Result<Action, crate::dialect::Error>,
+    /// The text is whole, as against cut off by the user or a limit.
+    pub(super) whole: bool,
+    /// It was the user who cut it off.
+    pub(super) cancelled: bool,
+}
+
+impl Model {
+    pub(super) fn new(
+        engine: Box<dyn Engine>,
+        dialect: Box<dyn Dialect>,
+        sampler: SamplerOptions,
+        functions: Vec<FunctionSchema>,
+        zone: TimeZone,
+        cancel: Cancel,
+    ) -> Result<Self, Error> {
+        let session = Session::new(engine)?;
+        let compiler = Compiler::new(Arc::clone(session.vocab()), Limits::default());
+        Ok(Self {
+            session,
+            dialect,
+            sampler: Sampler::new(sampler),
+            summary_sampler: Sampler::new(SamplerOptions { temperature: 0.0, ..sampler }),
+            compiler,
+            functions,
+            zone,
+            cancel,
+            cost: Cost::default(),
+        })
+    }
+
+    pub(super) fn window_tokens(&self) -> usize {
+        self.session.engine().context_window_tokens()
+    }
+
+    /// The prompt as tokens: special tokens only where the template put them.
+    pub(super) fn prompt(&self, context: &MainContext) -> Result<Vec<TokenId>, Error> {
+        let parts = PromptParts {
+            instructions: &context.instructions,
+            functions: &self.functions,
+            core_memory: &context.core_memory,
+            messages: &context.messages,
+            zone: &self.zone,
+        };
+        let segments = self.dialect.render(&parts)?;
+        let engine = self.session.engine();
+        let mut tokens = Vec::new();
+        if engine.identity().add_bos {
+            tokens.extend(engine.vocab().bos());
+        }
+        for segment in &segments {
+            tokens.extend(match segment {
+                Segment::Template(text) => tokenize_template(engine, text)?,
+                Segment::Content(text) => tokenize_text(engine, text)?,
+            });
+        }
+        Ok(tokens)
+    }
+
+    /// Reads the prompt and lets the model write one action under `policy`. `on_piece` sees what can be shown at once.
+    pub(super) fn write(
+        &mut self,
+        context: &MainContext,
+        policy: &StepPolicy,
+        max_tokens: usize,
+        on_piece: &mut dyn FnMut(Piece),
+    ) -> Result<Written, Error> {
+        let prompt = self.prompt(context)?;
+        let grammar = self.dialect.grammar(policy)?;
+        tracing::debug!(prompt = %self.spell(&prompt), %grammar, "step");
+        let compiling = Instant::now();
+        let mut matcher = self.compiler.compile(&grammar)?.matcher().map_err(crate::inference::Error::from)?;
+        self.cost.add_mask(compiling.elapsed());
+        if !self.read(&prompt)? {
+            return Ok(Written { action: Ok(Action::Nothing), whole: false, cancelled: true });
+        }
+        let mut parser = self.dialect.reply_parser();
+        let options = GenerateOptions { max_tokens, ..GenerateOptions::default() };
+        let generation = generate(
+            &mut self.session,
+            &mut matcher,
+            &mut self.sampler,
+            &options,
+            &self.cancel,
+            &mut |token, bytes| parser.push(token, bytes).into_iter().for_each(&mut *on_piece),
+        )?;
+        self.cost.add_generation(&generation.stats);
+        tracing::debug!(generated = %self.spell(&generation.tokens), stop = ?generation.stop, "step");
+        let whole = generation.stop.is_whole();
+        let cancelled = generation.stop == crate::inference::StopCause::Cancelled;
+        Ok(Written { action: parser.finish(whole), whole, cancelled })
+    }
+
+    /// Reads a prompt as far as it is not in the cache; false when cancelled.
+    fn read(&mut self, prompt: &[TokenId]) -> Result<bool, Error> {
+        let report = self.session.prepare(prompt, &self.cancel)?;
+        self.cost.add_read(&report);
+        Ok(report.complete)
+    }
+
+    /// Tokens as text with control tokens spelled, for the log.
+    fn spell(&self, tokens: &[TokenId]) -> String {
+        let vocab = self.session.vocab();
+        let bytes: Vec<u8> = tokens.iter().flat_map(|token| vocab.bytes(*token).iter().copied()).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// Counts tokens for the queue manager. The queue manager holds counter and summariser at once, hence the cell.
+pub(super) struct Counter<'a, 'm> {
+    pub(super) model: &'a RefCell<&'m mut Model>,
+}
+
+impl CountTokens for Counter<'_, '_> {
+    fn prompt_tokens(&mut self, context: &MainContext) -> Result<usize, BoxError> {
+        Ok(self.model.borrow().prompt(context)?.len())
+    }
+
+    fn text_tokens(&mut self, text: &str) -> usize {
+        // Only plans are made of it; a text that cannot be tokenised is caught when the prompt is.
+        tokenize_text(self.model.borrow().session.engine(), text).map_or(text.len(), |tokens| tokens.len())
+    }
+}
+
+/// Writes summaries for the queue manager. `instructions` and `core_memory` are those of the running prompt: a summary
+/// prompt begins like it, so that the KV cache holds most of what is to be summarised already.
+pub(super) struct Summarizer<'a, 'm> {
+    pub(super) model: &'a RefCell<&'m mut Model>,
+    pub(super) instructions: &'a str,
+    pub(super) core_memory: &'a str,
+}
+
+impl Summarize for Summarizer<'_, '_> {
+    fn summarize(
+        &mut self,
+        previous: Option<&str>,
+        evicted: &[Message],
+        max_words: usize,
+    ) -> Result<String, BoxError> {
+        let mut model = self.model.borrow_mut();
+        let model = &mut **model;
+        let at_ms = evicted.first().map_or(0, |message| message.at_ms);
+        let mut messages: Vec<Message> = previous.map(|text| earlier_summary(text, at_ms)).into_iter().collect();
+        messages.extend_from_slice(evicted);
+        messages.push(summary_request(at_ms, max_words));
+        let context = MainContext {
+            instructions: self.instructions.to_owned(),
+            core_memory: self.core_memory.to_owned(),
+            messages,
+        };
+        let prompt = model.prompt(&context)?;
+        if !model.read(&prompt)? {
+            return Ok(String::new());
+        }
+        let vocab = Arc::clone(model.session.vocab());
+        let mut text = Vec::new();
+        let options = GenerateOptions { max_tokens: MAX_SUMMARY_TOKENS, ..GenerateOptions::default() };
+        let generation: Generation = generate(
+            &mut model.session,
+            &mut Unconstrained { is_text: vocab.text_flags() },
+            &mut model.summary_sampler,
+            &options,
+            &model.cancel,
+            &mut |_, bytes| text.extend_from_slice(bytes),
+        )?;
+        model.cost.add_generation(&generation.stats);
+        Ok(String::from_utf8_lossy(&text).trim().to_owned())
+    }
+}
+
+/// The summary before, as the first message of a summary prompt. It is never stored.
+fn earlier_summary(text: &str, at_ms: i64) -> Message {
+    transient(at_ms, Body::Summary { text: text.to_owned(), hidden_message_count: 0 })
+}
+
+/// The request at the end of a summary prompt. It is never stored.
+fn summary_request(at_ms: i64, max_words: usize) -> Message {
+    let text = format!(
+        "Stop here for a moment. The messages above will soon be out of your view. Write a summary of them for \
+         yourself, in the first person, in plain sentences of at most {max_words} words in all: what the user told \
+         you and asked for, what you answered, what is still open. Keep names, dates and numbers. If a summary stands \
+         at the beginning, keep what matters of it. Write only the summary, no function call."
+    );
+    transient(at_ms, Body::User { text })
+}
+
+fn transient(at_ms: i64, body: Body) -> Message {
+    Message { id: MessageId(i64::MAX), at_ms, body, interrupted: false, stub: None }
+}
