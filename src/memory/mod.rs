@@ -1,1 +1,38 @@
-//! Placeholder.
+//! The memory hierarchy: main context (what the model sees), recall storage (every message), archival storage
+//! (passages), and the queue manager that moves messages between them.
+//!
+//! Strategy: one SQLite file per home, written through; eviction changes visibility, never history. Everything that
+//! changes is a short transaction; an agent's step is one transaction ([`Step`]). Reading goes through [`View`], which
+//! sees the same whether a step is under way or not.
+//!
+//! Not responsible for when to warn, evict or search (`kernel`), nor for how a prompt is spelled (`dialect`). Counting
+//! tokens and summarising are asked for through [`CountTokens`] and [`Summarize`].
+//!
+//! Source: Packer et al., MemGPT, arXiv 2310.08560, section 2.
+
+pub mod main_context;
+
+mod agent;
+mod archival;
+mod checkpoint;
+mod error;
+mod messages;
+mod queue_manager;
+mod recall;
+mod search;
+mod step;
+mod store;
+mod summary;
+mod text;
+
+pub use agent::{AgentMemory, BlockEdit, NewAgent, View};
+pub use archival::{ArchivalHit, Inserted};
+pub use checkpoint::CheckpointInfo;
+pub use error::{BoxError, EditError, Error, Result};
+pub use main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, QueueLimits};
+pub use queue_manager::{CountTokens, RoomReport, make_room, pressure, summarize_now};
+pub use recall::{RecallHit, Role, SearchScope};
+pub use search::Page;
+pub use step::Step;
+pub use store::{AgentInfo, Store};
+pub use summary::Summarize;

@@ -7,6 +7,7 @@ mod constraint;
 mod event;
 mod ids;
 mod message;
+mod name;
 mod policy;
 
 pub use call::{Argument, Call, FunctionSchema, Parameter, ParameterKind};
@@ -16,4 +17,5 @@ pub use constraint::{Constraint, ConstraintError, Unconstrained};
 pub use event::{Cause, CoreMemoryText, Event, StopReason, TurnReport};
 pub use ids::{MessageId, PassageId, TokenId};
 pub use message::{Body, Message, NewMessage, Notification, Status};
+pub use name::{InvalidName, MAX_NAME_CHARS, validate_name};
 pub use policy::{AllowedCall, ArgumentRule, NamedRule, StepPolicy, TextRule};

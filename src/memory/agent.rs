@@ -1,0 +1,548 @@
+//! An agent's memory: the handle by which everything of one agent is changed ([`AgentMemory`]) and read ([`View`]).
+//!
+//! Every method here that changes something is one transaction of its own. What must be changed together goes through
+//! [`Step`].
+
+use std::fs::File;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use rusqlite::{Connection, TransactionBehavior, named_params};
+
+use super::error::{During, Error, Result};
+use super::main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, compose};
+use super::store::agent_info;
+use super::{
+    AgentInfo, ArchivalHit, CheckpointInfo, Page, RecallHit, SearchScope, Step, Store, archival, checkpoint, messages,
+    recall,
+};
+use crate::types::{Body, Message, MessageId, NewMessage, validate_name};
+
+/// Characters of a core-memory block, unless the config says otherwise: the paper's limit.
+const DEFAULT_LIMIT_CHARS: usize = 2000;
+
+/// What a new agent begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewAgent {
+    /// Its name.
+    pub name: String,
+    /// Text of the block `persona`.
+    pub persona: String,
+    /// Text of the block `human`.
+    pub human: String,
+    /// Limit of the block `persona`, in characters.
+    pub persona_limit_chars: usize,
+    /// Limit of the block `human`, in characters.
+    pub human_limit_chars: usize,
+    /// Name or path of the model.
+    pub model: String,
+    /// Profile, as the caller spells it.
+    pub profile: String,
+    /// Context window in tokens.
+    pub context_window_tokens: usize,
+    /// When it is created, UTC milliseconds.
+    pub at_ms: i64,
+}
+
+impl NewAgent {
+    /// An agent with empty blocks of 2000 characters each and no model yet.
+    #[must_use]
+    pub fn named(name: &str, at_ms: i64) -> Self {
+        Self {
+            name: name.to_owned(),
+            persona: String::new(),
+            human: String::new(),
+            persona_limit_chars: DEFAULT_LIMIT_CHARS,
+            human_limit_chars: DEFAULT_LIMIT_CHARS,
+            model: String::new(),
+            profile: String::new(),
+            context_window_tokens: 0,
+            at_ms,
+        }
+    }
+}
+
+/// One edit of a core-memory block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockEdit {
+    /// Which block.
+    pub label: BlockLabel,
+    /// Its text before.
+    pub before: String,
+    /// Its text after.
+    pub after: String,
+    /// When, UTC milliseconds.
+    pub at_ms: i64,
+    /// The message that caused it.
+    pub message_id: Option<MessageId>,
+    /// What caused it: the name of a function or command.
+    pub cause: String,
+}
+
+/// The memory of one agent. While it is open, no other process can open the same agent.
+#[derive(Debug)]
+pub struct AgentMemory {
+    store: Store,
+    id: i64,
+    name: String,
+    recovered: Vec<Message>,
+    _lock: Option<File>,
+}
+
+impl AgentMemory {
+    /// Creates an agent.
+    ///
+    /// # Errors
+    /// The name breaks the naming rule or is taken, a text is over its limit, or the database failed.
+    pub fn create(mut store: Store, agent: &NewAgent) -> Result<Self> {
+        validate_name(&agent.name)?;
+        let blocks = [
+            (BlockLabel::Persona, &agent.persona, agent.persona_limit_chars),
+            (BlockLabel::Human, &agent.human, agent.human_limit_chars),
+        ];
+        for (label, text, limit_chars) in blocks {
+            let chars = text.trim().chars().count();
+            if chars > limit_chars {
+                return Err(Error::BlockTooLong { label, chars, limit_chars });
+            }
+        }
+        if store.has_agent(&agent.name)? {
+            return Err(Error::AgentExists { name: agent.name.clone() });
+        }
+        let mut create = || -> rusqlite::Result<()> {
+            let transaction = store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute(
+                "INSERT INTO agents (name, created_at_ms, model, profile, context_window_tokens)
+                 VALUES (:name, :at_ms, :model, :profile, :window)",
+                named_params! {
+                    ":name": agent.name,
+                    ":at_ms": agent.at_ms,
+                    ":model": agent.model,
+                    ":profile": agent.profile,
+                    ":window": to_i64(agent.context_window_tokens),
+                },
+            )?;
+            let id = transaction.last_insert_rowid();
+            for (label, text, limit_chars) in blocks {
+                transaction.execute(
+                    "INSERT INTO core_memory (agent_id, label, text, limit_chars)
+                     VALUES (:agent, :label, :text, :limit_chars)",
+                    named_params! {
+                        ":agent": id,
+                        ":label": label.as_str(),
+                        ":text": text.trim(),
+                        ":limit_chars": to_i64(limit_chars),
+                    },
+                )?;
+            }
+            transaction.commit()
+        };
+        create().during("create the agent")?;
+        Self::open(store, &agent.name)
+    }
+
+    /// Opens an agent. A reply that was streaming when its process died becomes an interrupted message.
+    ///
+    /// # Errors
+    /// There is no such agent, another process has it open, or the database failed.
+    pub fn open(store: Store, name: &str) -> Result<Self> {
+        validate_name(name)?;
+        let id = store.agent_id(name)?.ok_or_else(|| Error::UnknownAgent { name: name.to_owned() })?;
+        let lock = store.lock_agent(id, name)?;
+        let mut memory = Self { store, id, name: name.to_owned(), recovered: Vec::new(), _lock: lock };
+        memory.recovered = memory.transact("recover unfinished replies", |step| step.recover_streaming())?;
+        Ok(memory)
+    }
+
+    /// Name of the agent.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The database that holds the agent.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Closes the agent and gives the database back.
+    #[must_use]
+    pub fn into_store(self) -> Store {
+        self.store
+    }
+
+    /// Replies that were cut off when their process died, found when the agent was opened.
+    #[must_use]
+    pub fn recovered_replies(&self) -> &[Message] {
+        &self.recovered
+    }
+
+    /// For reading.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        View { connection: &self.store.connection, agent: self.id }
+    }
+
+    /// Begins a transaction. Nothing of it is stored before [`Step::commit`]; dropping it takes everything back.
+    /// `at_ms` is the time of its edits and passages, UTC milliseconds.
+    ///
+    /// # Errors
+    /// Another process is writing, or the database failed.
+    pub fn step(&mut self, at_ms: i64) -> Result<Step<'_>> {
+        let transaction = self
+            .store
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .during("begin a transaction")?;
+        Ok(Step::new(transaction, self.id, at_ms))
+    }
+
+    fn transact<T>(&mut self, operation: &'static str, change: impl FnOnce(&mut Step<'_>) -> Result<T>) -> Result<T> {
+        let mut step = self.step(0)?;
+        let outcome = change(&mut step)?;
+        step.commit_as(operation)?;
+        Ok(outcome)
+    }
+
+    /// Adds messages to recall storage and to the end of the queue.
+    ///
+    /// # Errors
+    /// The database failed; nothing was added.
+    pub fn record(&mut self, messages: &[NewMessage]) -> Result<Vec<Message>> {
+        self.transact("record messages", |step| messages.iter().map(|message| step.record(message)).collect())
+    }
+
+    /// A row for a reply that begins to stream. It is in queue, counts and search once it is finished.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn begin_reply(&mut self, at_ms: i64) -> Result<MessageId> {
+        self.transact("begin a reply", |step| step.begin_reply(at_ms))
+    }
+
+    /// Stores what has appeared of a streaming reply, so that a killed process does not lose it.
+    ///
+    /// # Errors
+    /// No such reply is streaming, or the database failed.
+    pub fn update_reply(&mut self, id: MessageId, body: &Body) -> Result<()> {
+        self.transact("update a streaming reply", |step| step.update_reply(id, body))
+    }
+
+    /// Makes a streaming reply a message like any other.
+    ///
+    /// # Errors
+    /// No such reply is streaming, or the database failed.
+    pub fn finish_reply(&mut self, id: MessageId, body: &Body, interrupted: bool) -> Result<Message> {
+        self.transact("finish a streaming reply", |step| step.finish_reply(id, body, interrupted))
+    }
+
+    /// Takes back a streaming reply of which nothing was shown.
+    ///
+    /// # Errors
+    /// No such reply is streaming, or the database failed.
+    pub fn discard_reply(&mut self, id: MessageId) -> Result<()> {
+        self.transact("discard a streaming reply", |step| step.discard_reply(id))
+    }
+
+    /// Takes messages out of the queue and puts a new summary first; they stay in recall storage. The summary tells
+    /// how many messages are out of view; a new warning period begins.
+    ///
+    /// # Errors
+    /// The database failed; the queue is as it was.
+    pub fn evict(&mut self, ids: &[MessageId], summary_text: &str, at_ms: i64) -> Result<Message> {
+        self.transact("evict messages", |step| step.evict(ids, summary_text, at_ms))
+    }
+
+    /// Sets what the model sees instead of a message; none shows the message again.
+    ///
+    /// # Errors
+    /// There is no such message, or the database failed.
+    pub fn set_stub(&mut self, id: MessageId, stub: Option<&str>) -> Result<()> {
+        self.transact("page out a message", |step| step.set_stub(id, stub))
+    }
+
+    /// Removes the last `count` messages from the queue and from search, and one more where a call would be left
+    /// without its result. The summary is not counted. Oldest first; edits that the messages made stay.
+    ///
+    /// # Errors
+    /// The queue holds fewer, or the database failed; nothing was removed.
+    pub fn pop(&mut self, count: usize) -> Result<Vec<Message>> {
+        self.transact("remove messages", |step| messages::pop(step.connection(), step.agent(), count))
+    }
+
+    /// Remembers core memory, queue and what is visible of recall and archival storage under a name; a checkpoint of
+    /// the same name is replaced.
+    ///
+    /// # Errors
+    /// The name breaks the naming rule, or the database failed.
+    pub fn save_checkpoint(&mut self, name: &str, at_ms: i64) -> Result<()> {
+        validate_name(name)?;
+        self.transact("save a checkpoint", |step| checkpoint::save(step.connection(), step.agent(), name, at_ms))
+    }
+
+    /// Puts core memory, queue and visibility back to a checkpoint (none: the newest) and gives back its name. What
+    /// came later is hidden, not deleted: a later checkpoint brings it back.
+    ///
+    /// # Errors
+    /// There is no such checkpoint, or the database failed; nothing was changed.
+    pub fn load_checkpoint(&mut self, name: Option<&str>, at_ms: i64) -> Result<String> {
+        self.transact("load a checkpoint", |step| checkpoint::load(step.connection(), step.agent(), name, at_ms))
+    }
+
+    /// Remembers that the chat was opened, and gives back when that happened before, UTC milliseconds.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn login(&mut self, at_ms: i64) -> Result<Option<i64>> {
+        let before = self.view().info()?.last_login_at_ms;
+        self.set("last_login_at_ms", &at_ms)?;
+        Ok(before)
+    }
+
+    /// Remembers the model.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn set_model(&mut self, model: &str) -> Result<()> {
+        self.set("model", &model)
+    }
+
+    /// Remembers the profile.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn set_profile(&mut self, profile: &str) -> Result<()> {
+        self.set("profile", &profile)
+    }
+
+    /// Remembers the context window.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn set_context_window(&mut self, window_tokens: usize) -> Result<()> {
+        self.set("context_window_tokens", &to_i64(window_tokens))
+    }
+
+    /// Remembers whether the model has been warned in this period.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn set_warned(&mut self, warned: bool) -> Result<()> {
+        self.set("memory_pressure_warned", &warned)
+    }
+
+    fn set(&mut self, column: &'static str, value: &dyn rusqlite::ToSql) -> Result<()> {
+        self.store
+            .connection
+            .prepare_cached(&format!("UPDATE agents SET {column} = :value WHERE id = :agent"))
+            .and_then(|mut statement| statement.execute(named_params! {":value": value, ":agent": self.id}))
+            .during("update the agent")?;
+        Ok(())
+    }
+}
+
+/// The memory of an agent, for reading. Within a [`Step`] it sees what the step has changed.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) agent: i64,
+}
+
+impl View<'_> {
+    /// What the list of agents shows.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn info(&self) -> Result<AgentInfo> {
+        self.connection
+            .prepare_cached(
+                "SELECT name, created_at_ms, model, profile, context_window_tokens, last_login_at_ms FROM agents
+                 WHERE id = :agent",
+            )
+            .and_then(|mut statement| statement.query_row(named_params! {":agent": self.agent}, agent_info))
+            .during("read the agent")
+    }
+
+    /// Whether the model has been warned in this period.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn is_warned(&self) -> Result<bool> {
+        self.connection
+            .prepare_cached("SELECT memory_pressure_warned FROM agents WHERE id = :agent")
+            .and_then(|mut statement| statement.query_row(named_params! {":agent": self.agent}, |row| row.get(0)))
+            .during("read the agent")
+    }
+
+    /// Both blocks of core memory.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn core(&self) -> Result<CoreMemory> {
+        Ok(CoreMemory { persona: self.block(BlockLabel::Persona)?, human: self.block(BlockLabel::Human)? })
+    }
+
+    /// One block of core memory.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn block(&self, label: BlockLabel) -> Result<CoreBlock> {
+        let read = || {
+            self.connection
+                .prepare_cached("SELECT text, limit_chars FROM core_memory WHERE agent_id = :agent AND label = :label")?
+                .query_row(named_params! {":agent": self.agent, ":label": label.as_str()}, |row| {
+                    let limit_chars = usize::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+                    Ok(CoreBlock { label, text: row.get(0)?, limit_chars })
+                })
+        };
+        read().during("read core memory")
+    }
+
+    /// The last edits of core memory, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn block_edits(&self, at_most: usize) -> Result<Vec<BlockEdit>> {
+        let read = || {
+            self.connection
+                .prepare_cached(
+                    "SELECT label, before_text, after_text, at_ms, message_id, cause FROM block_edits
+                     WHERE agent_id = :agent ORDER BY id DESC LIMIT :at_most",
+                )?
+                .query_map(named_params! {":agent": self.agent, ":at_most": to_i64(at_most)}, |row| {
+                    Ok(BlockEdit {
+                        // The table's CHECK lets nothing else in.
+                        label: BlockLabel::parse(&row.get::<_, String>(0)?).unwrap_or(BlockLabel::Human),
+                        before: row.get(1)?,
+                        after: row.get(2)?,
+                        at_ms: row.get(3)?,
+                        message_id: row.get::<_, Option<i64>>(4)?.map(MessageId),
+                        cause: row.get(5)?,
+                    })
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().during("read the history of core memory")
+    }
+
+    /// The queue, oldest first, the summary before all others.
+    ///
+    /// # Errors
+    /// The database failed, or a row cannot be understood.
+    pub fn queue(&self) -> Result<Vec<Message>> {
+        messages::queue(self.connection, self.agent)
+    }
+
+    /// Everything that the model sees.
+    ///
+    /// # Errors
+    /// The database failed, or a row cannot be understood.
+    pub fn main_context(&self, instructions: &str) -> Result<MainContext> {
+        Ok(compose(instructions, &self.core()?, self.queue()?))
+    }
+
+    /// One message, also when it is evicted or hidden.
+    ///
+    /// # Errors
+    /// The database failed, or the row cannot be understood.
+    pub fn message(&self, id: MessageId) -> Result<Option<Message>> {
+        messages::get(self.connection, self.agent, id)
+    }
+
+    /// Messages in recall storage: all that were recorded and not removed, summaries apart.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn recall_count(&self) -> Result<u64> {
+        self.count("messages WHERE agent_id = :agent AND hidden = 0 AND state = 'complete' AND kind <> 'summary'")
+    }
+
+    /// Messages that a search can find: what the user and the agent said to each other.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn conversation_count(&self) -> Result<u64> {
+        self.count("messages WHERE agent_id = :agent AND hidden = 0 AND searchable IS NOT NULL")
+    }
+
+    /// Messages that a search can find and that are not in the queue.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn evicted_conversation_count(&self) -> Result<u64> {
+        self.count("messages WHERE agent_id = :agent AND hidden = 0 AND searchable IS NOT NULL AND in_queue = 0")
+    }
+
+    /// Passages in archival storage.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn archival_count(&self) -> Result<u64> {
+        self.count("passages WHERE agent_id = :agent AND hidden = 0")
+    }
+
+    fn count(&self, rows: &'static str) -> Result<u64> {
+        let count: i64 = self
+            .connection
+            .prepare_cached(&format!("SELECT count(*) FROM {rows}"))
+            .and_then(|mut statement| statement.query_row(named_params! {":agent": self.agent}, |row| row.get(0)))
+            .during("count rows")?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// Searches what was said, best first. Every string is a legal query; an empty one finds nothing. Pages count
+    /// from 0.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn search(&self, query: &str, scope: SearchScope, page: u64, page_size: u64) -> Result<Page<RecallHit>> {
+        recall::search(self, query, scope, page, page_size)
+    }
+
+    /// What was said from `start` to `end`, both days included, oldest first. The days are those of `zone`; if `start`
+    /// is the later one, the two are exchanged. Pages count from 0.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn search_date(
+        &self,
+        start: Date,
+        end: Date,
+        zone: &TimeZone,
+        page: u64,
+        page_size: u64,
+    ) -> Result<Page<RecallHit>> {
+        recall::search_date(self, start, end, zone, page, page_size)
+    }
+
+    /// Searches the passages, best first. Every string is a legal query; an empty one finds nothing. Pages count from
+    /// 0.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn archival_search(&self, query: &str, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
+        archival::search(self, query, page, page_size)
+    }
+
+    /// All passages, newest first. Pages count from 0.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn archival_list(&self, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
+        archival::list(self, page, page_size)
+    }
+
+    /// The checkpoints, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn checkpoints(&self) -> Result<Vec<CheckpointInfo>> {
+        checkpoint::list(self.connection, self.agent)
+    }
+}
+
+/// SQLite's integers are signed; no count here comes near the limit.
+pub(super) fn to_i64(value: usize) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,129 @@
+//! Archival storage: passages that the model (or the queue manager) put away, and their search.
+
+use rusqlite::{OptionalExtension, named_params};
+use sha2::{Digest, Sha256};
+
+use super::View;
+use super::error::{During, EditError, Result};
+use super::recall::page_of;
+use super::search::{Index, Page, ranked_ids};
+use super::text::{normalised, similarity};
+use crate::types::PassageId;
+
+const INDEX: Index =
+    Index { words: "passages_fts", trigrams: "passages_trigram", rows: "passages", text: "text", condition: "" };
+
+/// How alike a stored passage must be to be named as similar (Dice coefficient of character pairs).
+const SIMILAR: f64 = 0.9;
+
+/// How many of the best search hits are compared with a new passage.
+const COMPARED_PASSAGES: usize = 5;
+
+/// A passage that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchivalHit {
+    /// The passage.
+    pub id: PassageId,
+    /// When it was stored, UTC milliseconds.
+    pub at_ms: i64,
+    /// What it says.
+    pub text: String,
+    /// Where it comes from, if not from the model.
+    pub source: Option<String>,
+}
+
+/// A passage that was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inserted {
+    /// The passage.
+    pub id: PassageId,
+    /// A passage that says nearly the same and was there before.
+    pub similar: Option<PassageId>,
+}
+
+fn hit(row: &rusqlite::Row<'_>) -> rusqlite::Result<ArchivalHit> {
+    Ok(ArchivalHit { id: PassageId(row.get(0)?), at_ms: row.get(1)?, text: row.get(2)?, source: row.get(3)? })
+}
+
+/// Stores a passage unless one with the same words is there.
+pub(super) fn insert(view: &View<'_>, text: &str, source: Option<&str>, at_ms: i64) -> Result<Inserted> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(EditError::Empty { argument: "content" }.into());
+    }
+    let fingerprint = Sha256::digest(normalised(text)).to_vec();
+    let known: Option<i64> = view
+        .connection
+        .prepare_cached(
+            "SELECT id FROM passages WHERE agent_id = :agent AND fingerprint = :fingerprint AND hidden = 0 LIMIT 1",
+        )
+        .and_then(|mut statement| {
+            statement
+                .query_row(named_params! {":agent": view.agent, ":fingerprint": fingerprint}, |row| row.get(0))
+                .optional()
+        })
+        .during("look for the same passage")?;
+    if known.is_some() {
+        return Err(EditError::DuplicatePassage.into());
+    }
+    let similar = similar_passage(view, text).during("look for a similar passage")?;
+    let write = || {
+        view.connection
+            .prepare_cached(
+                "INSERT INTO passages (agent_id, at_ms, text, source, fingerprint)
+                 VALUES (:agent, :at_ms, :text, :source, :fingerprint)",
+            )?
+            .execute(named_params! {
+                ":agent": view.agent,
+                ":at_ms": at_ms,
+                ":text": text,
+                ":source": source,
+                ":fingerprint": fingerprint,
+            })?;
+        Ok(PassageId(view.connection.last_insert_rowid()))
+    };
+    Ok(Inserted { id: write().during("store a passage")?, similar })
+}
+
+fn similar_passage(view: &View<'_>, text: &str) -> rusqlite::Result<Option<PassageId>> {
+    let ids = ranked_ids(view.connection, view.agent, &INDEX, text)?;
+    let mut statement = view.connection.prepare_cached("SELECT text FROM passages WHERE id = :id")?;
+    for id in ids.into_iter().take(COMPARED_PASSAGES) {
+        let known: String = statement.query_row(named_params! {":id": id}, |row| row.get(0))?;
+        if similarity(&known, text) >= SIMILAR {
+            return Ok(Some(PassageId(id)));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn search(view: &View<'_>, query: &str, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
+    let read = || {
+        let ids = ranked_ids(view.connection, view.agent, &INDEX, query)?;
+        let mut statement =
+            view.connection.prepare_cached("SELECT id, at_ms, text, source FROM passages WHERE id = :id")?;
+        page_of(&ids, page, page_size, |id| statement.query_row(named_params! {":id": id}, hit))
+    };
+    read().during("search archival memory")
+}
+
+pub(super) fn list(view: &View<'_>, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
+    let total = view.archival_count()?;
+    let read = || {
+        view.connection
+            .prepare_cached(
+                "SELECT id, at_ms, text, source FROM passages WHERE agent_id = :agent AND hidden = 0
+                 ORDER BY id DESC LIMIT :size OFFSET :skip",
+            )?
+            .query_map(
+                named_params! {
+                    ":agent": view.agent,
+                    ":size": i64::try_from(page_size).unwrap_or(i64::MAX),
+                    ":skip": i64::try_from(page.saturating_mul(page_size)).unwrap_or(i64::MAX),
+                },
+                hit,
+            )?
+            .collect::<rusqlite::Result<Vec<_>>>()
+    };
+    Ok(Page::new(read().during("list the passages")?, total, page, page_size))
+}

@@ -1,0 +1,316 @@
+//! Failures of the memory layer.
+//!
+//! Failures of an edit that the model asked for are apart ([`EditError`]): their text is written for the model.
+
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+
+use super::main_context::BlockLabel;
+use crate::types::InvalidName;
+
+/// Result of the memory layer.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of a trait's implementer, whatever it is.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Something in the memory could not be read, written or made to fit.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database file or its folder cannot be created, read or written.
+    #[error("cannot open the database {}: {source}", path.display())]
+    CannotOpen {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file can be read but not written.
+    #[error("the database {} is read-only", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not an SQLite database.
+    #[error("{} is not an SQLite database", path.display())]
+    NotADatabase {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is a database of another program.
+    #[error("{} is a database of another program (application id {application_id:#x})", path.display())]
+    ForeignDatabase {
+        /// The file.
+        path: PathBuf,
+        /// What its header says.
+        application_id: i64,
+    },
+    /// A later release has written the file.
+    #[error("the database {} has schema version {found}; this program knows versions up to {supported}", path.display())]
+    NewerVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// Newest version known here.
+        supported: u32,
+    },
+    /// The copy that must exist before a migration could not be made or is not sound.
+    #[error("the copy {} that a migration needs could not be made: {reason}", path.display())]
+    BackupFailed {
+        /// Where it should have been.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// No space is left.
+    #[error("the disk is full: could not {operation}")]
+    DiskFull {
+        /// What was being done.
+        operation: &'static str,
+        /// SQLite's error.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The file became unwritable.
+    #[error("the database cannot be written: could not {operation}")]
+    NotWritable {
+        /// What was being done.
+        operation: &'static str,
+        /// SQLite's error.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// Pages of the file are damaged.
+    #[error("the database is damaged: could not {operation}")]
+    Corrupt {
+        /// What was being done.
+        operation: &'static str,
+        /// SQLite's error.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// Another process holds the database for too long.
+    #[error("the database is in use by another process: could not {operation}")]
+    Busy {
+        /// What was being done.
+        operation: &'static str,
+        /// SQLite's error.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// Any other failure of SQLite.
+    #[error("could not {operation}: {source}")]
+    Sqlite {
+        /// What was being done.
+        operation: &'static str,
+        /// SQLite's error.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A stored row does not hold what this program writes.
+    #[error("row {id} of table {table} cannot be understood")]
+    BadRow {
+        /// The table.
+        table: &'static str,
+        /// The row.
+        id: i64,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A name breaks the naming rule.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// There is no such agent.
+    #[error("there is no agent {name}")]
+    UnknownAgent {
+        /// Its name.
+        name: String,
+    },
+    /// The name is taken.
+    #[error("there is an agent {name} already")]
+    AgentExists {
+        /// Its name.
+        name: String,
+    },
+    /// Another process has the agent open.
+    #[error("the agent {name} is open in another process")]
+    AgentInUse {
+        /// Its name.
+        name: String,
+    },
+    /// The text of a new block is over its limit.
+    #[error("the {label} text has {chars} characters; the limit is {limit_chars}")]
+    BlockTooLong {
+        /// Which block.
+        label: BlockLabel,
+        /// Its length in characters.
+        chars: usize,
+        /// Its limit in characters.
+        limit_chars: usize,
+    },
+    /// An edit that the model asked for was refused; nothing was changed.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// Fewer messages are in the queue than should be removed.
+    #[error("cannot remove {asked} messages: the queue holds {available}")]
+    TooFewMessages {
+        /// How many should be removed.
+        asked: usize,
+        /// How many there are.
+        available: usize,
+    },
+    /// There is no such checkpoint.
+    #[error("there is no checkpoint {name}")]
+    UnknownCheckpoint {
+        /// Its name.
+        name: String,
+    },
+    /// Nothing has been saved yet.
+    #[error("nothing has been saved yet")]
+    NoCheckpoint,
+    /// There is no such message, or it is not in the state that the operation needs.
+    #[error("could not {operation}: there is no such message ({id})")]
+    UnknownMessage {
+        /// What was being done.
+        operation: &'static str,
+        /// Its id.
+        id: i64,
+    },
+    /// What must stay in the prompt does not fit.
+    #[error(
+        "the context window of {window_tokens} tokens is too small: {needed_tokens} tokens must stay in the prompt and \
+         {reserve_tokens} are reserved for the answer"
+    )]
+    WindowTooSmall {
+        /// Tokens of the smallest prompt possible.
+        needed_tokens: usize,
+        /// Tokens reserved for the answer.
+        reserve_tokens: usize,
+        /// The window.
+        window_tokens: usize,
+    },
+    /// The tokens of a prompt could not be counted.
+    #[error("the prompt could not be measured: {source}")]
+    Count {
+        /// What the counter said.
+        #[source]
+        source: BoxError,
+    },
+    /// Limits of the queue contradict each other.
+    #[error("the queue limits are not usable: {reason}")]
+    BadLimits {
+        /// Which, with the numbers.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::CannotOpen { .. } | Self::ReadOnly { .. } | Self::NotWritable { .. } => {
+                "make the folder writable, or choose another with MNEME_HOME"
+            }
+            Self::NotADatabase { .. } | Self::ForeignDatabase { .. } => {
+                "move the file away, or choose another folder with MNEME_HOME"
+            }
+            Self::NewerVersion { .. } => "use the release of mneme that wrote it, or choose another MNEME_HOME",
+            Self::BackupFailed { .. } | Self::DiskFull { .. } => "free some disk space and try again; nothing was lost",
+            Self::Corrupt { .. } | Self::BadRow { .. } => {
+                "restore a copy of the database, or save what is readable with: sqlite3 FILE .recover"
+            }
+            Self::Busy { .. } | Self::AgentInUse { .. } => "end the other mneme first",
+            Self::Name(_) => "choose a name such as sam or work-2",
+            Self::UnknownAgent { .. } => "see the names with: mneme list agents",
+            Self::AgentExists { .. } => "open it with: mneme run --agent NAME, or choose another name",
+            Self::BlockTooLong { .. } => "shorten the text, or raise the limit in the config",
+            Self::Edit(_) => "the model is told what to try",
+            Self::TooFewMessages { .. } => "ask for fewer",
+            Self::UnknownCheckpoint { .. } | Self::NoCheckpoint => "save one first with /save",
+            Self::WindowTooSmall { .. } => "choose a larger --context-window, or shorten core memory",
+            Self::BadLimits { .. } => "correct the queue limits in the config",
+            Self::Sqlite { .. } | Self::UnknownMessage { .. } | Self::Count { .. } => {
+                "try again with --debug and report what it prints"
+            }
+        }
+    }
+}
+
+/// Why an edit of core or archival memory was refused. The text teaches the model what to try instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// The block would be too long.
+    #[error(
+        "{label} holds {used_chars} of {limit_chars} characters and would grow to {asked_chars}. Nothing was changed. \
+         Shorten the text, replace lines that are out of date, or store it with archival_memory_insert."
+    )]
+    OverLimit {
+        /// Which block.
+        label: BlockLabel,
+        /// Its length now, in characters.
+        used_chars: usize,
+        /// The length that was asked for, in characters.
+        asked_chars: usize,
+        /// Its limit, in characters.
+        limit_chars: usize,
+    },
+    /// Nothing in the block is like `old_content`.
+    #[error("{label} has no line {asked:?}.{} Copy old_content exactly from core memory.", closest_line(closest.as_deref()))]
+    NotFound {
+        /// Which block.
+        label: BlockLabel,
+        /// What should have been replaced.
+        asked: String,
+        /// The line that is most like it.
+        closest: Option<String>,
+    },
+    /// The block says so already.
+    #[error("{label} already says {line:?}. Nothing was changed, and nothing needs to be: go on.")]
+    AlreadyPresent {
+        /// Which block.
+        label: BlockLabel,
+        /// The line.
+        line: String,
+    },
+    /// Old and new text are the same.
+    #[error("old_content and new_content say the same. Nothing was changed. Give the corrected text as new_content.")]
+    NoChange,
+    /// No text was given.
+    #[error("{argument} is empty. Nothing was changed. Give the text as {argument}.")]
+    Empty {
+        /// Name of the argument.
+        argument: &'static str,
+    },
+    /// Archival storage holds the same passage.
+    #[error("archival memory already holds this passage. Nothing was added, and nothing needs to be: go on.")]
+    DuplicatePassage,
+}
+
+fn closest_line(closest: Option<&str>) -> String {
+    closest.map_or_else(String::new, |line| format!(" The closest line is {line:?}."))
+}
+
+/// Says what was being done when SQLite failed, and sorts the failure by its code.
+pub(super) trait During<T> {
+    /// Attaches `operation`, an infinitive phrase: "read the queue".
+    fn during(self, operation: &'static str) -> Result<T>;
+}
+
+impl<T> During<T> for rusqlite::Result<T> {
+    fn during(self, operation: &'static str) -> Result<T> {
+        self.map_err(|source| match source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Error::DiskFull { operation, source },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+                Error::NotWritable { operation, source }
+            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt { operation, source },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy { operation, source },
+            _ => Error::Sqlite { operation, source },
+        })
+    }
+}

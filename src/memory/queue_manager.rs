@@ -1,0 +1,284 @@
+//! The queue manager: keeps the main context within the window.
+//!
+//! [`make_room`] is called before every generation. Where prompt and reserves do not fit, it evicts the older part of
+//! the queue under a new summary; then, while the prompt still leaves no room for an answer, it pages the largest
+//! message out, evicts the older units of the last exchange, and shortens the summary. Each of these makes the prompt
+//! smaller or is not tried again, so it ends: with a prompt that fits, or with the numbers that say why none can.
+//!
+//! Not responsible for the warning's text nor for the prompt's spelling. Source: MemGPT, section 2.2.
+
+use super::error::{BoxError, Error, Result};
+use super::main_context::{
+    EntryKind, MainContext, QueueEntry, QueueLimits, plan_eviction, plan_eviction_within_exchange, plan_stub,
+    shown_text,
+};
+use super::summary::{Summarize, bounded, summarise};
+use super::text::{clipped, passages};
+use super::{AgentMemory, EditError};
+use crate::types::{Body, Message, MessageId};
+
+/// A summary of so few words is not shortened further.
+const SHORTEST_SUMMARY_WORDS: usize = 16;
+
+/// Measures prompts with the tokenizer of the loaded model.
+pub trait CountTokens {
+    /// Tokens of the whole prompt: template, function definitions and everything in `context`.
+    ///
+    /// # Errors
+    /// The prompt could not be rendered or tokenised.
+    fn prompt_tokens(&mut self, context: &MainContext) -> std::result::Result<usize, BoxError>;
+
+    /// Tokens of a text by itself.
+    fn text_tokens(&mut self, text: &str) -> usize;
+}
+
+/// What [`make_room`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RoomReport {
+    /// Tokens of the prompt as it is now; 0 where none was measured.
+    pub prompt_tokens: usize,
+    /// Messages that left the queue.
+    pub evicted_messages: usize,
+    /// A summary had to be made without the model.
+    pub has_mechanical_summary: bool,
+    /// Messages that are shown as stubs from now on.
+    pub paged_out: Vec<MessageId>,
+}
+
+impl RoomReport {
+    /// Whether the main context is another one than before.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.evicted_messages > 0 || !self.paged_out.is_empty()
+    }
+}
+
+/// Makes the prompt of `context` fit `window_tokens` with the reserves of `limits`. The queue of `context` is read
+/// anew; its core memory is refreshed when messages were evicted, because the KV cache is lost then anyway.
+///
+/// # Errors
+/// [`Error::WindowTooSmall`] if what must stay does not fit; the database or the counter failed. What was evicted until
+/// then stays evicted, and can be searched.
+pub fn make_room(
+    memory: &mut AgentMemory,
+    context: &mut MainContext,
+    counter: &mut dyn CountTokens,
+    summarizer: &mut dyn Summarize,
+    limits: &QueueLimits,
+    window_tokens: usize,
+    at_ms: i64,
+) -> Result<RoomReport> {
+    limits.validate()?;
+    let mut report = RoomReport::default();
+    let prompt_limit_tokens = limits.prompt_limit_tokens(window_tokens);
+    loop {
+        context.messages = memory.view().queue()?;
+        let prompt_tokens = counter.prompt_tokens(context).map_err(|source| Error::Count { source })?;
+        report.prompt_tokens = prompt_tokens;
+        let evict_above_tokens = limits.evict_above_tokens(window_tokens);
+        if prompt_tokens <= evict_above_tokens {
+            return Ok(report);
+        }
+        let entries = measured(&context.messages, counter, limits);
+        let queue_tokens: usize = entries.iter().map(|entry| entry.tokens).sum();
+        let to_free_tokens = limits.evict_target_tokens(queue_tokens).max(prompt_tokens - evict_above_tokens);
+        let plan = plan_eviction(&entries, to_free_tokens, limits);
+        if !plan.is_empty() {
+            let mut tools = Tools { counter, summarizer, limits, window_tokens, at_ms };
+            evict(memory, context, &plan, &mut tools, &mut report)?;
+            continue;
+        }
+        if prompt_tokens <= prompt_limit_tokens {
+            return Ok(report);
+        }
+        if let Some(id) = plan_stub(&entries, stub_tokens(counter, limits)) {
+            page_out(memory, &context.messages, id, limits, at_ms)?;
+            report.paged_out.push(id);
+            continue;
+        }
+        let plan = plan_eviction_within_exchange(&entries);
+        if !plan.is_empty() {
+            let mut tools = Tools { counter, summarizer, limits, window_tokens, at_ms };
+            evict(memory, context, &plan, &mut tools, &mut report)?;
+            continue;
+        }
+        if shorten_summary(memory, &context.messages, at_ms)? {
+            continue;
+        }
+        return Err(Error::WindowTooSmall {
+            needed_tokens: prompt_tokens,
+            reserve_tokens: limits.answer_reserve_tokens(window_tokens),
+            window_tokens,
+        });
+    }
+}
+
+/// Evicts the older half of the queue now, whether the window is full or not.
+///
+/// # Errors
+/// As for [`make_room`].
+pub fn summarize_now(
+    memory: &mut AgentMemory,
+    context: &mut MainContext,
+    counter: &mut dyn CountTokens,
+    summarizer: &mut dyn Summarize,
+    limits: &QueueLimits,
+    window_tokens: usize,
+    at_ms: i64,
+) -> Result<RoomReport> {
+    limits.validate()?;
+    let mut report = RoomReport::default();
+    context.messages = memory.view().queue()?;
+    let entries = measured(&context.messages, counter, limits);
+    let queue_tokens = entries.iter().map(|entry| entry.tokens).sum();
+    let plan = plan_eviction(&entries, limits.evict_target_tokens(queue_tokens), limits);
+    if !plan.is_empty() {
+        let mut tools = Tools { counter, summarizer, limits, window_tokens, at_ms };
+        evict(memory, context, &plan, &mut tools, &mut report)?;
+        context.messages = memory.view().queue()?;
+    }
+    report.prompt_tokens = counter.prompt_tokens(context).map_err(|source| Error::Count { source })?;
+    Ok(report)
+}
+
+/// Whether the model should be warned now that its prompt has `prompt_tokens`: true once per period. A period ends
+/// with an eviction.
+///
+/// # Errors
+/// The database failed.
+pub fn pressure(
+    memory: &mut AgentMemory,
+    prompt_tokens: usize,
+    limits: &QueueLimits,
+    window_tokens: usize,
+) -> Result<bool> {
+    if prompt_tokens < limits.warn_from_tokens(window_tokens) || memory.view().is_warned()? {
+        return Ok(false);
+    }
+    memory.set_warned(true)?;
+    Ok(true)
+}
+
+/// What an eviction needs besides the memory.
+struct Tools<'a> {
+    counter: &'a mut dyn CountTokens,
+    summarizer: &'a mut dyn Summarize,
+    limits: &'a QueueLimits,
+    window_tokens: usize,
+    at_ms: i64,
+}
+
+fn measured(messages: &[Message], counter: &mut dyn CountTokens, limits: &QueueLimits) -> Vec<QueueEntry> {
+    messages
+        .iter()
+        .map(|message| QueueEntry {
+            id: message.id,
+            tokens: counter.text_tokens(&shown_text(message)).saturating_add(limits.message_overhead_tokens),
+            kind: EntryKind::of(&message.body),
+            is_stub: message.stub.is_some(),
+        })
+        .collect()
+}
+
+fn evict(
+    memory: &mut AgentMemory,
+    context: &mut MainContext,
+    plan: &[MessageId],
+    tools: &mut Tools<'_>,
+    report: &mut RoomReport,
+) -> Result<()> {
+    let evicted: Vec<Message> = context.messages.iter().filter(|message| plan.contains(&message.id)).cloned().collect();
+    let summary = summarise(
+        tools.counter,
+        tools.summarizer,
+        previous_summary(&context.messages),
+        &evicted,
+        tools.limits.summary_max_words,
+        tools.limits.summary_input_tokens(tools.window_tokens),
+    );
+    memory.evict(plan, &summary.text, tools.at_ms)?;
+    context.core_memory = memory.view().core()?.render();
+    report.evicted_messages += plan.len();
+    report.has_mechanical_summary |= summary.is_mechanical;
+    Ok(())
+}
+
+fn previous_summary(messages: &[Message]) -> Option<&str> {
+    messages.iter().find_map(|message| match &message.body {
+        Body::Summary { text, .. } => Some(text.as_str()),
+        _ => None,
+    })
+}
+
+/// Puts the full text of a message into archival storage, in passages, and a stub into the prompt, in one transaction.
+/// The result of a function is not stored again: calling the function again gives it back.
+fn page_out(
+    memory: &mut AgentMemory,
+    messages: &[Message],
+    id: MessageId,
+    limits: &QueueLimits,
+    at_ms: i64,
+) -> Result<()> {
+    let operation = "page out a message";
+    let message =
+        messages.iter().find(|message| message.id == id).ok_or(Error::UnknownMessage { operation, id: id.0 })?;
+    let stub = stub_text(message, limits.stub_chars);
+    let mut step = memory.step(at_ms)?;
+    if let Some(text) = message.body.searchable_text() {
+        let source = format!("message {}", id.0);
+        for passage in passages(text, limits.passage_chars) {
+            match step.archival_insert(&passage, Some(&source)) {
+                Ok(_) | Err(Error::Edit(EditError::DuplicatePassage)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    step.set_stub(id, Some(&stub))?;
+    step.commit()
+}
+
+fn stub_text(message: &Message, stub_chars: usize) -> String {
+    let text = match &message.body {
+        Body::User { text } => text.clone(),
+        Body::FunctionResult { message, .. } => message.clone(),
+        _ => shown_text(message),
+    };
+    let beginning = clipped(&text, stub_chars);
+    let chars = text.chars().count();
+    match &message.body {
+        Body::FunctionResult { name, .. } => format!(
+            "[This result of {name} is too long to be shown: {chars} characters. Call {name} again with a narrower \
+             request for the rest. It begins:] {beginning}"
+        ),
+        _ => format!(
+            "[This message is too long to be shown: {chars} characters. Its full text is in archival memory: read it \
+             with archival_memory_search, or find it with conversation_search. It begins:] {beginning}"
+        ),
+    }
+}
+
+/// Messages below this size are not worth a stub.
+fn stub_tokens(counter: &mut dyn CountTokens, limits: &QueueLimits) -> usize {
+    let longest = Message {
+        id: MessageId(0),
+        at_ms: 0,
+        body: Body::User { text: "word ".repeat(limits.stub_chars) },
+        interrupted: false,
+        stub: None,
+    };
+    let stub = stub_text(&longest, limits.stub_chars);
+    // A half more: other text can be denser than this sample.
+    counter.text_tokens(&stub).saturating_mul(3) / 2 + limits.message_overhead_tokens
+}
+
+/// Halves the summary; false where there is none or it is short already.
+fn shorten_summary(memory: &mut AgentMemory, messages: &[Message], at_ms: i64) -> Result<bool> {
+    let Some(text) = previous_summary(messages) else { return Ok(false) };
+    let words = (text.split_whitespace().count().max(text.chars().count() / 10)) / 2;
+    let shorter = bounded(text, words);
+    if words < SHORTEST_SUMMARY_WORDS || shorter.len() >= text.len() {
+        return Ok(false);
+    }
+    memory.evict(&[], &shorter, at_ms)?;
+    Ok(true)
+}

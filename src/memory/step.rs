@@ -1,0 +1,189 @@
+//! One transaction over an agent's memory: what a step of the agent changes is stored as a whole or not at all.
+
+use rusqlite::{Connection, Transaction, named_params};
+
+use super::error::{During, Result};
+use super::main_context::{BlockLabel, CoreBlock};
+use super::{Inserted, View, archival, messages};
+use crate::types::{Body, Message, MessageId, NewMessage};
+
+/// A transaction under way. Dropping it without [`Step::commit`] takes everything back.
+///
+/// The message recorded last is remembered as the cause of the edits that follow: record the call, make its edit,
+/// record the result, commit.
+#[derive(Debug)]
+pub struct Step<'a> {
+    transaction: Transaction<'a>,
+    agent: i64,
+    at_ms: i64,
+    cause_message: Option<MessageId>,
+}
+
+impl<'a> Step<'a> {
+    pub(super) fn new(transaction: Transaction<'a>, agent: i64, at_ms: i64) -> Self {
+        Self { transaction, agent, at_ms, cause_message: None }
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.transaction
+    }
+
+    pub(super) fn agent(&self) -> i64 {
+        self.agent
+    }
+
+    /// For reading; sees what this step has changed.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        View { connection: &self.transaction, agent: self.agent }
+    }
+
+    /// Stores everything.
+    ///
+    /// # Errors
+    /// The database failed; nothing of the step is stored.
+    pub fn commit(self) -> Result<()> {
+        self.commit_as("commit a step")
+    }
+
+    pub(super) fn commit_as(self, operation: &'static str) -> Result<()> {
+        self.transaction.commit().during(operation)
+    }
+
+    /// Adds a message to recall storage and to the end of the queue.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn record(&mut self, message: &NewMessage) -> Result<Message> {
+        let message = messages::insert(&self.transaction, self.agent, message)?;
+        self.cause_message = Some(message.id);
+        Ok(message)
+    }
+
+    pub(super) fn begin_reply(&mut self, at_ms: i64) -> Result<MessageId> {
+        messages::insert_streaming(&self.transaction, self.agent, at_ms)
+    }
+
+    pub(super) fn update_reply(&mut self, id: MessageId, body: &Body) -> Result<()> {
+        messages::update_streaming(&self.transaction, self.agent, id, body)
+    }
+
+    /// See [`super::AgentMemory::finish_reply`]. What streamed may turn out to be a call: the row then takes its place
+    /// in the queue, and its result is recorded after it.
+    ///
+    /// # Errors
+    /// No such reply is streaming, or the database failed.
+    pub fn finish_reply(&mut self, id: MessageId, body: &Body, interrupted: bool) -> Result<Message> {
+        let message = messages::finish_streaming(&self.transaction, self.agent, id, body, interrupted)?;
+        self.cause_message = Some(message.id);
+        Ok(message)
+    }
+
+    /// See [`super::AgentMemory::discard_reply`].
+    ///
+    /// # Errors
+    /// No such reply is streaming, or the database failed.
+    pub fn discard_reply(&mut self, id: MessageId) -> Result<()> {
+        messages::discard_streaming(&self.transaction, self.agent, id)
+    }
+
+    pub(super) fn recover_streaming(&mut self) -> Result<Vec<Message>> {
+        messages::recover_streaming(&self.transaction, self.agent)
+    }
+
+    /// See [`super::AgentMemory::evict`].
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn evict(&mut self, ids: &[MessageId], summary_text: &str, at_ms: i64) -> Result<Message> {
+        let summary = messages::evict(&self.transaction, self.agent, ids, summary_text, at_ms)?;
+        self.transaction
+            .prepare_cached("UPDATE agents SET memory_pressure_warned = 0 WHERE id = :agent")
+            .and_then(|mut statement| statement.execute(named_params! {":agent": self.agent}))
+            .during("evict messages")?;
+        Ok(summary)
+    }
+
+    /// See [`super::AgentMemory::set_stub`].
+    ///
+    /// # Errors
+    /// There is no such message, or the database failed.
+    pub fn set_stub(&mut self, id: MessageId, stub: Option<&str>) -> Result<()> {
+        messages::set_stub(&self.transaction, self.agent, id, stub)
+    }
+
+    /// Adds a line to a block of core memory and gives the block back as it is then.
+    ///
+    /// # Errors
+    /// [`super::Error::Edit`] if the edit is refused: the step goes on, nothing was changed. Any other: the database
+    /// failed.
+    pub fn core_append(&mut self, label: BlockLabel, content: &str) -> Result<CoreBlock> {
+        let block = self.view().block(label)?;
+        let text = block.appended(content)?;
+        self.write_block(block, text, "core_memory_append")
+    }
+
+    /// Replaces or deletes a line of a block and gives the block back as it is then. See [`CoreBlock::replaced`].
+    ///
+    /// # Errors
+    /// As for [`Step::core_append`].
+    pub fn core_replace(&mut self, label: BlockLabel, old_content: &str, new_content: &str) -> Result<CoreBlock> {
+        let block = self.view().block(label)?;
+        let text = block.replaced(old_content, new_content)?;
+        self.write_block(block, text, "core_memory_replace")
+    }
+
+    fn write_block(&mut self, block: CoreBlock, text: String, cause: &str) -> Result<CoreBlock> {
+        let edit = Edit { label: block.label, before: &block.text, after: &text };
+        write_block(&self.transaction, self.agent, &edit, self.at_ms, self.cause_message, cause)?;
+        Ok(CoreBlock { text, ..block })
+    }
+
+    /// Adds a passage to archival storage. `source` names where it comes from, if not from the model.
+    ///
+    /// # Errors
+    /// [`super::Error::Edit`] if the text is empty or stored already: nothing was changed. Any other: the database
+    /// failed.
+    pub fn archival_insert(&mut self, text: &str, source: Option<&str>) -> Result<Inserted> {
+        archival::insert(&self.view(), text, source, self.at_ms)
+    }
+}
+
+/// A block's text before and after.
+pub(super) struct Edit<'a> {
+    pub(super) label: BlockLabel,
+    pub(super) before: &'a str,
+    pub(super) after: &'a str,
+}
+
+/// Writes a block and the history of the edit.
+pub(super) fn write_block(
+    connection: &Connection,
+    agent: i64,
+    edit: &Edit<'_>,
+    at_ms: i64,
+    message: Option<MessageId>,
+    cause: &str,
+) -> Result<()> {
+    let write = || -> rusqlite::Result<()> {
+        connection
+            .prepare_cached("UPDATE core_memory SET text = :text WHERE agent_id = :agent AND label = :label")?
+            .execute(named_params! {":text": edit.after, ":agent": agent, ":label": edit.label.as_str()})?;
+        connection
+            .prepare_cached(
+                "INSERT INTO block_edits (agent_id, label, before_text, after_text, at_ms, message_id, cause)
+                 VALUES (:agent, :label, :before, :after, :at_ms, :message, :cause)",
+            )?
+            .execute(named_params! {
+                ":agent": agent,
+                ":label": edit.label.as_str(),
+                ":before": edit.before,
+                ":after": edit.after,
+                ":at_ms": at_ms,
+                ":message": message.map(|id| id.0),
+                ":cause": cause,
+            })?;
+        Ok(())
+    };
+    write().during("edit core memory")
+}

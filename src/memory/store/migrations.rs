@@ -1,0 +1,201 @@
+//! Numbered migrations over `PRAGMA user_version`.
+//!
+//! Each file takes the schema from version N-1 to N in one transaction together with the new version number. A
+//! database that holds data is copied first, and the copy is checked: no sound copy, no migration.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::super::error::{During, Error, Result};
+use super::{private_file, with_suffix};
+
+/// Position N-1 leads to version N. Files are only ever added.
+pub(super) const ALL: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+
+/// Version of the schema in the file; 0 for a new file.
+pub(super) fn version(connection: &Connection) -> Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0)).during("read the schema version")
+}
+
+/// Refuses a file of a later release.
+pub(super) fn check_version(connection: &Connection, path: &Path) -> Result<()> {
+    let found = version(connection)?;
+    let supported = newest(ALL);
+    if found > supported { Err(Error::NewerVersion { path: path.to_owned(), found, supported }) } else { Ok(()) }
+}
+
+fn newest(migrations: &[&str]) -> u32 {
+    u32::try_from(migrations.len()).unwrap_or(u32::MAX)
+}
+
+/// Brings the schema to the newest version.
+pub(super) fn migrate(
+    connection: &mut Connection,
+    path: Option<&Path>,
+    now_ms: i64,
+    migrations: &[&str],
+) -> Result<()> {
+    let found = version(connection)?;
+    if found >= newest(migrations) {
+        return Ok(());
+    }
+    if let Some(path) = path.filter(|_| found > 0) {
+        make_copy(connection, path, found, now_ms)?;
+    }
+    for (number, sql) in (1_u32..).zip(migrations) {
+        // Another process may be doing the same: the version counts once the write lock is held.
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).during("begin a migration")?;
+        if version(&transaction)? < number {
+            transaction.execute_batch(sql).during("migrate the database")?;
+            transaction.pragma_update(None, "user_version", number).during("migrate the database")?;
+        }
+        transaction.commit().during("finish a migration")?;
+    }
+    Ok(())
+}
+
+/// Copies the database to `<path>.v<version>-<time>.backup` and checks the copy.
+fn make_copy(connection: &Connection, path: &Path, found: u32, now_ms: i64) -> Result<()> {
+    let copy_path = with_suffix(path, &format!(".v{found}-{now_ms}.backup"));
+    let failed = |reason: String| Error::BackupFailed { path: copy_path.clone(), reason };
+    private_file(&copy_path).map_err(|error| failed(error.to_string()))?;
+    connection
+        .backup("main", &copy_path, None::<fn(rusqlite::backup::Progress)>)
+        .map_err(|error| failed(error.to_string()))?;
+    let copy = Connection::open(&copy_path).map_err(|error| failed(error.to_string()))?;
+    let verdict: String =
+        copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(|error| failed(error.to_string()))?;
+    if verdict != "ok" {
+        return Err(failed(format!("the copy is damaged: {verdict}")));
+    }
+    let copied = version(&copy)?;
+    if copied == found { Ok(()) } else { Err(failed(format!("the copy has version {copied} instead of {found}"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::named_params;
+
+    const SECOND: &str = "ALTER TABLE agents ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm';";
+
+    fn with_one_agent(path: &Path) -> Connection {
+        let mut connection = Connection::open(path).unwrap();
+        migrate(&mut connection, Some(path), 7, ALL).unwrap();
+        connection
+            .execute(
+                "INSERT INTO agents (name, created_at_ms, model, profile, context_window_tokens)
+                 VALUES (:name, 0, 'm', 'native', 2048)",
+                named_params! {":name": "sam"},
+            )
+            .unwrap();
+        connection
+    }
+
+    #[test]
+    fn an_empty_file_reaches_the_newest_version_without_a_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        let mut connection = Connection::open(&path).unwrap();
+        migrate(&mut connection, Some(&path), 7, ALL).unwrap();
+        assert_eq!(version(&connection).unwrap(), newest(ALL));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn data_is_copied_before_a_migration_and_survives_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        let mut connection = with_one_agent(&path);
+        migrate(&mut connection, Some(&path), 9, &[ALL, &[SECOND]].concat()).unwrap();
+        let mood: String = connection.query_row("SELECT mood FROM agents", [], |row| row.get(0)).unwrap();
+        assert_eq!(mood, "calm");
+        let copy = Connection::open(with_suffix(&path, ".v1-9.backup")).unwrap();
+        assert_eq!(version(&copy).unwrap(), 1);
+        let name: String = copy.query_row("SELECT name FROM agents", [], |row| row.get(0)).unwrap();
+        assert_eq!(name, "sam");
+    }
+
+    #[test]
+    fn without_a_copy_nothing_is_migrated() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        let mut connection = with_one_agent(&path);
+        std::fs::create_dir(with_suffix(&path, ".v1-9.backup")).unwrap();
+        let error = migrate(&mut connection, Some(&path), 9, &[ALL, &[SECOND]].concat()).unwrap_err();
+        assert!(matches!(error, Error::BackupFailed { .. }), "{error:?}");
+        assert_eq!(version(&connection).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_migration_that_fails_half_way_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        let mut connection = with_one_agent(&path);
+        let broken = "CREATE TABLE extra (x INTEGER) STRICT; SELECT nonsense FROM nowhere;";
+        assert!(migrate(&mut connection, Some(&path), 9, &[ALL, &[broken]].concat()).is_err());
+        assert_eq!(version(&connection).unwrap(), 1);
+        let extra: i64 = connection
+            .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'extra'", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(extra, 0);
+    }
+
+    #[test]
+    fn the_schema_is_the_one_that_is_documented() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, None, 0, ALL).unwrap();
+        let mut statement = connection
+            .prepare(
+                "SELECT type || ' ' || name FROM sqlite_schema
+                 WHERE name NOT LIKE 'sqlite_%' AND name NOT GLOB '*_fts_*' AND name NOT GLOB '*_trigram_*'
+                 ORDER BY type, name",
+            )
+            .unwrap();
+        let names: Vec<String> =
+            statement.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap();
+        assert_eq!(
+            names,
+            [
+                "index block_edits_of_agent",
+                "index block_edits_of_message",
+                "index messages_by_time",
+                "index messages_hidden",
+                "index messages_in_queue",
+                "index messages_streaming",
+                "index passages_by_fingerprint",
+                "index passages_hidden",
+                "table agents",
+                "table block_edits",
+                "table checkpoints",
+                "table core_memory",
+                "table messages",
+                "table messages_fts",
+                "table messages_trigram",
+                "table passages",
+                "table passages_fts",
+                "table passages_trigram",
+                "trigger messages_deleted",
+                "trigger messages_inserted",
+                "trigger messages_updated",
+                "trigger passages_deleted",
+                "trigger passages_inserted",
+                "trigger passages_updated",
+                "view searchable_messages",
+                "view searchable_passages",
+            ]
+        );
+        let columns: String = connection
+            .query_row("SELECT group_concat(name || ' ' || type, ', ') FROM pragma_table_info('messages')", [], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        assert_eq!(
+            columns,
+            "id INTEGER, agent_id INTEGER, at_ms INTEGER, kind TEXT, body TEXT, searchable TEXT, interrupted INTEGER, \
+             stub TEXT, state TEXT, in_queue INTEGER, hidden INTEGER"
+        );
+    }
+}

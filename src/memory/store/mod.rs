@@ -1,0 +1,297 @@
+//! The SQLite file of a home: opening, pragmas, file modes, agents by name.
+//!
+//! One file per home holds every agent. It is in WAL mode with `synchronous = FULL`: what was committed survives a
+//! killed process and a power cut. Not responsible for what the rows mean (`agent`, `messages`, `recall`, `archival`).
+
+mod migrations;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
+
+use super::error::{During, Error, Result};
+use crate::types::Clock;
+
+/// How long a statement waits for another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// First bytes of every SQLite file that is not empty.
+const SQLITE_HEADER: &[u8; 16] = b"SQLite format 3\0";
+
+/// "mnem" in ASCII: tells our databases from those of other programs.
+const APPLICATION_ID: i64 = 0x6d6e_656d;
+
+/// An open database.
+#[derive(Debug)]
+pub struct Store {
+    pub(super) connection: Connection,
+    path: Option<PathBuf>,
+}
+
+/// What the list of agents shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentInfo {
+    /// Name of the agent.
+    pub name: String,
+    /// When it was created, UTC milliseconds.
+    pub created_at_ms: i64,
+    /// Model that it used last.
+    pub model: String,
+    /// Profile, as the caller spells it.
+    pub profile: String,
+    /// Context window in tokens.
+    pub context_window_tokens: usize,
+    /// When its chat was opened last, UTC milliseconds.
+    pub last_login_at_ms: Option<i64>,
+}
+
+impl Store {
+    /// Opens the database at `path`, creates it where it does not exist, and brings its schema up to date. The clock
+    /// names the copy that is made before a migration.
+    ///
+    /// # Errors
+    /// The file or its folder cannot be written, is damaged, belongs to another program or to a later release, or the
+    /// copy before a migration could not be made.
+    pub fn open(path: &Path, clock: &dyn Clock) -> Result<Self> {
+        prepare_file(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags).during("open the database")?;
+        if connection.is_readonly("main").during("open the database")? {
+            return Err(Error::ReadOnly { path: path.to_owned() });
+        }
+        configure(&connection)?;
+        check_application(&connection, path)?;
+        // Before WAL mode writes anything: a file of a later release stays as it is.
+        migrations::check_version(&connection, path)?;
+        connection
+            .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))
+            .during("switch the database to WAL mode")?;
+        migrations::migrate(&mut connection, Some(path), clock.now_ms(), migrations::ALL)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID).during("mark the database")?;
+        Ok(Self { connection, path: Some(path.to_owned()) })
+    }
+
+    /// A database that lives as long as the value.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub fn open_in_memory() -> Result<Self> {
+        let mut connection = Connection::open_in_memory().during("open a database in memory")?;
+        configure(&connection)?;
+        migrations::migrate(&mut connection, None, 0, migrations::ALL)?;
+        Ok(Self { connection, path: None })
+    }
+
+    /// The file; none for a database in memory.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Version of the schema.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn schema_version(&self) -> Result<u32> {
+        migrations::version(&self.connection)
+    }
+
+    /// Whether there is an agent of that name.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn has_agent(&self, name: &str) -> Result<bool> {
+        Ok(self.agent_id(name)?.is_some())
+    }
+
+    /// All agents, the one used last first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn agents(&self) -> Result<Vec<AgentInfo>> {
+        let read = || {
+            self.connection
+                .prepare_cached(
+                    "SELECT name, created_at_ms, model, profile, context_window_tokens, last_login_at_ms FROM agents
+                     ORDER BY coalesce(last_login_at_ms, created_at_ms) DESC, id DESC",
+                )?
+                .query_map([], agent_info)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().during("list the agents")
+    }
+
+    pub(super) fn agent_id(&self, name: &str) -> Result<Option<i64>> {
+        self.connection
+            .query_row("SELECT id FROM agents WHERE name = :name", named_params! {":name": name}, |row| row.get(0))
+            .optional()
+            .during("look up the agent")
+    }
+
+    /// Takes the lock by which a second process on the same agent is refused; none for a database in memory.
+    pub(super) fn lock_agent(&self, id: i64, name: &str) -> Result<Option<File>> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let lock_path = with_suffix(path, &format!(".agent-{id}.lock"));
+        let cannot_open = |source| Error::CannotOpen { path: lock_path.clone(), source };
+        let file = private_file(&lock_path).map_err(cannot_open)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) => Err(Error::AgentInUse { name: name.to_owned() }),
+            Err(fs::TryLockError::Error(source)) => Err(cannot_open(source)),
+        }
+    }
+}
+
+/// Columns name, created_at_ms, model, profile, context_window_tokens, last_login_at_ms, in this order.
+pub(super) fn agent_info(row: &rusqlite::Row<'_>) -> rusqlite::Result<AgentInfo> {
+    Ok(AgentInfo {
+        name: row.get(0)?,
+        created_at_ms: row.get(1)?,
+        model: row.get(2)?,
+        profile: row.get(3)?,
+        context_window_tokens: usize::try_from(row.get::<_, i64>(4)?).unwrap_or(0),
+        last_login_at_ms: row.get(5)?,
+    })
+}
+
+/// Creates folder and file with private modes, whatever the umask is, and looks at the first bytes. SQLite gives
+/// `-wal` and `-shm` the mode of the main file.
+fn prepare_file(path: &Path) -> Result<()> {
+    let cannot_open = |source| Error::CannotOpen { path: path.to_owned(), source };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        create_private_folder(folder).map_err(cannot_open)?;
+    }
+    let mut file = private_file(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly { path: path.to_owned() },
+        _ => cannot_open(source),
+    })?;
+    let mut header = Vec::new();
+    file.by_ref().take(SQLITE_HEADER.len() as u64).read_to_end(&mut header).map_err(cannot_open)?;
+    if header.is_empty() || header == SQLITE_HEADER {
+        Ok(())
+    } else {
+        Err(Error::NotADatabase { path: path.to_owned() })
+    }
+}
+
+/// Opens a file for reading and writing that only its owner can read, creating it where it does not exist.
+pub(super) fn private_file(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mut permissions = file.metadata()?.permissions();
+        if permissions.mode() & 0o777 != 0o600 {
+            permissions.set_mode(0o600);
+            file.set_permissions(permissions)?;
+        }
+    }
+    Ok(file)
+}
+
+fn create_private_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn configure(connection: &Connection) -> Result<()> {
+    let set = || -> rusqlite::Result<()> {
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        // What is deleted is overwritten, so that it cannot be read back from free pages.
+        connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(())
+    };
+    set().during("set up the database connection")
+}
+
+/// Refuses the database of another program; a new file has neither tables nor an application id.
+fn check_application(connection: &Connection, path: &Path) -> Result<()> {
+    let application_id: i64 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0)).during("read the database header")?;
+    let table_count: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).during("read the schema")?;
+    let is_ours = application_id == APPLICATION_ID;
+    let is_new = application_id == 0 && table_count == 0;
+    // A process that died between the first migration and the mark leaves our tables without it.
+    let is_unmarked = application_id == 0 && migrations::version(connection)? > 0;
+    if is_ours || is_new || is_unmarked {
+        Ok(())
+    } else {
+        Err(Error::ForeignDatabase { path: path.to_owned(), application_id })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{AgentMemory, NewAgent};
+    use crate::types::{Body, ManualClock, NewMessage};
+
+    #[test]
+    fn a_full_disk_is_an_error_that_leaves_the_agent_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("m.db"), &ManualClock::at(0)).unwrap();
+        let mut memory = AgentMemory::create(store, &NewAgent::named("a", 0)).unwrap();
+        let pages: i64 = memory.store().connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        memory.store().connection.pragma_update_and_check(None, "max_page_count", pages + 2, |_| Ok(())).unwrap();
+        let message = NewMessage { at_ms: 1, body: Body::User { text: "word ".repeat(20_000) }, interrupted: false };
+        let error = memory.record(&[message]).unwrap_err();
+        assert!(matches!(error, Error::DiskFull { .. }), "{error:?}");
+        assert!(error.hint().contains("disk space"));
+        assert_eq!(memory.view().recall_count().unwrap(), 0);
+    }
+
+    #[test]
+    fn damaged_pages_are_an_error() {
+        use std::io::{Seek, SeekFrom, Write};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        let mut memory =
+            AgentMemory::create(Store::open(&path, &ManualClock::at(0)).unwrap(), &NewAgent::named("a", 0)).unwrap();
+        for at_ms in 0..200 {
+            let body = Body::User { text: format!("a line about something {at_ms}") };
+            memory.record(&[NewMessage { at_ms, body, interrupted: false }]).unwrap();
+        }
+        drop(memory);
+        let length = fs::metadata(&path).unwrap().len();
+        let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.seek(SeekFrom::Start(4096)).unwrap();
+        file.write_all(&vec![0x5a; usize::try_from(length - 4096).unwrap()]).unwrap();
+        drop(file);
+        let outcome = Store::open(&path, &ManualClock::at(0)).and_then(|store| AgentMemory::open(store, "a"));
+        assert!(matches!(outcome, Err(Error::Corrupt { .. })), "{outcome:?}");
+    }
+
+    #[test]
+    fn the_indexes_agree_with_the_rows_they_index() {
+        let store = Store::open_in_memory().unwrap();
+        let mut memory = AgentMemory::create(store, &NewAgent::named("a", 0)).unwrap();
+        let said = |text: &str| NewMessage { at_ms: 1, body: Body::User { text: text.into() }, interrupted: false };
+        memory.record(&[said("one"), said("two"), said("three 生日")]).unwrap();
+        memory.pop(2).unwrap();
+        memory.record(&[said("four")]).unwrap();
+        for index in ["messages_fts", "messages_trigram", "passages_fts", "passages_trigram"] {
+            let sql = format!("INSERT INTO {index} ({index}, rank) VALUES ('integrity-check', 1)");
+            memory.store().connection.execute(&sql, []).unwrap();
+        }
+    }
+}
