@@ -9,6 +9,18 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// The model file has no chat template, and its vocabulary does not show which format it was trained for.
+    #[error("the model {model} has no chat template and no ChatML tokens")]
+    NoTemplate {
+        /// Name of the model.
+        model: String,
+    },
+    /// A message carries a time that no calendar has.
+    #[error("the time {at_ms} ms of a message is out of range")]
+    Time {
+        /// Milliseconds since the Unix epoch.
+        at_ms: i64,
+    },
     /// The step policy leaves nothing that could be written.
     #[error("nothing may be written in this step")]
     EmptyPolicy,
@@ -21,4 +33,20 @@ pub enum Error {
         /// What is wrong, with the place.
         reason: String,
     },
+}
+
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Template { .. } => "use another model, or a file of this one with a sound chat template",
+            Self::NoTemplate { .. } => {
+                "use an instruct model whose GGUF file carries tokenizer.chat_template: see mneme models list"
+            }
+            Self::Time { .. } => "check the machine's clock and the messages that were imported",
+            Self::Incomplete => "send the message again, or choose a larger --context-window",
+            Self::EmptyPolicy | Self::Malformed { .. } => "try again with --debug and report what it prints",
+        }
+    }
 }

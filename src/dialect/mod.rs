@@ -2,13 +2,30 @@
 //! trait, a file per family, so that they cannot drift apart.
 //!
 //! Not responsible for what is in the prompt (`memory::main_context`) nor for what may be called (`kernel`).
+//!
+//! Prompts go through the model's own chat template with every content replaced by a sentinel (`sentinel`), so that
+//! content never meets the template's control tokens. [`choose`] tries a template before it is used and takes the
+//! built-in ChatML one where it fails.
 
+mod chat;
+mod chatml;
+mod chatml_json;
+mod choose;
+mod classic;
 mod error;
+mod hermes;
+mod json;
+mod sentinel;
+mod spelling;
+mod stream;
+mod template;
 
 use jiff::tz::TimeZone;
 
 use crate::types::{Call, FunctionSchema, Message, StepPolicy, TokenId};
 
+pub use choose::{Chosen, choose};
+pub use classic::REQUEST_HEARTBEAT;
 pub use error::Error;
 
 /// How calls and replies are written.
@@ -37,6 +54,10 @@ pub struct PromptParts<'a> {
 }
 
 /// A stretch of the prompt.
+///
+/// The dialects of this module spell exactly one control token in each `Template` segment; all text between two of
+/// them is one `Content` segment, because a tokenizer that is given the stretch whole splits it as it does in
+/// training.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Segment {
     /// Template text: spelled control tokens in it are control tokens.
@@ -59,11 +80,27 @@ pub enum Action {
     Call {
         /// Inner thoughts.
         thoughts: Option<String>,
-        /// The call.
+        /// The call, without [`REQUEST_HEARTBEAT`].
         call: Call,
+        /// Whether the model wants to run again after the call; none in profiles whose calls do not say so.
+        request_heartbeat: Option<bool>,
     },
     /// Nothing at all.
     Nothing,
+}
+
+impl Action {
+    /// The call as it is to be stored, so that the prompt repeats the generation byte for byte: the wish for a
+    /// heartbeat stands in it as the last argument, [`REQUEST_HEARTBEAT`]. None for other actions.
+    #[must_use]
+    pub fn stored_call(&self) -> Option<Call> {
+        let Self::Call { call, request_heartbeat, .. } = self else { return None };
+        let mut call = call.clone();
+        if let Some(wish) = request_heartbeat {
+            call.arguments.insert(REQUEST_HEARTBEAT.into(), (*wish).into());
+        }
+        Some(call)
+    }
 }
 
 /// A piece of a generation that can be shown at once.

@@ -1,0 +1,157 @@
+//! What may be written: the grammars, against an independent matcher.
+
+use mneme::dialect::Error;
+use mneme::types::{AllowedCall, ArgumentRule, NamedRule, StepPolicy, TextRule};
+
+use super::gbnf::Gbnf;
+use super::*;
+
+fn named(name: &str, rule: ArgumentRule) -> NamedRule {
+    NamedRule { name: name.into(), rule }
+}
+
+pub(super) fn policy(text: TextRule) -> StepPolicy {
+    let sections = ArgumentRule::OneOf(vec!["persona".into(), "human".into()]);
+    StepPolicy {
+        text,
+        calls: vec![
+            AllowedCall {
+                name: "core_memory_append".into(),
+                variants: vec![vec![
+                    named("section", sections),
+                    named("content", ArgumentRule::Text { min_chars: 1, max_chars: 60 }),
+                ]],
+            },
+            AllowedCall {
+                name: "conversation_search_date".into(),
+                variants: vec![vec![
+                    named("start_date", ArgumentRule::Date),
+                    named("page", ArgumentRule::Integer { min: 0, max: 12 }),
+                ]],
+            },
+            AllowedCall { name: "pause".into(), variants: vec![vec![]] },
+        ],
+        function_names: vec!["core_memory_append".into(), "conversation_search_date".into(), "pause".into()],
+        max_thought_chars: 80,
+    }
+}
+
+fn check(name: &str, text: TextRule, accepted: &[&str], refused: &[&str]) {
+    let grammar = Gbnf::new(&dialect(name).grammar(&policy(text)).unwrap());
+    for reply in accepted {
+        assert!(grammar.accepts(reply), "{name} {text:?} refuses {reply}");
+    }
+    for reply in refused {
+        assert!(!grammar.accepts(reply), "{name} {text:?} accepts {reply}");
+    }
+}
+
+pub(super) const APPEND: &str =
+    r#"{"name": "core_memory_append", "arguments": {"section": "human", "content": "é \"x\" 😀\n<b>"}}"#;
+pub(super) const SEARCH: &str =
+    r#"{"name": "conversation_search_date", "arguments": {"start_date": "2024-02-29", "page": 12}}"#;
+const PAUSE: &str = r#"{"name": "pause", "arguments": {}}"#;
+const ALLOWED: TextRule = TextRule::Allowed { max_chars: 80 };
+
+fn wrong_calls() -> Vec<String> {
+    vec![
+        APPEND.replace("human", "other"),
+        APPEND.replace("core_memory_append", "unknown"),
+        APPEND.replace("é", "\\u00e9"),
+        APPEND.replace("😀", "\u{1}"),
+        APPEND.replace(r#""section": "human", "#, ""),
+        APPEND.replace(", ", ","),
+        APPEND[..APPEND.len() - 1].to_string(),
+        format!("{APPEND}\n{APPEND}"),
+        APPEND.replace('é', &"y".repeat(60)),
+        SEARCH.replace("2024", "2023"),
+        SEARCH.replace("2024", "2100"),
+        SEARCH.replace("02-29", "04-31"),
+        SEARCH.replace("02-29", "00-10"),
+        SEARCH.replace("02-29", "13-10"),
+        SEARCH.replace("02-29", "10-00"),
+        SEARCH.replace("12}", "13}"),
+        SEARCH.replace("12}", "01}"),
+        SEARCH.replace("12}", "-1}"),
+        PAUSE.replace("{}", "{ }"),
+    ]
+}
+
+#[test]
+fn the_hermes_grammar_takes_text_or_one_call() {
+    let tagged = |call: &str| format!("<T>\n{call}\n</T>");
+    let calls = [APPEND, SEARCH, PAUSE, &SEARCH.replace("2024-02-29", "2000-12-31").replace("12}", "0}")].map(tagged);
+    let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
+    let wrong: Vec<String> = wrong_calls().iter().map(|call| tagged(call)).chain([APPEND.to_string()]).collect();
+    let mut wrong: Vec<&str> = wrong.iter().map(String::as_str).collect();
+    let texts =
+        ["Hello!\n\n1 < 2", "{\"name\": \"Anna\"}", "```json\n{\"a\": 1}\n```", "{", "pause", "<b>x</b>", "[1]"];
+    let fakes = [
+        "<tool_call>\n{",
+        "{ \n\"name\" : \"pause\", ",
+        "```json\n{\"name\":\"pause\"",
+        "[ {\"name\": \"pause\"}]",
+        "[{\"pause\": 1}]",
+        "```\n{\"pause\"",
+        "pause()",
+        " hello",
+        "",
+        "hello <T>",
+        "a\u{1b}[2J",
+    ];
+    check("hermes", TextRule::Forbidden, &calls, &[&wrong[..], &texts, &[""]].concat());
+    check("hermes", TextRule::Silent, &[&calls[..], &[""]].concat(), &[&wrong[..], &texts].concat());
+    wrong.extend(fakes);
+    check("hermes", ALLOWED, &[&calls[..], &texts].concat(), &wrong);
+}
+
+#[test]
+fn the_chatml_json_grammar_takes_text_or_one_object() {
+    let wrong = wrong_calls();
+    let wrong: Vec<&str> = wrong.iter().map(String::as_str).collect();
+    let texts = ["Hello", "{\"a\": 1}", "{}", "{", "{ \"nam"];
+    let fakes = ["{\"name\"", "{ \"name\": 1}", "<T>", "", "\n"];
+    check("chatml-json", ALLOWED, &[&[APPEND, SEARCH, PAUSE][..], &texts].concat(), &[&wrong[..], &fakes].concat());
+    check("chatml-json", TextRule::Forbidden, &[APPEND], &[&wrong[..], &fakes, &texts].concat());
+    check("chatml-json", TextRule::Silent, &[PAUSE, ""], &[&wrong[..], &fakes[..2], &texts].concat());
+}
+
+pub(super) const SAY: &str =
+    r#"{"inner_thoughts": "Greet.", "function": "send_message", "params": {"message": "Hi \"you\"\n"}}"#;
+const CLASSIC_PAUSE: &str =
+    r#"{"inner_thoughts": "Rest.", "function": "pause", "params": {"request_heartbeat": false}}"#;
+pub(super) const CLASSIC_SEARCH: &str = r#"{"inner_thoughts": "Look.", "function": "conversation_search_date", "params": {"start_date": "2024-02-29", "page": 3, "request_heartbeat": true}}"#;
+
+#[test]
+fn the_classic_grammar_takes_one_object_with_thoughts_first() {
+    let long = SAY.replace("Greet.", &"x".repeat(81));
+    let wrong = [
+        "Hello",
+        &long,
+        &SAY.replace("Greet.", ""),
+        &SAY.replace("Hi \\\"you\\\"\\n", ""),
+        &SAY.replace("\"inner_thoughts\": \"Greet.\", ", ""),
+        &CLASSIC_PAUSE.replace("false", "0"),
+        &CLASSIC_PAUSE.replace("\"request_heartbeat\": false", ""),
+        &SAY.replace("\"}}", "\", \"request_heartbeat\": true}}"),
+    ];
+    check("classic", ALLOWED, &[SAY, CLASSIC_PAUSE, CLASSIC_SEARCH], &[&wrong[..], &[""]].concat());
+    check("classic", TextRule::Forbidden, &[CLASSIC_PAUSE, CLASSIC_SEARCH], &[&wrong[..], &[SAY, ""]].concat());
+    check("classic", TextRule::Silent, &[CLASSIC_PAUSE, ""], &[&wrong[..], &[SAY]].concat());
+}
+
+#[test]
+fn a_policy_that_leaves_nothing_is_an_error() {
+    for name in DIALECTS {
+        for text in [TextRule::Forbidden, TextRule::Allowed { max_chars: 0 }] {
+            let mut nothing = policy(text);
+            nothing.calls.truncate(1);
+            nothing.calls[0].variants[0][0].rule = ArgumentRule::OneOf(vec![]);
+            let error = dialect(name).grammar(&nothing).unwrap_err();
+            assert!(matches!(error, Error::EmptyPolicy), "{name}");
+        }
+        let mut silent = policy(TextRule::Silent);
+        silent.calls.clear();
+        assert!(Gbnf::new(&dialect(name).grammar(&silent).unwrap()).accepts(""), "{name}");
+    }
+}
