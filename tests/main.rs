@@ -1,5 +1,7 @@
 //! One integration binary: each further one would link llama.cpp again.
 
+mod harness;
+
 mod suite {
     mod architecture;
     mod chat;

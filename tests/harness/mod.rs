@@ -1,0 +1,4 @@
+//! What several suites need.
+
+#[cfg(all(unix, feature = "download"))]
+pub mod hub_server;
