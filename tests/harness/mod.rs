@@ -1,3 +1,5 @@
-//! What the suites share: the program as a child process, and an agent in this process on the scripted engine.
+//! What several suites share: the program as a child process, an agent in this process, a hub on loopback.
 
+#[cfg(all(unix, feature = "download"))]
+pub mod hub_server;
 pub mod program;

