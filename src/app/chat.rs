@@ -3,6 +3,7 @@
 use std::io::{BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::personas::{self, Kind};
 use super::{Error, logging};
@@ -55,14 +56,19 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
     // Everything that can be refused is refused before minutes go into loading a model.
     let texts = Texts::read(&config, &store, &name)?;
     let cancel = Cancel::new();
+    let idle = Arc::new(AtomicBool::new(true));
     #[cfg(unix)]
-    signal_hook::flag::register(signal_hook::consts::SIGINT, cancel.flag())?;
+    {
+        use signal_hook::consts::SIGINT;
+        signal_hook::flag::register_conditional_shutdown(SIGINT, ExitCode::Interrupted as i32, Arc::clone(&idle))?;
+        signal_hook::flag::register(SIGINT, cancel.flag())?;
+    }
     let engine = load_engine(arguments, &config)?;
     let Opened { agent, mut ready } = open_agent(&config, store, &name, texts, engine, clock, cancel.clone())?;
     if let Event::Ready { resumed: true, notices, .. } = &mut ready {
         notices.extend(unchanged_texts_notice(arguments, &name));
     }
-    let handle = kernel::spawn(agent, ready);
+    let handle = kernel::spawn(agent, ready, idle);
     if arguments.jsonl {
         let mut output = std::io::stdout().lock();
         ui::jsonl::run(handle, BufReader::new(std::io::stdin()), &mut output)?;

@@ -122,14 +122,8 @@ impl Error {
             | Self::TextTooLarge { .. }
             | Self::TextNotUtf8 { .. }
             | Self::NoScript => ExitCode::Usage,
-            Self::Models(error) => {
-                if error.is_interrupted() {
-                    ExitCode::Interrupted
-                } else {
-                    ExitCode::Data
-                }
-            }
-            Self::NoModel | Self::Inference(_) | Self::Dialect(_) => ExitCode::Data,
+            Self::Models(models::Error::Cancelled { .. }) => ExitCode::Interrupted,
+            Self::Models(_) | Self::NoModel | Self::Inference(_) | Self::Dialect(_) => ExitCode::Data,
             Self::Memory(error) => memory_exit_code(error),
             Self::Kernel(_) | Self::Terminal(_) | Self::Output(_) => ExitCode::Failed,
         }

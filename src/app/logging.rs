@@ -19,7 +19,7 @@ const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
 ///
 /// # Errors
 /// The file cannot be opened.
-pub fn start(home: &Path, debug: bool) -> Result<(), Error> {
+pub(super) fn start(home: &Path, debug: bool) -> Result<(), Error> {
     let folder = home.join("logs");
     let file = open(&folder).map_err(|source| config::Error::File { path: folder.join("mneme.log"), source })?;
     let level = if debug { LevelFilter::DEBUG } else { LevelFilter::WARN };

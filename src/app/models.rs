@@ -178,10 +178,14 @@ fn describe_gguf(out: &mut impl Write, path: &Path) -> Result<(), Error> {
     let gguf = Gguf::open(path)?;
     let info = gguf.info();
     writeln!(out, "architecture    {}", sanitize(&info.architecture))?;
-    writeln!(out, "trained window  {} tokens", info.context_tokens)?;
-    writeln!(out, "layers          {}", info.layers)?;
+    if let Some(tokens) = info.context_length_tokens {
+        writeln!(out, "trained window  {tokens} tokens")?;
+    }
+    if let Some(layers) = info.layers {
+        writeln!(out, "layers          {layers}")?;
+    }
     writeln!(out, "vocabulary      {} tokens", info.vocab_tokens)?;
-    writeln!(out, "tensors         {}", info.tensors)?;
+    writeln!(out, "weights         {:.0} M in {} tensors", mega(info.parameter_count), info.tensor_count)?;
     if let Some(bytes) = info.kv_bytes_per_token() {
         writeln!(out, "KV cache        {bytes} bytes a token")?;
     }
@@ -194,7 +198,7 @@ fn verify(store: &Store, name: Option<&str>) -> Result<ExitCode, Error> {
     let cancel = Cancel::new();
     #[cfg(unix)]
     signal_hook::flag::register(signal_hook::consts::SIGINT, cancel.flag())?;
-    let verified = store.verify(name, &cancel, &mut TerminalProgress::new())?;
+    let verified = store.verify(name, &mut TerminalProgress::new(), &cancel)?;
     let mut out = anstream::stdout().lock();
     let mut code = ExitCode::Ok;
     for file in &verified {
@@ -227,7 +231,7 @@ fn remove(store: &Store, name: &str) -> Result<ExitCode, Error> {
     Ok(ExitCode::Ok)
 }
 
-/// Bytes in megabytes, for reading.
+/// A number in millions, for reading.
 #[allow(clippy::cast_precision_loss)]
 fn mega(bytes: u64) -> f64 {
     bytes as f64 / MEGA

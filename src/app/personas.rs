@@ -7,11 +7,11 @@ use super::Error;
 use crate::types::validate_name;
 
 /// Larger files are no core-memory texts; the limit keeps a wrong path from being read whole.
-pub const MAX_FILE_BYTES: u64 = 64 * 1024;
+pub(super) const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// Which block a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// About the agent.
     Persona,
     /// About the user.
@@ -47,7 +47,7 @@ impl Kind {
 ///
 /// # Errors
 /// There is no such text, its name breaks the naming rule, or the file is too large, unreadable or not UTF-8.
-pub fn read(kind: Kind, argument: &str, home: &Path) -> Result<String, Error> {
+pub(super) fn read(kind: Kind, argument: &str, home: &Path) -> Result<String, Error> {
     let as_path = Path::new(argument);
     let is_text_file = as_path.extension().is_some_and(|extension| extension == "txt") && as_path.is_file();
     if argument.contains('/') || argument.contains(std::path::MAIN_SEPARATOR) || is_text_file {

@@ -38,6 +38,17 @@ pub enum Profile {
     Classic,
 }
 
+impl Profile {
+    /// The spelling of configuration, database and command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Classic => "classic",
+        }
+    }
+}
+
 /// Everything that the model will see, before a dialect has spelled it.
 #[derive(Debug, Clone, Copy)]
 pub struct PromptParts<'a> {

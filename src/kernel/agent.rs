@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::dialect::{self, Action, Dialect, Piece, Profile};
 use crate::functions::{self, SideEffect};
 use crate::inference::{Engine, SamplerOptions};
-use crate::memory::main_context::{classic_instructions, native_instructions};
+use crate::memory::main_context::system::{classic_instructions, native_instructions};
 use crate::memory::{AgentMemory, BlockLabel, MainContext, QueueLimits, RoomReport, make_room};
 use crate::types::{
     Body, Call, Cancel, Clock, CoreMemoryText, Event, MessageId, NewMessage, Notification,
@@ -122,6 +122,8 @@ impl Agent {
     /// Takes one turn; its events end with the `turn` event.
     pub fn turn(&mut self, interrupt: Interrupt, emit: &mut dyn FnMut(Event)) -> TurnReport {
         let started = Instant::now();
+        // Ctrl-C stops the turn in which it is pressed, not the next one.
+        self.cancel.clear();
         self.model.cost = Cost::default();
         let mut progress =
             Progress { by_heartbeat: matches!(interrupt, Interrupt::Heartbeat { .. }), ..Progress::default() };

@@ -36,7 +36,7 @@ pub enum Command {
 }
 
 /// One user turn: message, reply and, with a call, its result.
-pub const DEFAULT_POP_COUNT: usize = 3;
+pub(super) const DEFAULT_POP_COUNT: usize = 3;
 
 const HELP: &[(&str, &str)] = &[
     ("/exit", "leave; everything is saved already"),
@@ -52,7 +52,7 @@ const HELP: &[(&str, &str)] = &[
 
 /// The list that `/help` shows.
 #[must_use]
-pub fn help() -> String {
+pub(super) fn help() -> String {
     let width = HELP.iter().map(|(usage, _)| usage.len()).max().unwrap_or_default();
     let lines: Vec<String> = HELP.iter().map(|(usage, meaning)| format!("{usage:width$}  {meaning}")).collect();
     lines.join("\n")

@@ -10,17 +10,17 @@ use crate::types::{AllowedCall, ArgumentRule, Call, NamedRule, StepPolicy, TextR
 use super::step::Offer;
 
 /// Appending is offered only while a block has this much room; below it, lines are to be replaced.
-pub const MIN_APPEND_ROOM_CHARS: usize = 200;
+pub(super) const MIN_APPEND_ROOM_CHARS: usize = 200;
 /// A fact is a sentence; more in one line makes it hard to correct later.
-pub const MAX_CORE_LINE_CHARS: usize = 300;
+pub(super) const MAX_CORE_LINE_CHARS: usize = 300;
 /// A passage that fits a screen; longer texts come in by documents.
-pub const MAX_PASSAGE_CHARS: usize = 1500;
+pub(super) const MAX_PASSAGE_CHARS: usize = 1500;
 /// A query is a few words.
-pub const MAX_QUERY_CHARS: usize = 120;
+pub(super) const MAX_QUERY_CHARS: usize = 120;
 /// Calls of one function in a turn; a model that needs more is looping.
-pub const MAX_CALLS_OF_A_FUNCTION: usize = 2;
+pub(super) const MAX_CALLS_OF_A_FUNCTION: usize = 2;
 /// Inner thoughts of the classic profile: the original asks for fifty words.
-pub const MAX_THOUGHT_CHARS: usize = 300;
+pub(super) const MAX_THOUGHT_CHARS: usize = 300;
 
 /// A core-memory block as the policy needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct BlockView {
 }
 
 /// The state of the memory as the policy needs it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct MemoryView {
     /// Core memory.
     pub blocks: Vec<BlockView>,

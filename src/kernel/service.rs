@@ -1,5 +1,7 @@
 //! The agent's own thread: requests come in through one channel, events go out through another, in order.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::types::{Cause, Event, StopReason};
@@ -61,16 +63,23 @@ pub struct Handle {
     pub events: Receiver<Outgoing>,
 }
 
-/// Moves `agent` to a thread of its own; `ready` is the first event.
+/// Moves `agent` to a thread of its own; `ready` is the first event. `idle` is up while no request is being answered:
+/// Ctrl-C then leaves the program, as nothing is to be stopped or lost.
 #[must_use]
-pub fn spawn(agent: Agent, ready: Event) -> Handle {
+pub fn spawn(agent: Agent, ready: Event, idle: Arc<AtomicBool>) -> Handle {
     let (requests, incoming) = channel();
     let (outgoing, events) = channel();
-    std::thread::spawn(move || serve(agent, ready, &incoming, &outgoing));
+    std::thread::spawn(move || serve(agent, ready, &idle, &incoming, &outgoing));
     Handle { requests, events }
 }
 
-fn serve(mut agent: Agent, ready: Event, incoming: &Receiver<(Option<u64>, Request)>, outgoing: &Sender<Outgoing>) {
+fn serve(
+    mut agent: Agent,
+    ready: Event,
+    idle: &AtomicBool,
+    incoming: &Receiver<(Option<u64>, Request)>,
+    outgoing: &Sender<Outgoing>,
+) {
     let send = |cause, seq, event| {
         // A user interface that is gone wants no events; what they would show is stored already.
         let _ = outgoing.send(Outgoing::Event(Emitted { cause, seq, event }));
@@ -78,7 +87,9 @@ fn serve(mut agent: Agent, ready: Event, incoming: &Receiver<(Option<u64>, Reque
     send(Cause::Command, None, ready);
     let _ = outgoing.send(Outgoing::Done);
     for (seq, request) in incoming {
+        idle.store(false, Ordering::Relaxed);
         let leaving = handle(&mut agent, request, &mut |cause, event| send(cause, seq, event));
+        idle.store(true, Ordering::Relaxed);
         let _ = outgoing.send(Outgoing::Done);
         if leaving {
             return;

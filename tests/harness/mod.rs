@@ -2,4 +2,5 @@
 
 #[cfg(all(unix, feature = "download"))]
 pub mod hub_server;
+pub mod agent;
 pub mod program;

@@ -1,1 +1,223 @@
-//! Placeholder.
+//! Every command of the chat, in both profiles, with what the model sees after it.
+
+use mneme::dialect::Profile;
+use mneme::kernel::Request;
+use mneme::types::{Event, Status, StopReason};
+
+use crate::harness::agent::{Setting, Talk, answer, call, messages};
+
+const PROFILES: [Profile; 2] = [Profile::Native, Profile::Classic];
+
+fn talk(profile: Profile, replies: &[String]) -> Talk {
+    let replies: Vec<&str> = replies.iter().map(String::as_str).collect();
+    Setting::new(profile, &replies).open()
+}
+
+fn append(profile: Profile, content: &str) -> String {
+    let content = serde_json::to_string(content).unwrap();
+    call(profile, "core_memory_append", &[("section", "\"human\""), ("content", &content)])
+}
+
+/// The scripted replies were all legal: nothing was bent by the grammar.
+fn assert_no_divergence(talk: &Talk) {
+    for generation in talk.log.generations() {
+        assert!(!generation.diverged, "the grammar refused a scripted reply after:\n{}", generation.text);
+    }
+}
+
+#[test]
+fn load_brings_back_the_memory_of_the_save() {
+    for profile in PROFILES {
+        let replies = [
+            append(profile, "The user keeps bees."),
+            answer(profile, "Bees, how nice."),
+            append(profile, "The user sold the bees."),
+            answer(profile, "Oh."),
+            call(profile, "archival_memory_insert", &[("content", "\"A long note on hives.\"")]),
+            answer(profile, "Noted."),
+            answer(profile, "Third."),
+        ];
+        let mut talk = talk(profile, &replies);
+        talk.say("I keep bees.");
+        let saved = talk.memory();
+        assert_eq!(talk.notice("/save spring"), "Saved as spring.");
+        talk.say("I sold the bees.");
+        talk.say("Take a note on hives.");
+        talk.say("And then?");
+        assert_ne!(talk.memory(), saved);
+        assert_eq!(talk.notice("/load"), "Back at spring.");
+        assert_eq!(talk.memory(), saved, "{profile:?}");
+        talk.say("Where were we?");
+        let prompt = talk.prompt();
+        assert!(prompt.contains("I keep bees."), "{prompt}");
+        assert!(!prompt.contains("sold"), "{prompt}");
+        assert_no_divergence(&talk);
+    }
+}
+
+#[test]
+fn popped_messages_are_gone_from_the_next_prompt() {
+    for profile in PROFILES {
+        let mut talk = talk(profile, &[answer(profile, "First answer."), answer(profile, "Second answer.")]);
+        talk.say("first question");
+        talk.say("second question");
+        assert_eq!(talk.notice("/pop 2"), "Removed the last 2 messages.");
+        talk.say("third question");
+        let prompt = talk.prompt();
+        assert!(prompt.contains("first question") && prompt.contains("First answer."), "{prompt}");
+        assert!(!prompt.contains("second question") && !prompt.contains("Second answer."), "{prompt}");
+        assert_no_divergence(&talk);
+    }
+}
+
+#[test]
+fn popping_more_than_there_is_is_refused_and_removes_nothing() {
+    for profile in PROFILES {
+        let mut talk = talk(profile, &[]);
+        talk.say("hello");
+        let before = talk.memory();
+        assert!(matches!(talk.command("/pop 99").as_slice(), [Event::Error { .. }]));
+        assert_eq!(talk.memory(), before);
+    }
+}
+
+#[test]
+fn a_heartbeat_is_the_packaged_event_in_the_next_prompt() {
+    for profile in PROFILES {
+        let mut talk = talk(profile, &[answer(profile, "I was just thinking.")]);
+        let events = talk.command("/heartbeat");
+        assert_eq!(messages(&events), ["I was just thinking."]);
+        assert!(matches!(events.as_slice(), [.., Event::Turn(_), Event::Notice { .. }]), "{events:?}");
+        let prompt = talk.prompt();
+        let packaged = match profile {
+            Profile::Native => "[system notice: Automated timer]",
+            Profile::Classic => "{\"type\": \"heartbeat\", \"reason\": \"",
+        };
+        assert!(prompt.contains(packaged) && prompt.contains("Automated timer"), "{prompt}");
+        assert_no_divergence(&talk);
+    }
+}
+
+#[test]
+fn heartbeats_can_be_paused_in_a_turn_that_one_began() {
+    for profile in PROFILES {
+        let replies = [call(profile, "pause_heartbeats", &[("minutes", "90")]), answer(profile, "Good night.")];
+        let mut talk = talk(profile, &replies);
+        let events = talk.command("/heartbeat");
+        let done = events.iter().find(|event| matches!(event, Event::Result { .. }));
+        let Some(Event::Result { status: Status::Ok, message, .. }) = done else { panic!("{events:?}") };
+        assert!(message.contains("90 minutes"), "{message}");
+        assert_no_divergence(&talk);
+    }
+}
+
+#[test]
+fn the_memory_warning_is_in_the_next_prompt_and_can_only_save() {
+    for profile in PROFILES {
+        let replies = [append(profile, "The user likes rain."), String::new()];
+        let mut talk = talk(profile, &replies);
+        let events = talk.command("/memorywarning");
+        assert!(messages(&events).is_empty(), "{events:?}");
+        assert!(matches!(events.as_slice(), [.., Event::Turn(_), Event::Notice { .. }]), "{events:?}");
+        let first = talk.log.prompts().remove(0);
+        let warning = match profile {
+            Profile::Native => "[system notice: the conversation has nearly filled the context window",
+            Profile::Classic => "\"type\": \"system_alert\"",
+        };
+        assert!(first.contains(warning), "{first}");
+        assert_eq!(talk.memory().0.human, "The user likes rain.");
+    }
+}
+
+#[test]
+fn dump_shows_the_last_messages_and_only_those() {
+    for profile in PROFILES {
+        let mut talk = talk(profile, &[answer(profile, "One."), answer(profile, "Two.")]);
+        talk.say("say one");
+        talk.say("say two");
+        let dump = talk.notice("/dump 3");
+        let lines: Vec<&str> = dump.lines().filter(|line| line.starts_with('[')).collect();
+        assert_eq!(lines.len(), 3, "{dump}");
+        assert!(lines[0].starts_with("[3]") && dump.contains("One."), "{dump}");
+        assert!(lines[1].contains("say two") && dump.contains("Two."), "{dump}");
+        assert!(!dump.contains("say one"), "{dump}");
+    }
+}
+
+#[test]
+fn persona_and_human_stand_in_the_prompt() {
+    for profile in PROFILES {
+        let mut setting = Setting::new(profile, &[]);
+        setting.persona = "I am a lighthouse keeper.";
+        setting.human = "The user is a sailor.";
+        let mut talk = setting.open();
+        talk.say("ahoy");
+        let prompt = talk.prompt();
+        assert!(prompt.contains("I am a lighthouse keeper.") && prompt.contains("The user is a sailor."), "{prompt}");
+    }
+}
+
+#[test]
+fn the_agent_greets_when_it_is_asked_to_speak_first() {
+    for profile in PROFILES {
+        let mut talk = talk(profile, &[answer(profile, "Welcome.")]);
+        let events = talk.request(Request::Greet);
+        assert_eq!(messages(&events), ["Welcome."]);
+        assert!(talk.prompt().contains("for the first time") || talk.prompt().contains("\"type\": \"login\""));
+        assert_no_divergence(&talk);
+    }
+}
+
+#[test]
+fn thoughts_of_the_classic_profile_are_shown_apart_from_the_reply() {
+    let mut talk = talk(Profile::Classic, &[answer(Profile::Classic, "Hello.")]);
+    let events = talk.say("hi");
+    assert!(
+        matches!(events.as_slice(), [Event::Thought { text }, Event::Message { text: reply }, Event::Turn(_)]
+            if text == "I answer." && reply == "Hello."),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn a_model_that_repeats_a_call_is_made_to_answer() {
+    for profile in PROFILES {
+        let again = append(profile, "The user keeps bees.");
+        let mut talk = talk(profile, &[again.clone(), again.clone(), again, answer(profile, "Enough.")]);
+        let events = talk.say("I keep bees.");
+        let calls = events.iter().filter(|event| matches!(event, Event::Call { .. })).count();
+        assert_eq!(calls, 2, "{events:?}");
+        let Some(Event::Turn(report)) = events.last() else { panic!("{events:?}") };
+        assert_eq!(report.stop_reason, StopReason::Answer);
+        assert_eq!(talk.memory().0.human, "The user keeps bees.");
+    }
+}
+
+#[test]
+fn a_corrected_line_is_corrected_in_the_next_prompt() {
+    for profile in PROFILES {
+        let replies = [
+            append(profile, "The user lives in a tent."),
+            answer(profile, "A tent!"),
+            call(
+                profile,
+                "core_memory_replace",
+                &[
+                    ("section", "\"human\""),
+                    ("old_content", "\"The user lives in a tent.\""),
+                    ("new_content", "\"The user lives in a lighthouse.\""),
+                ],
+            ),
+            answer(profile, "A lighthouse!"),
+            answer(profile, "Yes."),
+        ];
+        let mut talk = talk(profile, &replies);
+        talk.say("I live in a tent.");
+        talk.say("I have moved to a lighthouse.");
+        talk.say("Do you know where?");
+        let prompt = talk.prompt();
+        let system = prompt.split("<|im_end|>").next().unwrap();
+        assert!(system.contains("The user lives in a lighthouse.") && !system.contains("tent"), "{system}");
+        assert_no_divergence(&talk);
+    }
+}
