@@ -81,7 +81,8 @@ pub(super) fn summary_heading(hidden_message_count: u64) -> String {
 /// Note behind a reply that was cut off.
 pub(super) const CUT_OFF: &str = "the reply above was cut off before its end";
 
-/// Texts of messages as the two native dialects show them; calls and results are the dialect's own.
+/// Messages as the two native dialects show them; calls and results are the dialect's own. Inner thoughts are left out:
+/// these formats have no place for them.
 ///
 /// # Errors
 /// A time out of range.
@@ -123,9 +124,8 @@ pub(super) fn native_turns(
                 turns.push(Turn::new(Role::User, contents.put(notice(CUT_OFF))));
             }
         }
-        Body::FunctionResult { status, message: text, .. } => {
+        Body::FunctionResult { name, status, message: text } => {
             let result = json!({"status": status.as_str(), "message": stub.unwrap_or(text)});
-            let name = if let Body::FunctionResult { name, .. } = &message.body { name } else { "" };
             turns.push(result_turn(contents, name, &super::json::to_python_json(&result)));
         }
     }

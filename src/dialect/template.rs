@@ -21,7 +21,8 @@ const MAX_OUTPUT_BYTES: usize = 4 * 1024 * 1024;
 const MAX_JSON_BYTES: usize = 1024 * 1024;
 /// Deepest nesting that `tojson` follows.
 const MAX_JSON_DEPTH: usize = 64;
-/// Instructions that any template may use; the shipped test templates need about 5,000 for a dozen messages.
+/// Instructions that any template may use. Real ones need below 200 a message; a generous bound still ends a bomb
+/// within a second.
 const FUEL_BASE: u64 = 500_000;
 /// Instructions for every message on top.
 const FUEL_PER_MESSAGE: u64 = 5_000;
@@ -58,8 +59,12 @@ impl Template {
     /// # Errors
     /// The template raised, failed or ran into a limit.
     pub(super) fn render(&self, context: serde_json::Value, message_count: usize) -> Result<String, Error> {
+        self.render_with_fuel(context, FUEL_BASE + FUEL_PER_MESSAGE.saturating_mul(message_count as u64))
+    }
+
+    fn render_with_fuel(&self, context: serde_json::Value, fuel: u64) -> Result<String, Error> {
         let mut environment = environment()?;
-        environment.set_fuel(Some(FUEL_BASE + FUEL_PER_MESSAGE.saturating_mul(message_count as u64)));
+        environment.set_fuel(Some(fuel));
         let template = environment.template_from_str(&self.source).map_err(failed)?;
         let mut output = Bounded { bytes: Vec::new() };
         template.render_captured_to(Value::from(Serde(context)), &mut output).map_err(failed)?;
@@ -310,6 +315,15 @@ mod tests {
         }
         let error = render("\n{{ raise_exception('roles must alternate') }}", json!({})).unwrap_err();
         assert!(error.to_string().contains("roles must alternate"), "{error}");
+    }
+
+    #[test]
+    fn a_real_template_needs_less_than_200_instructions_a_message() {
+        let template = Template::new(include_str!("../../tests/data/templates/thinking.jinja")).unwrap();
+        let messages: Vec<_> = (0..100).map(|_| json!({"role": "user", "content": "x"})).collect();
+        let prompt = template.render_with_fuel(json!({ "messages": messages }), 20_000).unwrap();
+        assert_eq!(prompt.matches("<|im_start|>user").count(), 100);
+        template.render_with_fuel(json!({ "messages": messages }), 200).unwrap_err();
     }
 
     #[test]
