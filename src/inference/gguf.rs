@@ -1,0 +1,615 @@
+//! Reading the metadata of GGUF files (versions 2 and 3, little-endian), with every count and length checked before
+//! memory is taken for it.
+//!
+//! Not responsible for tensors: their table is read only to know where the data must end, so that truncated files are
+//! refused before native code maps them. Arrays that nobody here needs (merges, scores) are checked and skipped.
+//! Source: `docs/gguf.md` of the ggml project.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use super::Error;
+
+/// Most metadata keys; real files have 20 to 60.
+const MAX_KEYS: u64 = 65_536;
+/// Longest key in bytes, as the format says.
+const MAX_KEY_BYTES: u64 = 65_535;
+/// Longest single string in bytes; chat templates, the longest in real files, are about 20 kB.
+const MAX_STRING_BYTES: u64 = 16 << 20;
+/// Most elements of an array; the largest vocabularies have 262 144 tokens and about 600 000 merges.
+const MAX_ARRAY_ELEMENTS: u64 = 4 << 20;
+/// Most tensors; the largest mixture models have about 2 000.
+const MAX_TENSORS: u64 = 65_536;
+/// Most dimensions of a tensor.
+const MAX_DIMENSIONS: u32 = 4;
+/// Alignment of tensor data where the file names none.
+const DEFAULT_ALIGNMENT: u64 = 32;
+/// Arrays that are kept; all others are skipped.
+const KEPT_ARRAYS: [&str; 2] = ["tokenizer.ggml.tokens", "tokenizer.ggml.token_type"];
+
+/// A metadata value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    /// Any integer type, and booleans as 0 and 1.
+    Integer(i128),
+    /// f32 or f64.
+    Float(f64),
+    /// UTF-8 text.
+    Text(String),
+    /// A kept array of strings, as bytes.
+    Strings(Vec<Box<[u8]>>),
+    /// A kept array of integers.
+    Integers(Vec<i64>),
+    /// An array that was skipped.
+    Skipped,
+}
+
+/// Metadata of a GGUF file whose structure has been checked to the end of the tensor table.
+#[derive(Debug, Clone)]
+pub struct Gguf {
+    path: PathBuf,
+    values: BTreeMap<String, Value>,
+    info: GgufInfo,
+}
+
+/// What a GGUF file says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct GgufInfo {
+    /// Version of the format: 2 or 3.
+    pub version: u32,
+    /// `general.architecture`, such as `qwen2`.
+    pub architecture: String,
+    /// `general.name`.
+    pub name: Option<String>,
+    /// Window the model was trained for, in tokens.
+    pub context_length_tokens: Option<u64>,
+    /// Transformer blocks.
+    pub layers: Option<u64>,
+    /// Attention heads.
+    pub heads: Option<u64>,
+    /// Key/value heads.
+    pub kv_heads: Option<u64>,
+    /// Width of a hidden state.
+    pub embedding_length: Option<u64>,
+    /// Width of one key vector where it is not `embedding_length / heads`.
+    pub key_length: Option<u64>,
+    /// `tokenizer.ggml.model`: `gpt2`, `llama`, ..
+    pub tokenizer_model: Option<String>,
+    /// `tokenizer.ggml.pre`.
+    pub tokenizer_pre: Option<String>,
+    /// Number of tokens in the vocabulary.
+    pub vocab_tokens: u64,
+    /// Jinja text of the chat template.
+    pub chat_template: Option<String>,
+    /// `general.file_type`, the quantisation as a number.
+    pub file_type: Option<u64>,
+    /// Tensors in the file.
+    pub tensor_count: u64,
+    /// Sum of the tensors' elements.
+    pub parameter_count: u64,
+    /// Where the data of the last tensor ends; 0 where a tensor type is unknown here.
+    pub data_end_bytes: u64,
+    /// Length of the file.
+    pub file_bytes: u64,
+}
+
+impl GgufInfo {
+    /// Bytes that one token takes in an f16 KV cache; `None` where the file does not say enough.
+    #[must_use]
+    pub fn kv_bytes_per_token(&self) -> Option<u64> {
+        let heads = self.heads.filter(|heads| *heads > 0)?;
+        let head_width = self.key_length.or_else(|| self.embedding_length.map(|width| width / heads))?;
+        // Keys and values, two bytes each.
+        self.layers?.checked_mul(self.kv_heads.unwrap_or(heads))?.checked_mul(head_width)?.checked_mul(4)
+    }
+
+    /// The quantisation by name, such as `Q4_K_M`; `None` for numbers unknown here.
+    #[must_use]
+    pub fn quantisation(&self) -> Option<&'static str> {
+        Some(match self.file_type? {
+            0 => "F32",
+            1 => "F16",
+            2 => "Q4_0",
+            3 => "Q4_1",
+            7 => "Q8_0",
+            8 => "Q5_0",
+            9 => "Q5_1",
+            10 => "Q2_K",
+            11 => "Q3_K_S",
+            12 => "Q3_K_M",
+            13 => "Q3_K_L",
+            14 => "Q4_K_S",
+            15 => "Q4_K_M",
+            16 => "Q5_K_S",
+            17 => "Q5_K_M",
+            18 => "Q6_K",
+            25 => "IQ4_NL",
+            30 => "IQ4_XS",
+            32 => "BF16",
+            _ => return None,
+        })
+    }
+}
+
+impl Gguf {
+    /// Reads the metadata and the tensor table of `path`.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`]; [`Error::BadModelFile`] with reason and offset for anything that is not a whole GGUF
+    /// file, also where tensor data would lie beyond the end of the file.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
+        let file = File::open(path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        if !metadata.is_file() {
+            let reason = "not a regular file".to_owned();
+            return Err(Error::BadModelFile { path: path.to_path_buf(), reason });
+        }
+        Self::parse(BufReader::with_capacity(1 << 18, file), metadata.len(), path)
+    }
+
+    /// Reads from any source of `file_bytes` bytes; `path` only names it in errors.
+    ///
+    /// # Errors
+    /// As [`Gguf::open`].
+    pub fn parse(source: impl Read + Seek, file_bytes: u64, path: &Path) -> Result<Self, Error> {
+        let mut cursor = Cursor { source, offset: 0, length: file_bytes };
+        cursor.file(path).map_err(|fault| match fault {
+            Fault::Io(source) => Error::Unreadable { path: path.to_path_buf(), source },
+            Fault::Format(reason) => Error::BadModelFile { path: path.to_path_buf(), reason },
+        })
+    }
+
+    /// What the file says about itself.
+    #[must_use]
+    pub const fn info(&self) -> &GgufInfo {
+        &self.info
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The value of a key.
+    pub(crate) fn value(&self, key: &str) -> Option<&Value> {
+        self.values.get(key)
+    }
+
+    /// A text value.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        match self.values.get(key) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// An integer value that is not negative.
+    pub(crate) fn integer(&self, key: &str) -> Option<u64> {
+        match self.values.get(key) {
+            Some(Value::Integer(number)) => u64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+}
+
+enum Fault {
+    Io(std::io::Error),
+    Format(String),
+}
+
+struct Cursor<R> {
+    source: R,
+    offset: u64,
+    length: u64,
+}
+
+/// Bytes of a scalar of metadata type `kind`; `None` for strings, arrays and unknown types.
+const fn scalar_bytes(kind: u32) -> Option<u64> {
+    match kind {
+        0 | 1 | 7 => Some(1),
+        2 | 3 => Some(2),
+        4..=6 => Some(4),
+        10..=12 => Some(8),
+        _ => None,
+    }
+}
+
+/// Elements of a block and bytes of a block of tensor type `kind`.
+const fn tensor_block(kind: u32) -> Option<(u64, u64)> {
+    Some(match kind {
+        0 | 26 => (1, 4),
+        1 | 25 | 30 => (1, 2),
+        2 | 20 => (32, 18),
+        3 => (32, 20),
+        6 => (32, 22),
+        7 => (32, 24),
+        8 => (32, 34),
+        9 => (32, 36),
+        10 => (256, 84),
+        11 | 21 => (256, 110),
+        12 => (256, 144),
+        13 => (256, 176),
+        14 => (256, 210),
+        15 => (256, 292),
+        16 | 35 => (256, 66),
+        17 => (256, 74),
+        18 => (256, 98),
+        19 => (256, 50),
+        22 => (256, 82),
+        23 => (256, 136),
+        24 => (1, 1),
+        27 | 28 => (1, 8),
+        29 => (256, 56),
+        34 => (256, 54),
+        39 => (32, 17),
+        _ => return None,
+    })
+}
+
+impl<R: Read + Seek> Cursor<R> {
+    fn fault<T>(&self, what: impl std::fmt::Display) -> Result<T, Fault> {
+        Err(Fault::Format(format!("{what} at byte {}", self.offset)))
+    }
+
+    /// Refuses where fewer than `bytes` are left.
+    fn need(&self, bytes: u64, what: &str) -> Result<(), Fault> {
+        let left = self.length.saturating_sub(self.offset);
+        if bytes > left {
+            return self.fault(format!("truncated: {what} needs {bytes} bytes, {left} are left"));
+        }
+        Ok(())
+    }
+
+    fn bytes<const N: usize>(&mut self, what: &str) -> Result<[u8; N], Fault> {
+        self.need(N as u64, what)?;
+        let mut buffer = [0; N];
+        self.source.read_exact(&mut buffer).map_err(Fault::Io)?;
+        self.offset += N as u64;
+        Ok(buffer)
+    }
+
+    fn u32(&mut self, what: &str) -> Result<u32, Fault> {
+        Ok(u32::from_le_bytes(self.bytes(what)?))
+    }
+
+    fn u64(&mut self, what: &str) -> Result<u64, Fault> {
+        Ok(u64::from_le_bytes(self.bytes(what)?))
+    }
+
+    fn skip(&mut self, bytes: u64, what: &str) -> Result<(), Fault> {
+        self.need(bytes, what)?;
+        let Ok(step) = i64::try_from(bytes) else {
+            return self.fault(format!("{what} of {bytes} bytes"));
+        };
+        self.source.seek_relative(step).map_err(Fault::Io)?;
+        self.offset += bytes;
+        Ok(())
+    }
+
+    fn string_length(&mut self, most: u64, what: &str) -> Result<u64, Fault> {
+        let length = self.u64(what)?;
+        if length > most {
+            return self.fault(format!("{what} of {length} bytes, at most {most} are accepted,"));
+        }
+        self.need(length, what)?;
+        Ok(length)
+    }
+
+    fn string(&mut self, most: u64, what: &str) -> Result<Vec<u8>, Fault> {
+        let length = self.string_length(most, what)?;
+        // Bounded by `most` and by what the file has left.
+        let mut buffer = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        self.source.read_exact(&mut buffer).map_err(Fault::Io)?;
+        self.offset += length;
+        Ok(buffer)
+    }
+
+    fn text(&mut self, most: u64, what: &str) -> Result<String, Fault> {
+        match String::from_utf8(self.string(most, what)?) {
+            Ok(text) => Ok(text),
+            Err(_) => self.fault(format!("{what} is not UTF-8")),
+        }
+    }
+
+    fn scalar(&mut self, kind: u32, what: &str) -> Result<Value, Fault> {
+        Ok(match kind {
+            0 => Value::Integer(u8::from_le_bytes(self.bytes(what)?).into()),
+            1 => Value::Integer(i8::from_le_bytes(self.bytes(what)?).into()),
+            2 => Value::Integer(u16::from_le_bytes(self.bytes(what)?).into()),
+            3 => Value::Integer(i16::from_le_bytes(self.bytes(what)?).into()),
+            4 => Value::Integer(self.u32(what)?.into()),
+            5 => Value::Integer(i32::from_le_bytes(self.bytes(what)?).into()),
+            6 => Value::Float(f32::from_le_bytes(self.bytes(what)?).into()),
+            7 => match self.bytes::<1>(what)? {
+                [flag @ (0 | 1)] => Value::Integer(flag.into()),
+                [other] => return self.fault(format!("{what} is a boolean of value {other}")),
+            },
+            10 => Value::Integer(self.u64(what)?.into()),
+            11 => Value::Integer(i64::from_le_bytes(self.bytes(what)?).into()),
+            12 => Value::Float(f64::from_le_bytes(self.bytes(what)?)),
+            _ => return self.fault(format!("{what} has the unknown type {kind}")),
+        })
+    }
+
+    fn array(&mut self, key: &str) -> Result<Value, Fault> {
+        let kind = self.u32(key)?;
+        let count = self.u64(key)?;
+        if count > MAX_ARRAY_ELEMENTS {
+            return self.fault(format!("{key} has {count} elements, at most {MAX_ARRAY_ELEMENTS} are accepted,"));
+        }
+        let kept = KEPT_ARRAYS.contains(&key);
+        if kind == 8 {
+            // Each string has at least its length.
+            self.need(count * 8, key)?;
+            let mut strings = Vec::new();
+            for _ in 0..count {
+                if kept {
+                    strings.push(self.string(MAX_STRING_BYTES, key)?.into_boxed_slice());
+                } else {
+                    let length = self.string_length(MAX_STRING_BYTES, key)?;
+                    self.skip(length, key)?;
+                }
+            }
+            return Ok(if kept { Value::Strings(strings) } else { Value::Skipped });
+        }
+        let Some(width) = scalar_bytes(kind) else {
+            return self.fault(format!("{key} is an array of the unknown or nested type {kind}"));
+        };
+        self.need(count * width, key)?;
+        if !kept {
+            self.skip(count * width, key)?;
+            return Ok(Value::Skipped);
+        }
+        let mut integers = Vec::new();
+        for _ in 0..count {
+            match self.scalar(kind, key)? {
+                Value::Integer(number) => integers.push(i64::try_from(number).unwrap_or(i64::MAX)),
+                _ => return self.fault(format!("{key} is not an array of integers")),
+            }
+        }
+        Ok(Value::Integers(integers))
+    }
+
+    fn file(&mut self, path: &Path) -> Result<Gguf, Fault> {
+        if self.length < 24 {
+            return Err(Fault::Format(format!("{} bytes are too few for a GGUF header", self.length)));
+        }
+        if &self.bytes::<4>("the magic number")? != b"GGUF" {
+            return Err(Fault::Format("it does not begin with GGUF".to_owned()));
+        }
+        let version = self.u32("the version")?;
+        if !(2..=3).contains(&version) {
+            return self.fault(format!("version {version}, 2 and 3 are accepted,"));
+        }
+        let tensor_count = self.u64("the tensor count")?;
+        let key_count = self.u64("the key count")?;
+        if tensor_count > MAX_TENSORS || key_count > MAX_KEYS {
+            return self.fault(format!(
+                "{tensor_count} tensors and {key_count} keys, at most {MAX_TENSORS} and {MAX_KEYS} are accepted,"
+            ));
+        }
+        let values = self.keys(key_count)?;
+        let alignment = match values.get("general.alignment") {
+            None => DEFAULT_ALIGNMENT,
+            Some(Value::Integer(number)) => match u32::try_from(*number) {
+                Ok(alignment) if alignment.is_power_of_two() => u64::from(alignment),
+                _ => return self.fault(format!("alignment {number} is not a power of two,")),
+            },
+            Some(_) => return self.fault("alignment is not a number,"),
+        };
+        let (parameter_count, data_end_bytes) = self.tensors(tensor_count, alignment)?;
+        let mut gguf = Gguf {
+            path: path.to_path_buf(),
+            values,
+            info: GgufInfo {
+                version,
+                architecture: String::new(),
+                name: None,
+                context_length_tokens: None,
+                layers: None,
+                heads: None,
+                kv_heads: None,
+                embedding_length: None,
+                key_length: None,
+                tokenizer_model: None,
+                tokenizer_pre: None,
+                vocab_tokens: 0,
+                chat_template: None,
+                file_type: None,
+                tensor_count,
+                parameter_count,
+                data_end_bytes,
+                file_bytes: self.length,
+            },
+        };
+        gguf.describe();
+        Ok(gguf)
+    }
+
+    fn keys(&mut self, count: u64) -> Result<BTreeMap<String, Value>, Fault> {
+        let mut values = BTreeMap::new();
+        for _ in 0..count {
+            let key = self.text(MAX_KEY_BYTES, "a key")?;
+            let kind = self.u32(&key)?;
+            let value = match kind {
+                8 => Value::Text(self.text(MAX_STRING_BYTES, &key)?),
+                9 => self.array(&key)?,
+                _ => self.scalar(kind, &key)?,
+            };
+            if values.contains_key(&key) {
+                return self.fault(format!("the key {key} appears twice, the second time"));
+            }
+            values.insert(key, value);
+        }
+        Ok(values)
+    }
+
+    /// Reads the tensor table; gives the number of elements and the end of the data.
+    fn tensors(&mut self, count: u64, alignment: u64) -> Result<(u64, u64), Fault> {
+        let mut parameters: u64 = 0;
+        // End of the furthest tensor, counted from the start of the data; `None` once a type is unknown.
+        let mut furthest: Option<u64> = Some(0);
+        let mut last_start: u64 = 0;
+        for _ in 0..count {
+            let name = self.text(MAX_KEY_BYTES, "a tensor name")?;
+            let dimensions = self.u32(&name)?;
+            if dimensions > MAX_DIMENSIONS {
+                return self.fault(format!("tensor {name} has {dimensions} dimensions,"));
+            }
+            let mut elements: u64 = 1;
+            for _ in 0..dimensions {
+                let extent = self.u64(&name)?;
+                match elements.checked_mul(extent) {
+                    Some(product) if extent > 0 => elements = product,
+                    _ => return self.fault(format!("tensor {name} has a dimension of {extent},")),
+                }
+            }
+            let kind = self.u32(&name)?;
+            let start = self.u64(&name)?;
+            if start % alignment != 0 {
+                return self.fault(format!("tensor {name} starts at {start}, not aligned to {alignment},"));
+            }
+            let size = match tensor_block(kind) {
+                Some((block, bytes)) => match (elements / block).checked_mul(bytes) {
+                    Some(size) if elements.is_multiple_of(block) => Some(size),
+                    _ => return self.fault(format!("tensor {name} has {elements} elements of type {kind},")),
+                },
+                None => None,
+            };
+            let end = match size {
+                Some(size) => match start.checked_add(size) {
+                    Some(end) => Some(end),
+                    None => return self.fault(format!("tensor {name} ends beyond all numbers,")),
+                },
+                None => None,
+            };
+            last_start = last_start.max(start);
+            furthest = furthest.zip(end).map(|(furthest, end)| furthest.max(end));
+            parameters = parameters.saturating_add(elements);
+        }
+        let data_start = self.offset.next_multiple_of(alignment);
+        let end = data_start.saturating_add(furthest.unwrap_or(last_start));
+        if count > 0 && end > self.length {
+            return Err(Fault::Format(format!(
+                "truncated: its tensors end at byte {end}, the file has {} bytes",
+                self.length
+            )));
+        }
+        Ok((parameters, if furthest.is_some() { end } else { 0 }))
+    }
+}
+
+impl Gguf {
+    fn describe(&mut self) {
+        let architecture = self.text("general.architecture").unwrap_or_default().to_owned();
+        let of = |key: &str| self.integer(&format!("{architecture}.{key}"));
+        let text = |key: &str| self.text(key).map(str::to_owned);
+        let described = GgufInfo {
+            name: text("general.name"),
+            context_length_tokens: of("context_length"),
+            layers: of("block_count"),
+            heads: of("attention.head_count"),
+            kv_heads: of("attention.head_count_kv"),
+            embedding_length: of("embedding_length"),
+            key_length: of("attention.key_length"),
+            tokenizer_model: text("tokenizer.ggml.model"),
+            tokenizer_pre: text("tokenizer.ggml.pre"),
+            vocab_tokens: match self.value("tokenizer.ggml.tokens") {
+                Some(Value::Strings(tokens)) => tokens.len() as u64,
+                _ => 0,
+            },
+            chat_template: text("tokenizer.chat_template"),
+            file_type: self.integer("general.file_type"),
+            architecture: architecture.clone(),
+            ..self.info.clone()
+        };
+        self.info = described;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn string(out: &mut Vec<u8>, text: &[u8]) {
+        out.extend((text.len() as u64).to_le_bytes());
+        out.extend(text);
+    }
+
+    /// A file with an architecture, two tokens and one f32 tensor of 64 elements, whole.
+    fn small_file() -> Vec<u8> {
+        let mut out = b"GGUF".to_vec();
+        out.extend(3_u32.to_le_bytes());
+        out.extend(1_u64.to_le_bytes());
+        out.extend(3_u64.to_le_bytes());
+        string(&mut out, b"general.architecture");
+        out.extend(8_u32.to_le_bytes());
+        string(&mut out, b"tiny");
+        string(&mut out, b"tiny.context_length");
+        out.extend(4_u32.to_le_bytes());
+        out.extend(77_u32.to_le_bytes());
+        string(&mut out, b"tokenizer.ggml.tokens");
+        out.extend(9_u32.to_le_bytes());
+        out.extend(8_u32.to_le_bytes());
+        out.extend(2_u64.to_le_bytes());
+        string(&mut out, b"a");
+        string(&mut out, b"b");
+        string(&mut out, b"weight");
+        out.extend(1_u32.to_le_bytes());
+        out.extend(64_u64.to_le_bytes());
+        out.extend(0_u32.to_le_bytes());
+        out.extend(0_u64.to_le_bytes());
+        out.resize(out.len().next_multiple_of(32) + 256, 0);
+        out
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Gguf, Error> {
+        Gguf::parse(std::io::Cursor::new(bytes), bytes.len() as u64, Path::new("small.gguf"))
+    }
+
+    #[test]
+    fn a_whole_file_is_described() {
+        let bytes = small_file();
+        let info = parse(&bytes).unwrap().info().clone();
+        assert_eq!((info.architecture.as_str(), info.context_length_tokens), ("tiny", Some(77)));
+        assert_eq!((info.vocab_tokens, info.tensor_count, info.parameter_count), (2, 1, 64));
+        assert_eq!(info.data_end_bytes, bytes.len() as u64);
+    }
+
+    #[test]
+    fn every_shorter_file_is_refused() {
+        let bytes = small_file();
+        for length in 0..bytes.len() {
+            assert!(matches!(parse(&bytes[..length]), Err(Error::BadModelFile { .. })), "{length} bytes were accepted");
+        }
+    }
+
+    #[test]
+    fn any_changed_byte_gives_a_file_or_an_error_but_no_panic() {
+        let bytes = small_file();
+        for position in 0..bytes.len() - 256 {
+            for value in [0, 1, 0x7F, 0x80, 0xFF] {
+                let mut damaged = bytes.clone();
+                damaged[position] = value;
+                let _outcome = parse(&damaged);
+            }
+        }
+    }
+
+    #[test]
+    fn huge_counts_are_refused_with_the_number() {
+        let mut bytes = small_file();
+        bytes[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
+        let message = parse(&bytes).unwrap_err().to_string();
+        assert!(message.contains(&u64::MAX.to_string()), "{message}");
+    }
+
+    #[test]
+    fn other_files_are_refused_by_name() {
+        let message = parse(&[b'x'; 64]).unwrap_err().to_string();
+        assert!(message.contains("small.gguf") && message.contains("does not begin with GGUF"), "{message}");
+    }
+}

@@ -1,0 +1,479 @@
+//! The engine on llama.cpp, through `llama-cpp-2`.
+//!
+//! The file's metadata are checked by our own reader before native code sees the file, and our vocabulary is compared
+//! with llama.cpp's, token by token, at load. A native `decode` cannot be aborted, so reading goes in chunks of
+//! [`READ_CHUNK_TOKENS`] and the cancel flag is looked at between them. Native logs go to `tracing`.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+
+use llama_cpp_2::LogOptions;
+use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::token::LlamaToken;
+
+use super::gguf::Gguf;
+use super::vocab_gguf::vocab_from_gguf;
+use super::{Engine, Error, GgufInfo, ModelIdentity, ReadReport, TokenKind, Vocab};
+use crate::types::{Cancel, TokenId};
+
+/// Tokens read between two looks at the cancel flag.
+pub(super) const READ_CHUNK_TOKENS: usize = 128;
+/// Window where none is asked for and the model was trained for more.
+const DEFAULT_WINDOW_TOKENS: usize = 8192;
+/// Smallest window that the memory bound leaves; below it no chat fits.
+const LEAST_WINDOW_TOKENS: usize = 2048;
+/// Share of the free memory, as 1/n, that the default window's KV cache may take.
+const KV_MEMORY_SHARE: u64 = 4;
+/// The only sequence in the cache.
+const SEQUENCE: i32 = 0;
+/// Put in front of text for SentencePiece tokenizers, which set a blank before the first word, and taken off again.
+const SPM_GUARD: &str = "\n";
+
+/// Where the model runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Device {
+    /// On a GPU where this build has one, else on the CPU.
+    #[default]
+    Auto,
+    /// On the CPU.
+    Cpu,
+}
+
+/// How to load a model.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LoadOptions {
+    /// Name to report; the file's stem where none is given.
+    pub name: Option<String>,
+    /// Window in tokens, at most the trained one. `None`: the trained one, at most 8192, less where memory is short.
+    pub context_window: Option<usize>,
+    /// Keys and values at 8 bits: half the memory.
+    pub kv_q8: bool,
+    /// Threads; `None`: physical cores, at most as many as this process may use.
+    pub threads: Option<usize>,
+    /// Where to run.
+    pub device: Device,
+    /// Layers on the GPU; `None`: all.
+    pub gpu_layers: Option<u32>,
+}
+
+/// A model in llama.cpp with one sequence in its cache.
+pub struct LlamaCppEngine {
+    // Dropped in this order: the context before the model that it points into.
+    context: LlamaContext<'static>,
+    model: Arc<LlamaModel>,
+    batch: LlamaBatch<'static>,
+    identity: ModelIdentity,
+    vocab: Arc<Vocab>,
+    window_tokens: usize,
+    position: usize,
+    logits: Vec<f32>,
+    /// Whether `logits` belong to the last token in the cache.
+    logits_valid: bool,
+    /// Whether the tokenizer sets a blank before text.
+    guards_blank: bool,
+}
+
+impl std::fmt::Debug for LlamaCppEngine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("LlamaCppEngine")
+            .field("identity", &self.identity)
+            .field("window_tokens", &self.window_tokens)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The proof that llama.cpp is initialised. Its state is the process's own, so is this.
+pub(super) fn backend() -> Result<&'static LlamaBackend, Error> {
+    static BACKEND: OnceLock<Result<LlamaBackend, String>> = OnceLock::new();
+    BACKEND
+        .get_or_init(|| {
+            llama_cpp_2::send_logs_to_tracing(LogOptions::default());
+            LlamaBackend::init().map_err(|error| error.to_string())
+        })
+        .as_ref()
+        .map_err(|reason| Error::Native { operation: "initialising llama.cpp", reason: reason.clone() })
+}
+
+/// A number of tokens or a position as the native type.
+fn native(number: usize) -> Result<i32, Error> {
+    i32::try_from(number)
+        .map_err(|_| Error::Native { operation: "counting tokens", reason: format!("{number} is too large") })
+}
+
+/// Threads to use where none are asked for: physical cores, at most as many as this process may run on.
+pub(super) fn default_threads() -> usize {
+    let usable = std::thread::available_parallelism().map_or(1, usize::from);
+    sysinfo::System::physical_core_count().unwrap_or(usable).clamp(1, usable)
+}
+
+/// Bytes of memory that are free for this process; no bound where the system does not say.
+fn free_memory_bytes() -> u64 {
+    let Ok(mut system) = sysinfo::System::new() else { return u64::MAX };
+    system.refresh_memory();
+    let free = system.available_memory();
+    system.cgroup_limits().map_or(free, |limits| free.min(limits.free_memory))
+}
+
+/// The window to use: what is asked for, at most the trained one; else a default that memory can hold.
+fn window_tokens(asked: Option<usize>, info: &GgufInfo, trained: usize, free_bytes: u64) -> usize {
+    if let Some(asked) = asked {
+        return asked.clamp(1, trained);
+    }
+    let left = free_bytes.saturating_sub(info.file_bytes) / KV_MEMORY_SHARE;
+    let fitting = info
+        .kv_bytes_per_token()
+        .filter(|bytes| *bytes > 0)
+        .map_or(usize::MAX, |bytes| usize::try_from(left / bytes).unwrap_or(usize::MAX));
+    DEFAULT_WINDOW_TOKENS.min(fitting.max(LEAST_WINDOW_TOKENS)).min(trained)
+}
+
+/// Loads a model, telling `progress` how far it is (0 to 1); `progress` returns false to stop.
+pub(super) fn load_model(
+    path: &Path,
+    gpu_layers: u32,
+    progress: &mut dyn FnMut(f32) -> bool,
+) -> Result<LlamaModel, Error> {
+    let backend = backend()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (sender, receiver) = mpsc::channel();
+    // The native callback must own what it touches, so it talks to `progress` through a channel.
+    let outcome = std::thread::scope(|scope| {
+        let flag = Arc::clone(&stop);
+        let worker = scope.spawn(move || {
+            let params = LlamaModelParams::default()
+                .with_n_gpu_layers(gpu_layers)
+                .with_progress_callback(move |fraction| sender.send(fraction).is_ok() && !flag.load(Ordering::Relaxed));
+            LlamaModel::load_from_file(backend, path, &params)
+        });
+        // Ends when the worker drops its sender.
+        for fraction in receiver {
+            if !progress(fraction) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+        worker.join()
+    });
+    let path = path.to_path_buf();
+    match outcome {
+        Ok(Ok(model)) if !stop.load(Ordering::Relaxed) => Ok(model),
+        _ if stop.load(Ordering::Relaxed) => Err(Error::LoadCancelled { path }),
+        Ok(Ok(_)) => Err(Error::LoadCancelled { path }),
+        Ok(Err(error)) => Err(Error::LoadFailed { path, reason: error.to_string() }),
+        Err(_) => Err(Error::LoadFailed { path, reason: "the loading thread panicked".to_owned() }),
+    }
+}
+
+/// Parameters of a context; the same for the engine and for the bare rates beside it.
+pub(super) fn context_params(window_tokens: usize, options: &LoadOptions) -> LlamaContextParams {
+    let threads = i32::try_from(options.threads.unwrap_or_else(default_threads)).unwrap_or(i32::MAX);
+    let params = LlamaContextParams::default()
+        .with_n_ctx(u32::try_from(window_tokens).ok().and_then(NonZeroU32::new))
+        .with_n_threads(threads)
+        .with_n_threads_batch(threads)
+        .with_offload_kqv(options.device != Device::Cpu)
+        .with_op_offload(options.device != Device::Cpu);
+    if options.kv_q8 {
+        // Values at 8 bits need flash attention.
+        params
+            .with_type_k(KvCacheType::Q8_0)
+            .with_type_v(KvCacheType::Q8_0)
+            .with_flash_attention_policy(llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_ENABLED)
+    } else {
+        params.with_flash_attention_policy(llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_AUTO)
+    }
+}
+
+/// Layers to put on a GPU.
+pub(super) fn gpu_layers(options: &LoadOptions) -> Result<u32, Error> {
+    let offload = options.device != Device::Cpu && backend()?.supports_gpu_offload();
+    // More layers than any model has: all of them.
+    Ok(if offload { options.gpu_layers.unwrap_or(9999) } else { 0 })
+}
+
+impl LlamaCppEngine {
+    /// Loads the GGUF file `path`. `progress` is told how far loading is, 0 to 1, and returns false to stop it.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] and [`Error::BadModelFile`] before native code sees the file; [`Error::LoadFailed`] where
+    /// llama.cpp refuses it or its vocabulary differs from ours; [`Error::LoadCancelled`].
+    pub fn load(path: &Path, options: &LoadOptions, progress: &mut dyn FnMut(f32) -> bool) -> Result<Self, Error> {
+        let gguf = Gguf::open(path)?;
+        let own = vocab_from_gguf(&gguf)?;
+        let info = gguf.info().clone();
+        drop(gguf);
+        let failed = |reason: String| Error::LoadFailed { path: path.to_path_buf(), reason };
+        let model = load_model(path, gpu_layers(options)?, progress)?;
+        check_vocab(&model, &own.vocab).map_err(failed)?;
+        let trained = usize::try_from(model.n_ctx_train()).unwrap_or(usize::MAX).max(1);
+        let window_tokens = window_tokens(options.context_window, &info, trained, free_memory_bytes());
+        let model = Arc::new(model);
+        let context = model
+            .new_context(backend()?, context_params(window_tokens, options))
+            .map_err(|error| failed(format!("a context of {window_tokens} tokens: {error}")))?;
+        let chunk = READ_CHUNK_TOKENS.min(usize::try_from(context.n_batch()).unwrap_or(READ_CHUNK_TOKENS));
+        // SAFETY: the context points into the native model behind `model`. The engine owns an `Arc` of that model from
+        // here to its own drop, gives neither context nor model away, and declares `context` before `model`, so the
+        // context is dropped first; the lifetime can therefore be taken as unbounded inside the engine.
+        let context = unsafe { std::mem::transmute::<LlamaContext<'_>, LlamaContext<'static>>(context) };
+        let stem = || path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        let add_bos = model.vocab().should_add_bos();
+        let vocab = own.vocab;
+        let guards_blank = info.tokenizer_model.as_deref() == Some("llama");
+        Ok(Self {
+            context,
+            batch: LlamaBatch::new(chunk, 1),
+            identity: ModelIdentity {
+                name: options.name.clone().unwrap_or_else(stem),
+                engine: "llama-cpp",
+                chat_template: info.chat_template,
+                add_bos: add_bos && vocab.bos().is_some(),
+                trained_context_tokens: trained,
+            },
+            logits: vec![0.0; vocab.len()],
+            model,
+            vocab,
+            window_tokens,
+            position: 0,
+            logits_valid: false,
+            guards_blank,
+        })
+    }
+
+    /// Bytes of the weights in memory.
+    #[must_use]
+    pub fn weight_bytes(&self) -> u64 {
+        self.model.size()
+    }
+
+    fn native_tokens(&self, text: &str) -> Result<Vec<TokenId>, Error> {
+        if i32::try_from(text.len()).is_err() {
+            let reason = format!("a text of {} bytes", text.len());
+            return Err(Error::Native { operation: "tokenising", reason });
+        }
+        self.model
+            .vocab()
+            .tokenize(text.as_bytes(), false, false)
+            .into_iter()
+            .map(|token| {
+                u32::try_from(token.0)
+                    .map(TokenId)
+                    .map_err(|_| Error::Native { operation: "tokenising", reason: format!("token {}", token.0) })
+            })
+            .collect()
+    }
+
+    /// Reads one chunk; logits of its last token are computed where `last` says so.
+    fn decode(&mut self, chunk: &[TokenId], last: bool) -> Result<(), Error> {
+        self.batch.clear();
+        for (place, token) in chunk.iter().enumerate() {
+            let wants_logits = last && place + 1 == chunk.len();
+            self.batch
+                .add(LlamaToken(native(token.index())?), native(self.position + place)?, &[SEQUENCE], wants_logits)
+                .map_err(|error| Error::Native { operation: "filling a batch", reason: error.to_string() })?;
+        }
+        if let Err(error) = self.context.decode(&mut self.batch) {
+            // Part of the chunk may be in the cache: take it out again.
+            self.cut(self.position)?;
+            return Err(Error::Native { operation: "reading tokens", reason: error.to_string() });
+        }
+        self.position += chunk.len();
+        Ok(())
+    }
+
+    fn cut(&mut self, position: usize) -> Result<(), Error> {
+        if position == 0 {
+            self.context.clear_kv_cache();
+            return Ok(());
+        }
+        let from = u32::try_from(position).ok();
+        match self.context.clear_kv_cache_seq(Some(0), from, None) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let reason = format!("this model's cache cannot be cut to {position} tokens");
+                Err(Error::Native { operation: "cutting the cache", reason })
+            }
+            Err(error) => Err(Error::Native { operation: "cutting the cache", reason: error.to_string() }),
+        }
+    }
+}
+
+impl Engine for LlamaCppEngine {
+    fn identity(&self) -> &ModelIdentity {
+        &self.identity
+    }
+
+    fn vocab(&self) -> &Arc<Vocab> {
+        &self.vocab
+    }
+
+    fn context_window_tokens(&self) -> usize {
+        self.window_tokens
+    }
+
+    fn tokenize_raw(&self, text: &str) -> Result<Vec<TokenId>, Error> {
+        if self.guards_blank {
+            without_blank(&self.vocab, text, |text| self.native_tokens(text))
+        } else {
+            self.native_tokens(text)
+        }
+    }
+
+    fn position_tokens(&self) -> usize {
+        self.position
+    }
+
+    fn truncate(&mut self, position_tokens: usize) -> Result<(), Error> {
+        if position_tokens >= self.position {
+            return Ok(());
+        }
+        self.cut(position_tokens)?;
+        self.position = position_tokens;
+        self.logits_valid = false;
+        Ok(())
+    }
+
+    fn read(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<ReadReport, Error> {
+        let needed_tokens = self.position + tokens.len();
+        if needed_tokens > self.window_tokens {
+            return Err(Error::ContextOverflow { needed_tokens, window_tokens: self.window_tokens });
+        }
+        if let Some(token) = tokens.iter().find(|token| token.index() >= self.vocab.len()) {
+            let reason = format!("token {} of a vocabulary of {}", token.0, self.vocab.len());
+            return Err(Error::Native { operation: "reading tokens", reason });
+        }
+        let mut report = ReadReport { tokens_read: 0, forward_passes: 0 };
+        for chunk in tokens.chunks(READ_CHUNK_TOKENS) {
+            if cancel.is_raised() {
+                return Ok(report);
+            }
+            self.logits_valid = false;
+            let last = report.tokens_read + chunk.len() == tokens.len();
+            self.decode(chunk, last)?;
+            report.tokens_read += chunk.len();
+            report.forward_passes += 1;
+            if last {
+                // A copy, since the native buffer may not be written to: 0.1 ms for 150 000 tokens.
+                self.logits.copy_from_slice(self.context.get_logits_ith(-1));
+                self.logits_valid = true;
+            }
+        }
+        Ok(report)
+    }
+
+    fn logits(&mut self) -> Result<&mut [f32], Error> {
+        if self.logits_valid { Ok(&mut self.logits) } else { Err(Error::NoLogits) }
+    }
+}
+
+/// Compares our vocabulary with llama.cpp's: as many tokens, the same bytes for every text token, no text token that ends
+/// a generation. The sets of end tokens themselves can differ in repository marks that text never holds: llama.cpp takes
+/// the first of several names in the order of a hash table.
+fn check_vocab(model: &LlamaModel, own: &Vocab) -> Result<(), String> {
+    let native = model.vocab();
+    let count = usize::try_from(native.n_tokens()).unwrap_or(0);
+    if count != own.len() {
+        return Err(format!("its vocabulary has {} tokens, llama.cpp counts {count}", own.len()));
+    }
+    let mut piece = Vec::new();
+    for (id, token) in (0_u32..).map(TokenId).zip(native.tokens()) {
+        if own.kind(id) != TokenKind::Text {
+            continue;
+        }
+        if native.is_eog(token) {
+            return Err(format!("token {} is text here and ends a generation in llama.cpp", id.0));
+        }
+        piece.clear();
+        native.token_to_piece_into(token, &mut piece, false, None);
+        if piece != own.bytes(id) {
+            return Err(format!("token {} is {:?} here and {piece:?} in llama.cpp", id.0, own.bytes(id)));
+        }
+    }
+    Ok(())
+}
+
+/// Tokens of `text` by a tokenizer that sets a blank before its input, without that blank: [`SPM_GUARD`] is put in
+/// front, and the tokens that spell blank and guard are taken off.
+fn without_blank(
+    vocab: &Vocab,
+    text: &str,
+    tokenize: impl Fn(&str) -> Result<Vec<TokenId>, Error>,
+) -> Result<Vec<TokenId>, Error> {
+    let mut tokens = tokenize(&format!("{SPM_GUARD}{text}"))?;
+    let mut spelled = Vec::new();
+    for place in 0..tokens.len() {
+        spelled.extend_from_slice(vocab.bytes(tokens[place]));
+        if spelled == SPM_GUARD.as_bytes() || spelled == format!(" {SPM_GUARD}").as_bytes() {
+            return Ok(tokens.split_off(place + 1));
+        }
+    }
+    // The guard was merged with the text (which then begins with a line break): bytes spell it exactly.
+    vocab.spell_in_bytes(text.as_bytes()).ok_or_else(|| Error::Native {
+        operation: "tokenising",
+        reason: format!("no tokens spell the {} bytes without a blank before them", text.len()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(file_bytes: u64) -> GgufInfo {
+        GgufInfo {
+            version: 3,
+            architecture: "x".to_owned(),
+            name: None,
+            context_length_tokens: Some(32_768),
+            layers: Some(28),
+            heads: Some(12),
+            kv_heads: Some(2),
+            embedding_length: Some(1536),
+            key_length: None,
+            tokenizer_model: None,
+            tokenizer_pre: None,
+            vocab_tokens: 0,
+            chat_template: None,
+            file_type: None,
+            tensor_count: 0,
+            parameter_count: 0,
+            data_end_bytes: 0,
+            file_bytes,
+        }
+    }
+
+    #[test]
+    fn the_window_is_what_is_asked_for_or_what_memory_holds() {
+        let gigabyte = 1 << 30;
+        assert_eq!(info(0).kv_bytes_per_token(), Some(28 * 2 * 128 * 4));
+        assert_eq!(window_tokens(Some(4096), &info(gigabyte), 32_768, 0), 4096);
+        assert_eq!(window_tokens(Some(99_999), &info(gigabyte), 32_768, 0), 32_768);
+        assert_eq!(window_tokens(None, &info(gigabyte), 32_768, 8 * gigabyte), 8192);
+        // 0.5 GB left, an eighth of it for 28 kB a token: about 4 700.
+        let tight = window_tokens(None, &info(gigabyte), 32_768, gigabyte + gigabyte / 2);
+        assert!((4096..8192).contains(&tight), "{tight}");
+        assert_eq!(window_tokens(None, &info(gigabyte), 32_768, 0), LEAST_WINDOW_TOKENS);
+        assert_eq!(window_tokens(None, &info(gigabyte), 1024, 0), 1024);
+    }
+
+    #[test]
+    fn the_blank_that_sentencepiece_sets_is_taken_off() {
+        let rows = [" ", "\n", "a", "b", " a", " \n", "\nb"];
+        let rows = rows.iter().map(|text| (text.as_bytes().to_vec(), TokenKind::Text)).collect();
+        let vocab = Vocab::new(rows, Vec::new(), None);
+        let ids = |tokens: &[u32]| tokens.iter().copied().map(TokenId).collect::<Vec<_>>();
+        let split = |_: &str| Ok(ids(&[0, 1, 2, 4]));
+        assert_eq!(without_blank(&vocab, "a a", split).unwrap(), ids(&[2, 4]));
+        let joined = |_: &str| Ok(ids(&[5, 2]));
+        assert_eq!(without_blank(&vocab, "a", joined).unwrap(), ids(&[2]));
+        let merged = |_: &str| Ok(ids(&[0, 6]));
+        assert_eq!(without_blank(&vocab, "b", merged).unwrap(), ids(&[3]));
+    }
+}

@@ -1,0 +1,143 @@
+//! Reuse of what the model has read: the longest common prefix of a new prompt with the KV cache is kept, the rest is
+//! cut and read.
+//!
+//! Not responsible for the order of a prompt's parts, which decides how long that prefix is (DESIGN D4).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Engine, Error, Vocab};
+use crate::types::{Cancel, TokenId};
+
+/// What preparing a prompt cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PrefixReport {
+    /// Tokens of the prompt that were in the cache already.
+    pub tokens_reused: usize,
+    /// Tokens that were read.
+    pub tokens_read: usize,
+    /// Forward passes this took.
+    pub forward_passes: u64,
+    /// Time for cutting and reading, in milliseconds.
+    pub read_ms: u64,
+    /// Whether the whole prompt is read; false only when cancelled. What was read stays for the next time.
+    pub complete: bool,
+}
+
+/// An engine together with the tokens in its cache.
+pub struct Session {
+    engine: Box<dyn Engine>,
+    cached: Vec<TokenId>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Session")
+            .field("model", &self.engine.identity().name)
+            .field("cached_tokens", &self.cached.len())
+            .finish()
+    }
+}
+
+impl Session {
+    /// Takes an engine whose cache is empty.
+    ///
+    /// # Errors
+    /// The engine's cache is not empty and could not be emptied.
+    pub fn new(mut engine: Box<dyn Engine>) -> Result<Self, Error> {
+        if engine.position_tokens() > 0 {
+            engine.truncate(0)?;
+        }
+        Ok(Self { engine, cached: Vec::new() })
+    }
+
+    /// The engine, for tokenising and its properties.
+    #[must_use]
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.engine
+    }
+
+    /// The vocabulary.
+    #[must_use]
+    pub fn vocab(&self) -> &Arc<Vocab> {
+        self.engine.vocab()
+    }
+
+    /// The tokens in the cache.
+    #[must_use]
+    pub fn cached(&self) -> &[TokenId] {
+        &self.cached
+    }
+
+    /// Tokens for which there is room behind what is cached.
+    #[must_use]
+    pub fn room_tokens(&self) -> usize {
+        self.engine.context_window_tokens().saturating_sub(self.cached.len())
+    }
+
+    /// Makes the cache hold exactly `prompt`, with logits of its last token at hand. At least the last token is read
+    /// again, since a cut cache has no logits.
+    ///
+    /// # Errors
+    /// [`Error::ContextOverflow`] before anything is changed; failures of the engine, after which the session can be
+    /// used on.
+    pub fn prepare(&mut self, prompt: &[TokenId], cancel: &Cancel) -> Result<PrefixReport, Error> {
+        let started = Instant::now();
+        let window_tokens = self.engine.context_window_tokens();
+        if prompt.len() > window_tokens {
+            return Err(Error::ContextOverflow { needed_tokens: prompt.len(), window_tokens });
+        }
+        let common = self.cached.iter().zip(prompt).take_while(|(cached, wanted)| cached == wanted).count();
+        let keep = self.cut(common.min(prompt.len().saturating_sub(1)))?;
+        let read = self.append(&prompt[keep..], cancel)?;
+        Ok(PrefixReport {
+            tokens_reused: keep,
+            tokens_read: read.tokens_read,
+            forward_passes: read.forward_passes,
+            read_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            complete: keep + read.tokens_read == prompt.len(),
+        })
+    }
+
+    /// Reads `tokens` behind what is cached.
+    ///
+    /// # Errors
+    /// [`Error::ContextOverflow`] before anything is read; failures of the engine, after which the session can be used
+    /// on.
+    pub fn append(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<super::ReadReport, Error> {
+        let before = self.cached.len();
+        let outcome = self.engine.read(tokens, cancel);
+        // The engine's own count holds after a success, a cancelled read and a failure alike.
+        let now = self.engine.position_tokens();
+        self.cached.extend(tokens.iter().take(now.saturating_sub(before)));
+        self.cached.truncate(now);
+        outcome
+    }
+
+    /// Logits behind the last cached token. Shape: `(vocab.len(),)`.
+    ///
+    /// # Errors
+    /// [`Error::NoLogits`] where nothing was read since the last cut.
+    pub fn logits(&mut self) -> Result<&mut [f32], Error> {
+        self.engine.logits()
+    }
+
+    /// Cuts the cache to `keep` tokens, or to none where the engine cannot cut there (recurrent models); gives what
+    /// is left.
+    fn cut(&mut self, keep: usize) -> Result<usize, Error> {
+        if keep == self.cached.len() {
+            return Ok(keep);
+        }
+        let kept = match self.engine.truncate(keep) {
+            Ok(()) => keep,
+            Err(cause) => {
+                tracing::debug!(%cause, keep, "the cache cannot be cut there: it is emptied");
+                self.engine.truncate(0)?;
+                0
+            }
+        };
+        self.cached.truncate(kept);
+        Ok(kept)
+    }
+}
