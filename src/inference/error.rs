@@ -41,6 +41,21 @@ pub enum Error {
     /// No logits to look at.
     #[error("no logits: nothing was read since the cache was cut")]
     NoLogits,
+    /// Loading was stopped by the progress callback.
+    #[error("loading {} was interrupted", path.display())]
+    LoadCancelled {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The engine's logits cannot be sampled from.
+    #[error("the logits cannot be used: {reason}")]
+    BadLogits {
+        /// What is wrong, with the numbers.
+        reason: String,
+    },
+    /// The constraint allows neither a token nor the end.
+    #[error("the grammar allows neither a token nor the end here")]
+    NothingAllowed,
     /// A native call failed.
     #[error("{operation} failed: {reason}")]
     Native {
@@ -86,9 +101,13 @@ impl Error {
             Self::ContextOverflow { .. } => "choose a larger --context-window",
             Self::BadScript { .. } => "see tests/data for a script that works",
             Self::NoEngine { .. } => "build with the feature of that engine, or use --engine llama-cpp",
-            Self::NoLogits | Self::Native { .. } | Self::ControlTokenInText { .. } | Self::Constraint(_) => {
-                "try again with --debug and report what it prints"
-            }
+            Self::LoadCancelled { .. } => "start it again and let it load",
+            Self::BadLogits { .. } => "check the model file: mneme models verify",
+            Self::NoLogits
+            | Self::NothingAllowed
+            | Self::Native { .. }
+            | Self::ControlTokenInText { .. }
+            | Self::Constraint(_) => "try again with --debug and report what it prints",
         }
     }
 }

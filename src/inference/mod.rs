@@ -3,15 +3,41 @@
 //! An [`Engine`] is small: it reads tokens, gives logits and cuts its cache. Everything else is ours, shared by all
 //! engines and works on `&mut [f32]` logits before any softmax. Not responsible for prompts, grammars or memory.
 
+// Tables are indexed by token id all over this module, behind one check of the id.
+#![allow(clippy::indexing_slicing)]
+
 use std::sync::Arc;
 
 use crate::types::{Cancel, TokenId};
 
 mod error;
+mod generate;
+mod gguf;
+#[cfg(feature = "llama-cpp")]
+mod llama_cpp;
+#[cfg(feature = "llama-cpp")]
+mod llama_rates;
+mod prefix_cache;
+mod sampler;
+mod scripted;
+mod scripted_words;
+mod tokenize;
 mod vocab;
+mod vocab_gguf;
 
 pub use error::Error;
+pub use generate::{GenerateOptions, GenerateStats, Generation, StopCause, generate};
+pub use gguf::{Gguf, GgufInfo};
+#[cfg(feature = "llama-cpp")]
+pub use llama_cpp::{Device, LlamaCppEngine, LoadOptions};
+#[cfg(feature = "llama-cpp")]
+pub use llama_rates::{Rates, bare_rates, our_rates};
+pub use prefix_cache::{PrefixReport, Session};
+pub use sampler::{Sampled, Sampler, SamplerOptions};
+pub use scripted::{Script, ScriptedEngine, ScriptedGeneration, ScriptedLog, ScriptedReply};
+pub use tokenize::{tokenize_template, tokenize_text};
 pub use vocab::{TokenKind, Vocab};
+pub use vocab_gguf::{GgufVocab, vocab_from_gguf};
 
 /// What an engine loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
