@@ -2,3 +2,5 @@
 
 #[cfg(all(unix, feature = "download"))]
 pub mod hub_server;
+#[cfg(all(unix, feature = "download"))]
+pub mod model_world;
