@@ -313,6 +313,7 @@ impl Error {
     }
 
     /// The error of a failed write: a full disk is told apart from everything else.
+    #[cfg(feature = "download")]
     pub(crate) fn write(path: impl Into<PathBuf>, written_bytes: u64, source: io::Error) -> Self {
         let full = matches!(
             source.kind(),
@@ -326,6 +327,7 @@ impl Error {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "download")]
     #[test]
     fn a_full_disk_is_told_apart_from_other_write_errors() {
         let full = Error::write("/models/a.part", 12, io::Error::from(io::ErrorKind::StorageFull));

