@@ -22,6 +22,8 @@ const OPENER: &str = "[system notice: earlier messages are out of view]";
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
+    /// A system turn behind the first one.
+    System,
     User,
     Assistant,
     Tool,
@@ -157,12 +159,14 @@ pub(super) fn with_sentinels(contents: &mut Contents, value: &Value) -> Value {
 }
 
 /// What a template demands of the messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Demands {
     /// It knows no system role: the system text goes in front of the first message.
     folds_system: bool,
     /// Roles must alternate, the user first.
     alternates: bool,
+    /// Only one system turn is understood.
+    single_system: bool,
 }
 
 /// A chat template that has been tried, with what it takes to feed it.
@@ -184,15 +188,21 @@ impl ChatTemplate {
         let spelled = |token| String::from_utf8_lossy(vocab.bytes(token)).into_owned();
         let mut chat = Self {
             template: Template::new(source)?,
-            demands: Demands { folds_system: false, alternates: false },
+            demands: Demands::default(),
             controls: ControlNames::new(vocab.controls().map(|(name, _)| name)),
             // The caller reads the token itself where the model wants it; twice would be wrong.
             bos: vocab.bos().filter(|_| !identity.add_bos).map(spelled).unwrap_or_default(),
             eos: vocab.end_of_generation().first().copied().map(spelled).unwrap_or_default(),
         };
         let mut first_error = None;
-        for (folds_system, alternates) in [(false, false), (false, true), (true, true), (true, false)] {
-            chat.demands = Demands { folds_system, alternates };
+        for (folds_system, alternates, single_system) in [
+            (false, false, false),
+            (false, false, true),
+            (false, true, true),
+            (true, true, true),
+            (true, false, true),
+        ] {
+            chat.demands = Demands { folds_system, alternates, single_system };
             match chat.try_samples() {
                 Ok(()) => return Ok(chat),
                 Err(error) => first_error = first_error.or(Some(error)),
@@ -202,9 +212,12 @@ impl ChatTemplate {
     }
 
     fn try_samples(&self) -> Result<(), Error> {
-        use Role::{Assistant, User};
-        for roles in [&[User][..], &[User, User, Assistant, Assistant, User], &[Assistant, User, Assistant, User, User]]
-        {
+        use Role::{Assistant, System, User};
+        for roles in [
+            &[System, User][..],
+            &[System, User, User, Assistant, Assistant, User],
+            &[System, Assistant, User, Assistant, User, User],
+        ] {
             let mut contents = Contents::default();
             let system = contents.put("system");
             let turns = roles.iter().map(|role| Turn::new(*role, contents.put("text"))).collect();
@@ -241,13 +254,14 @@ impl ChatTemplate {
         tools: Option<Value>,
         add_generation_prompt: bool,
     ) -> Result<String, Error> {
-        let turns = self.arranged(&system, turns);
+        let (system, turns) = self.arranged(system, turns);
         let mut messages = Vec::with_capacity(turns.len() + 1);
         if !self.demands.folds_system {
             messages.push(json!({"role": "system", "content": system}));
         }
         for turn in turns {
             let role = match turn.role {
+                Role::System => "system",
                 Role::User => "user",
                 Role::Assistant => "assistant",
                 Role::Tool => "tool",
@@ -272,9 +286,15 @@ impl ChatTemplate {
         self.template.render(context, message_count)
     }
 
-    /// The turns as the template demands them.
-    fn arranged(&self, system: &str, turns: Vec<Turn>) -> Vec<Turn> {
-        let Demands { folds_system, alternates } = self.demands;
+    /// System text and turns as the template demands them.
+    fn arranged(&self, mut system: String, mut turns: Vec<Turn>) -> (String, Vec<Turn>) {
+        let Demands { folds_system, alternates, single_system } = self.demands;
+        if single_system {
+            for turn in turns.extract_if(.., |turn| turn.role == Role::System) {
+                system.push_str("\n\n");
+                system.push_str(&turn.content);
+            }
+        }
         let mut arranged: Vec<Turn> = Vec::with_capacity(turns.len() + 1);
         let user_first = turns.first().is_some_and(|turn| turn.role == Role::User);
         if (folds_system || alternates) && !user_first {
@@ -294,12 +314,15 @@ impl ChatTemplate {
         if let Some(first) = arranged.first_mut().filter(|_| folds_system) {
             first.content = format!("{system}\n\n{}", first.content);
         }
-        arranged
+        (system, arranged)
     }
 }
 
-/// Instructions and core memory as the system text.
-pub(super) fn system_text(contents: &mut Contents, parts: [&str; 3]) -> String {
-    let texts: Vec<&str> = parts.into_iter().filter(|text| !text.is_empty()).collect();
-    contents.put(texts.join("\n\n"))
+/// What never changes as the system text, and core memory as a system turn of its own behind it: an edit of core
+/// memory then leaves the KV cache of everything before it alone, the tools that templates print included.
+pub(super) fn system_turns(contents: &mut Contents, fixed: [&str; 2], core_memory: &str) -> (String, Vec<Turn>) {
+    let texts: Vec<&str> = fixed.into_iter().filter(|text| !text.is_empty()).collect();
+    let system = contents.put(texts.join("\n\n"));
+    let core = (!core_memory.is_empty()).then(|| Turn::new(Role::System, contents.put(core_memory)));
+    (system, core.into_iter().collect())
 }

@@ -73,8 +73,8 @@ impl Dialect for ChatmlJson {
     fn render(&self, parts: &PromptParts<'_>) -> Result<Vec<Segment>, Error> {
         let mut contents = Contents::default();
         let functions = described(parts.functions);
-        let system = chat::system_text(&mut contents, [parts.instructions, &functions, parts.core_memory]);
-        let mut turns = Vec::new();
+        let (system, mut turns) =
+            chat::system_turns(&mut contents, [parts.instructions, &functions], parts.core_memory);
         for message in parts.messages {
             turns.extend(chat::native_turns(&mut contents, message, parts.zone, call_turn, result_turn)?);
         }

@@ -146,8 +146,8 @@ impl Dialect for Classic {
     fn render(&self, parts: &PromptParts<'_>) -> Result<Vec<Segment>, Error> {
         let mut contents = Contents::default();
         let functions = described(parts.functions);
-        let system = chat::system_text(&mut contents, [parts.instructions, &functions, parts.core_memory]);
-        let mut all = Vec::new();
+        let (system, mut all) =
+            chat::system_turns(&mut contents, [parts.instructions, &functions], parts.core_memory);
         for message in parts.messages {
             all.extend(turns(&mut contents, message, parts.zone)?);
         }

@@ -146,9 +146,8 @@ impl Dialect for Hermes {
 
     fn render(&self, parts: &PromptParts<'_>) -> Result<Vec<Segment>, Error> {
         let mut contents = Contents::default();
-        let system = chat::system_text(&mut contents, [parts.instructions, parts.core_memory, ""]);
+        let (system, mut turns) = chat::system_turns(&mut contents, [parts.instructions, ""], parts.core_memory);
         let tools = (!parts.functions.is_empty()).then(|| tools(&mut contents, parts.functions));
-        let mut turns = Vec::new();
         for message in parts.messages {
             turns.extend(chat::native_turns(&mut contents, message, parts.zone, call_turn, result_turn)?);
         }

@@ -32,11 +32,11 @@ pub const MAX_PAUSE_MINUTES: u32 = 360;
 
 const SECTION: Parameter = Parameter {
     name: "section",
-    description: "persona (facts about you, the assistant) or human (facts about the user)",
+    description: "human: about the user; persona: about you",
     kind: ParameterKind::Section,
 };
 const PAGE: Parameter =
-    Parameter { name: "page", description: "page of results, the first is 0", kind: ParameterKind::Integer };
+    Parameter { name: "page", description: "from 0", kind: ParameterKind::Integer };
 
 const fn text(name: &'static str, description: &'static str) -> Parameter {
     Parameter { name, description, kind: ParameterKind::Text }
@@ -49,7 +49,7 @@ pub const TABLE: &[(Function, FunctionSchema)] = &[
         FunctionSchema {
             name: "send_message",
             description: "Says something to the user. Only this reaches the user.",
-            parameters: &[text("message", "what to say")],
+            parameters: &[text("message", "")],
         },
     ),
     (
@@ -57,7 +57,7 @@ pub const TABLE: &[(Function, FunctionSchema)] = &[
         FunctionSchema {
             name: "core_memory_append",
             description: "Saves one new lasting fact as a line of core memory.",
-            parameters: &[SECTION, text("content", "the fact, as one short sentence")],
+            parameters: &[SECTION, text("content", "one short sentence")],
         },
     ),
     (
@@ -67,8 +67,8 @@ pub const TABLE: &[(Function, FunctionSchema)] = &[
             description: "Corrects a line of core memory that is no longer true.",
             parameters: &[
                 SECTION,
-                text("old_content", "the line as it stands now"),
-                text("new_content", "the corrected line; empty to delete the line"),
+                text("old_content", "the line as it stands"),
+                text("new_content", "empty to delete the line"),
             ],
         },
     ),
@@ -76,18 +76,18 @@ pub const TABLE: &[(Function, FunctionSchema)] = &[
         Function::ConversationSearch,
         FunctionSchema {
             name: "conversation_search",
-            description: "Finds earlier messages of this conversation that are no longer in view.",
-            parameters: &[text("query", "words to look for"), PAGE],
+            description: "Finds earlier messages that are out of view.",
+            parameters: &[text("query", ""), PAGE],
         },
     ),
     (
         Function::ConversationSearchDate,
         FunctionSchema {
             name: "conversation_search_date",
-            description: "Finds earlier messages of this conversation by day.",
+            description: "Finds earlier messages by day.",
             parameters: &[
-                Parameter { name: "start_date", description: "first day, YYYY-MM-DD", kind: ParameterKind::Date },
-                Parameter { name: "end_date", description: "last day, YYYY-MM-DD", kind: ParameterKind::Date },
+                Parameter { name: "start_date", description: "YYYY-MM-DD", kind: ParameterKind::Date },
+                Parameter { name: "end_date", description: "YYYY-MM-DD", kind: ParameterKind::Date },
                 PAGE,
             ],
         },
@@ -96,16 +96,16 @@ pub const TABLE: &[(Function, FunctionSchema)] = &[
         Function::ArchivalMemoryInsert,
         FunctionSchema {
             name: "archival_memory_insert",
-            description: "Stores a longer text for later, outside core memory.",
-            parameters: &[text("content", "the text, so worded that it can be understood on its own")],
+            description: "Stores a longer note outside core memory.",
+            parameters: &[text("content", "")],
         },
     ),
     (
         Function::ArchivalMemorySearch,
         FunctionSchema {
             name: "archival_memory_search",
-            description: "Finds stored texts.",
-            parameters: &[text("query", "words to look for"), PAGE],
+            description: "Finds stored notes.",
+            parameters: &[text("query", ""), PAGE],
         },
     ),
     (
@@ -115,7 +115,7 @@ pub const TABLE: &[(Function, FunctionSchema)] = &[
             description: "Stops timed heartbeats for a while.",
             parameters: &[Parameter {
                 name: "minutes",
-                description: "how long, 1 to 360",
+                description: "1 to 360",
                 kind: ParameterKind::Integer,
             }],
         },

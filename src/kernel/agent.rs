@@ -110,8 +110,7 @@ impl Agent {
     fn check_window(&self) -> Result<(), Error> {
         let fixed_tokens = self.model.prompt(&self.context)?.len();
         let window_tokens = self.model.window_tokens();
-        let reserve_tokens = self.settings.queue.answer_reserve_tokens(window_tokens)
-            + self.settings.queue.result_reserve_tokens(window_tokens);
+        let reserve_tokens = self.settings.queue.answer_reserve_tokens(window_tokens);
         let needed_tokens = fixed_tokens + MIN_QUEUE_TOKENS;
         if needed_tokens + reserve_tokens > window_tokens {
             return Err(crate::memory::Error::WindowTooSmall { needed_tokens, reserve_tokens, window_tokens }.into());

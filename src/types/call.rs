@@ -31,7 +31,7 @@ pub struct FunctionSchema {
 pub struct Parameter {
     /// Key in the arguments object.
     pub name: &'static str,
-    /// A phrase for the model.
+    /// A phrase for the model; empty where the name says it all.
     pub description: &'static str,
     /// Type of the value.
     pub kind: ParameterKind,
@@ -65,7 +65,9 @@ impl FunctionSchema {
             if parameter.kind == ParameterKind::Section {
                 property.insert("enum".into(), json!(["persona", "human"]));
             }
-            property.insert("description".into(), parameter.description.into());
+            if !parameter.description.is_empty() {
+                property.insert("description".into(), parameter.description.into());
+            }
             properties.insert(parameter.name.into(), property.into());
         }
         let required: Vec<&str> = self.parameters.iter().map(|parameter| parameter.name).collect();

@@ -7,16 +7,23 @@ use mneme::types::{Event, StopReason};
 
 use crate::harness::agent::{Setting, Talk, answer, call, messages};
 
-fn long_talk(profile: Profile, window: usize) -> Talk {
+/// A talk whose model writes summaries when asked to, the replies of `special` when their cue is in the prompt, and
+/// small talk otherwise.
+fn long_talk(profile: Profile, window: usize, special: &[(&str, &str)]) -> Talk {
     let mut setting = Setting::new(profile, &[]);
     let summary = ScriptedReply {
         when: Some("Write a summary of them".to_owned()),
         reply: "We spoke about many small things, and the user was content.".to_owned(),
         repeat: true,
     };
+    let special = special.iter().map(|(when, reply)| ScriptedReply {
+        when: Some((*when).to_owned()),
+        reply: (*reply).to_owned(),
+        repeat: false,
+    });
     setting.script = Script {
         context_window: window,
-        replies: vec![summary],
+        replies: std::iter::once(summary).chain(special).collect(),
         otherwise: Some(answer(profile, "I see, and I am glad that you told me about it.")),
         ..Script::default()
     };
@@ -28,7 +35,7 @@ fn long_talk(profile: Profile, window: usize) -> Talk {
 fn two_hundred_turns_never_exceed_a_window_of_2048_and_lose_no_message() {
     for profile in [Profile::Native, Profile::Classic] {
         let window = 2048;
-        let mut talk = long_talk(profile, window);
+        let mut talk = long_talk(profile, window, &[]);
         for turn in 0..200 {
             let events = talk.say(&format!("This is remark number {turn}, about the weather and the river."));
             let Some(Event::Turn(report)) = events.last() else { panic!("{events:?}") };
@@ -47,18 +54,13 @@ fn two_hundred_turns_never_exceed_a_window_of_2048_and_lose_no_message() {
 
 #[test]
 fn what_was_evicted_is_found_by_a_search() {
-    let mut talk = long_talk(Profile::Native, 2048);
+    let search = call(Profile::Native, "conversation_search", &[("query", "\"spare key\""), ("page", "0")]);
+    let mut talk = long_talk(Profile::Native, 2048, &[("Where is the spare key?", &search)]);
     talk.say("By the way, the spare key is under the blue flowerpot.");
     for turn in 0..60 {
         talk.say(&format!("Remark {turn} about this and that, with a few more words to fill the window."));
     }
     assert!(!talk.prompt().contains("flowerpot"));
-    // The engine is asked to search now that there is something out of view.
-    let search = call(Profile::Native, "conversation_search", &[("query", "\"spare key\""), ("page", "0")]);
-    let mut script = Script::of([search.as_str(), "Under the blue flowerpot."]);
-    script.context_window = 2048;
-    talk.log.clear();
-    talk.log.replace_script(script);
     let events = talk.say("Where is the spare key?");
     let found = events.iter().find_map(|event| match event {
         Event::Result { message, .. } => Some(message.as_str()),
@@ -69,7 +71,7 @@ fn what_was_evicted_is_found_by_a_search() {
 
 #[test]
 fn a_giant_message_is_paged_out_and_answered() {
-    let mut talk = long_talk(Profile::Native, 2048);
+    let mut talk = long_talk(Profile::Native, 2048, &[]);
     let giant = "The committee met again and wrote down every word. ".repeat(400);
     let events = talk.say(&giant);
     assert!(!messages(&events).is_empty(), "{events:?}");
@@ -81,7 +83,7 @@ fn a_giant_message_is_paged_out_and_answered() {
 
 #[test]
 fn the_warning_comes_once_before_an_eviction() {
-    let mut talk = long_talk(Profile::Native, 3072);
+    let mut talk = long_talk(Profile::Native, 3072, &[]);
     let mut warnings = 0;
     let mut evicted = false;
     for turn in 0..80 {
@@ -98,7 +100,7 @@ fn the_warning_comes_once_before_an_eviction() {
 
 #[test]
 fn the_second_turn_reuses_what_the_first_has_read() {
-    let mut talk = long_talk(Profile::Native, 4096);
+    let mut talk = long_talk(Profile::Native, 4096, &[]);
     talk.say("Hello.");
     let events = talk.say("And now?");
     let Some(Event::Turn(report)) = events.last() else { panic!("{events:?}") };
