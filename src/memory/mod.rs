@@ -24,8 +24,9 @@ mod step;
 mod store;
 mod summary;
 mod text;
+mod view;
 
-pub use agent::{AgentMemory, BlockEdit, NewAgent, View};
+pub use agent::{AgentMemory, NewAgent};
 pub use archival::{ArchivalHit, Inserted};
 pub use checkpoint::CheckpointInfo;
 pub use error::{BoxError, EditError, Error, Result};
@@ -36,3 +37,4 @@ pub use search::Page;
 pub use step::Step;
 pub use store::{AgentInfo, Store};
 pub use summary::Summarize;
+pub use view::{BlockEdit, View};

@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::super::error::{Error, Result};
 
+/// The warning comes at the latest when the prompt has this share of the length above which messages are evicted, so
+/// that at least a message or two can be saved in between.
+const LATEST_WARNING: f64 = 0.9;
+
 /// Thresholds of the queue manager. Tokens are those of the loaded model's own tokenizer; fractions are of the real
 /// window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,10 +125,11 @@ impl QueueLimits {
         self.prompt_limit_tokens(window_tokens).saturating_sub(self.result_reserve_tokens(window_tokens))
     }
 
-    /// The prompt length from which the model is warned: before the eviction, also where the reserves are large.
+    /// The prompt length from which the model is warned: clearly before the eviction, also in small windows, where the
+    /// reserves take more than the warning leaves.
     #[must_use]
     pub fn warn_from_tokens(&self, window_tokens: usize) -> usize {
-        share(window_tokens, self.warn_fraction).min(self.evict_above_tokens(window_tokens))
+        share(window_tokens, self.warn_fraction).min(share(self.evict_above_tokens(window_tokens), LATEST_WARNING))
     }
 
     /// Tokens that the messages of one summary call may have.
@@ -160,10 +165,10 @@ mod tests {
     }
 
     #[test]
-    fn the_warning_never_comes_after_the_eviction() {
+    fn the_warning_comes_before_the_eviction() {
         let limits = QueueLimits::default();
         for window in [256, 1024, 2048, 4096, 131_072] {
-            assert!(limits.warn_from_tokens(window) <= limits.evict_above_tokens(window), "{window}");
+            assert!(limits.warn_from_tokens(window) < limits.evict_above_tokens(window), "{window}");
         }
     }
 

@@ -1,0 +1,231 @@
+//! Reading an agent's memory: core memory, queue, counts and searches, outside and inside of a step.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use rusqlite::{Connection, named_params};
+
+use super::agent::to_i64;
+use super::error::{During, Result};
+use super::main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, compose};
+use super::store::agent_info;
+use super::{
+    AgentInfo, ArchivalHit, CheckpointInfo, Page, RecallHit, SearchScope, archival, checkpoint, messages, recall,
+};
+use crate::types::{Message, MessageId};
+
+/// One edit of a core-memory block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockEdit {
+    /// Which block.
+    pub label: BlockLabel,
+    /// Its text before.
+    pub before: String,
+    /// Its text after.
+    pub after: String,
+    /// When, UTC milliseconds.
+    pub at_ms: i64,
+    /// The message that caused it.
+    pub message_id: Option<MessageId>,
+    /// What caused it: the name of a function or command.
+    pub cause: String,
+}
+
+/// The memory of an agent, for reading. Within a [`super::Step`] it sees what the step has changed.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) agent: i64,
+}
+
+impl View<'_> {
+    /// What the list of agents shows.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn info(&self) -> Result<AgentInfo> {
+        self.connection
+            .prepare_cached(
+                "SELECT name, created_at_ms, model, profile, context_window_tokens, last_login_at_ms FROM agents
+                 WHERE id = :agent",
+            )
+            .and_then(|mut statement| statement.query_row(named_params! {":agent": self.agent}, agent_info))
+            .during("read the agent")
+    }
+
+    /// Whether the model has been warned in this period.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn is_warned(&self) -> Result<bool> {
+        self.connection
+            .prepare_cached("SELECT memory_pressure_warned FROM agents WHERE id = :agent")
+            .and_then(|mut statement| statement.query_row(named_params! {":agent": self.agent}, |row| row.get(0)))
+            .during("read the agent")
+    }
+
+    /// Both blocks of core memory.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn core(&self) -> Result<CoreMemory> {
+        Ok(CoreMemory { persona: self.block(BlockLabel::Persona)?, human: self.block(BlockLabel::Human)? })
+    }
+
+    /// One block of core memory.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn block(&self, label: BlockLabel) -> Result<CoreBlock> {
+        let read = || {
+            self.connection
+                .prepare_cached("SELECT text, limit_chars FROM core_memory WHERE agent_id = :agent AND label = :label")?
+                .query_row(named_params! {":agent": self.agent, ":label": label.as_str()}, |row| {
+                    let limit_chars = usize::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
+                    Ok(CoreBlock { label, text: row.get(0)?, limit_chars })
+                })
+        };
+        read().during("read core memory")
+    }
+
+    /// The last edits of core memory, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn block_edits(&self, at_most: usize) -> Result<Vec<BlockEdit>> {
+        let read = || {
+            self.connection
+                .prepare_cached(
+                    "SELECT label, before_text, after_text, at_ms, message_id, cause FROM block_edits
+                     WHERE agent_id = :agent ORDER BY id DESC LIMIT :at_most",
+                )?
+                .query_map(named_params! {":agent": self.agent, ":at_most": to_i64(at_most)}, |row| {
+                    Ok(BlockEdit {
+                        // The table's CHECK lets nothing else in.
+                        label: BlockLabel::parse(&row.get::<_, String>(0)?).unwrap_or(BlockLabel::Human),
+                        before: row.get(1)?,
+                        after: row.get(2)?,
+                        at_ms: row.get(3)?,
+                        message_id: row.get::<_, Option<i64>>(4)?.map(MessageId),
+                        cause: row.get(5)?,
+                    })
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().during("read the history of core memory")
+    }
+
+    /// The queue, oldest first, the summary before all others.
+    ///
+    /// # Errors
+    /// The database failed, or a row cannot be understood.
+    pub fn queue(&self) -> Result<Vec<Message>> {
+        messages::queue(self.connection, self.agent)
+    }
+
+    /// Everything that the model sees.
+    ///
+    /// # Errors
+    /// The database failed, or a row cannot be understood.
+    pub fn main_context(&self, instructions: &str) -> Result<MainContext> {
+        Ok(compose(instructions, &self.core()?, self.queue()?))
+    }
+
+    /// One message, also when it is evicted or hidden.
+    ///
+    /// # Errors
+    /// The database failed, or the row cannot be understood.
+    pub fn message(&self, id: MessageId) -> Result<Option<Message>> {
+        messages::get(self.connection, self.agent, id)
+    }
+
+    /// Messages in recall storage: all that were recorded and not removed, summaries apart.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn recall_count(&self) -> Result<u64> {
+        self.count("messages WHERE agent_id = :agent AND hidden = 0 AND state = 'complete' AND kind <> 'summary'")
+    }
+
+    /// Messages that a search can find: what the user and the agent said to each other.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn conversation_count(&self) -> Result<u64> {
+        self.count("messages WHERE agent_id = :agent AND hidden = 0 AND searchable IS NOT NULL")
+    }
+
+    /// Messages that a search can find and that are not in the queue.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn evicted_conversation_count(&self) -> Result<u64> {
+        self.count("messages WHERE agent_id = :agent AND hidden = 0 AND searchable IS NOT NULL AND in_queue = 0")
+    }
+
+    /// Passages in archival storage.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn archival_count(&self) -> Result<u64> {
+        self.count("passages WHERE agent_id = :agent AND hidden = 0")
+    }
+
+    fn count(&self, rows: &'static str) -> Result<u64> {
+        let count: i64 = self
+            .connection
+            .prepare_cached(&format!("SELECT count(*) FROM {rows}"))
+            .and_then(|mut statement| statement.query_row(named_params! {":agent": self.agent}, |row| row.get(0)))
+            .during("count rows")?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// Searches what was said, best first. Every string is a legal query; an empty one finds nothing. Pages count
+    /// from 0.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn search(&self, query: &str, scope: SearchScope, page: u64, page_size: u64) -> Result<Page<RecallHit>> {
+        recall::search(self, query, scope, page, page_size)
+    }
+
+    /// What was said from `start` to `end`, both days included, oldest first. The days are those of `zone`; if `start`
+    /// is the later one, the two are exchanged. Pages count from 0.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn search_date(
+        &self,
+        start: Date,
+        end: Date,
+        zone: &TimeZone,
+        page: u64,
+        page_size: u64,
+    ) -> Result<Page<RecallHit>> {
+        recall::search_date(self, start, end, zone, page, page_size)
+    }
+
+    /// Searches the passages, best first. Every string is a legal query; an empty one finds nothing. Pages count from
+    /// 0.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn archival_search(&self, query: &str, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
+        archival::search(self, query, page, page_size)
+    }
+
+    /// All passages, newest first. Pages count from 0.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn archival_list(&self, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
+        archival::list(self, page, page_size)
+    }
+
+    /// The checkpoints, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn checkpoints(&self) -> Result<Vec<CheckpointInfo>> {
+        checkpoint::list(self.connection, self.agent)
+    }
+}

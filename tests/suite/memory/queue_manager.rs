@@ -1,0 +1,217 @@
+//! The queue manager at small windows.
+
+use mneme::memory::main_context::is_call_and_result;
+use mneme::memory::{
+    AgentMemory, BlockLabel, BoxError, CountTokens, Error, MainContext, QueueLimits, Summarize, make_room, pressure,
+    summarize_now,
+};
+use mneme::types::{Body, Message};
+
+use super::{call, found, in_memory, reply, result, texts, user};
+
+/// One token per word of text, plus the overhead of each message, like the plans assume.
+struct Words;
+
+impl CountTokens for Words {
+    fn prompt_tokens(&mut self, context: &MainContext) -> Result<usize, BoxError> {
+        let messages: usize = texts(&context.messages).iter().map(|text| words(text) + 12).sum();
+        Ok(words(&context.instructions) + words(&context.core_memory) + messages)
+    }
+
+    fn text_tokens(&mut self, text: &str) -> usize {
+        words(text)
+    }
+}
+
+fn words(text: &str) -> usize {
+    text.split_whitespace().count()
+}
+
+/// Summarises well, badly, or not at all.
+enum Summaries {
+    Short,
+    Endless,
+    Failing,
+    Silent,
+}
+
+impl Summarize for Summaries {
+    fn summarize(
+        &mut self,
+        previous: Option<&str>,
+        evicted: &[Message],
+        _max_words: usize,
+    ) -> Result<String, BoxError> {
+        match self {
+            Self::Short => Ok(format!("{} then {} more.", previous.map_or("Nothing", |_| "Much"), evicted.len())),
+            Self::Endless => Ok("word ".repeat(5000)),
+            Self::Failing => Err("no".into()),
+            Self::Silent => Ok(" ".into()),
+        }
+    }
+}
+
+fn context(memory: &AgentMemory) -> MainContext {
+    memory.view().main_context("be kind").unwrap()
+}
+
+fn run_room(
+    memory: &mut AgentMemory,
+    summaries: &mut Summaries,
+    window: usize,
+) -> mneme::memory::Result<(usize, Vec<Message>)> {
+    let limits = QueueLimits::default();
+    let mut context = context(memory);
+    let report = make_room(memory, &mut context, &mut Words, summaries, &limits, window, 1)?;
+    assert_eq!(report.prompt_tokens, Words.prompt_tokens(&context).unwrap());
+    assert_eq!(context.messages, memory.view().queue().unwrap());
+    assert!(report.prompt_tokens <= limits.prompt_limit_tokens(window), "{report:?}");
+    Ok((report.prompt_tokens, context.messages))
+}
+
+#[test]
+fn five_hundred_messages_never_exceed_a_small_window_and_none_is_lost() {
+    for mut summaries in [Summaries::Short, Summaries::Endless, Summaries::Failing, Summaries::Silent] {
+        let mut memory = in_memory();
+        for n in 0..125 {
+            memory.record(&[user(&format!("question {n} about herons {}", "and so on ".repeat(n % 9)))]).unwrap();
+            run_room(&mut memory, &mut summaries, 600).unwrap();
+            memory.record(&[call("f"), result("f", &"found ".repeat(n % 40))]).unwrap();
+            run_room(&mut memory, &mut summaries, 600).unwrap();
+            memory.record(&[reply(&format!("answer {n}"))]).unwrap();
+            let (_, queue) = run_room(&mut memory, &mut summaries, 600).unwrap();
+            let summary_count = queue.iter().filter(|m| matches!(m.body, Body::Summary { .. })).count();
+            assert!(summary_count <= 1);
+            for pair in queue.windows(2) {
+                let is_result = matches!(pair[1].body, Body::FunctionResult { .. });
+                assert!(!is_result || is_call_and_result(&pair[0], &pair[1]), "a result without its call");
+            }
+        }
+        assert_eq!(memory.view().recall_count().unwrap(), 500);
+        assert_eq!(found(&memory, "herons").len(), 125);
+        let queue = memory.view().queue().unwrap();
+        let Body::Summary { hidden_message_count, .. } = &queue[0].body else { panic!("no summary") };
+        assert_eq!(*hidden_message_count as usize, 500 - (queue.len() - 1));
+    }
+}
+
+#[test]
+fn what_fits_is_left_alone() {
+    let mut memory = in_memory();
+    memory.record(&[user("hi"), reply("hello")]).unwrap();
+    let before = memory.view().queue().unwrap();
+    let (_, queue) = run_room(&mut memory, &mut Summaries::Failing, 600).unwrap();
+    assert_eq!(queue, before);
+}
+
+#[test]
+fn a_giant_message_is_paged_out_and_stays_readable() {
+    let mut memory = in_memory();
+    let text: String = (0..3000).map(|n| format!("sentence {n} is about the marsh. ")).collect();
+    memory.record(&[user("hi"), reply("hello"), user(&text)]).unwrap();
+    let (_, queue) = run_room(&mut memory, &mut Summaries::Short, 700).unwrap();
+    let stub = queue.last().unwrap().stub.clone().unwrap();
+    assert!(stub.contains("archival_memory_search") && stub.contains("sentence 0 is"), "{stub}");
+    assert!(memory.view().archival_count().unwrap() > 50);
+    let hits = memory.view().archival_search("sentence 2999 marsh", 0, 5).unwrap();
+    assert!(hits.items[0].text.contains("sentence 2999 "), "{:?}", hits.items[0]);
+    assert!(found(&memory, "marsh").contains(&text), "the message itself is whole");
+}
+
+#[test]
+fn a_giant_result_is_cut_and_not_stored_again() {
+    let mut memory = in_memory();
+    memory.record(&[user("look"), call("archival_memory_search")]).unwrap();
+    memory.record(&[result("archival_memory_search", &"marsh ".repeat(5000))]).unwrap();
+    let (_, queue) = run_room(&mut memory, &mut Summaries::Short, 700).unwrap();
+    assert!(queue.last().unwrap().stub.as_deref().unwrap().contains("narrower"));
+    assert_eq!(memory.view().archival_count().unwrap(), 0);
+}
+
+#[test]
+fn a_long_chain_of_calls_in_one_exchange_fits_too() {
+    let mut memory = in_memory();
+    memory.record(&[user("do it all")]).unwrap();
+    for _ in 0..60 {
+        memory.record(&[call("f"), result("f", &"thing ".repeat(20))]).unwrap();
+        let (_, queue) = run_room(&mut memory, &mut Summaries::Short, 600).unwrap();
+        assert!(queue.iter().any(|message| message.body == Body::User { text: "do it all".into() }));
+        assert!(matches!(queue.last().unwrap().body, Body::FunctionResult { .. }));
+    }
+}
+
+#[test]
+fn a_window_that_cannot_work_is_an_error_with_numbers() {
+    let mut memory = in_memory();
+    let mut step = memory.step(1).unwrap();
+    step.core_append(BlockLabel::Human, &"fact ".repeat(300)).unwrap();
+    step.commit().unwrap();
+    memory.record(&[user("hi")]).unwrap();
+    let error = run_room(&mut memory, &mut Summaries::Short, 200).unwrap_err();
+    assert!(
+        matches!(error, Error::WindowTooSmall { needed_tokens, reserve_tokens: 50, window_tokens: 200 } if needed_tokens > 300),
+        "{error:?}"
+    );
+    assert!(error.hint().contains("--context-window"));
+}
+
+#[test]
+fn the_warning_comes_once_per_period() {
+    let mut memory = in_memory();
+    let limits = QueueLimits::default();
+    assert!(!pressure(&mut memory, 400, &limits, 1000).unwrap());
+    assert!(pressure(&mut memory, 700, &limits, 1000).unwrap());
+    assert!(!pressure(&mut memory, 900, &limits, 1000).unwrap());
+    memory.evict(&[], "summary", 1).unwrap();
+    assert!(pressure(&mut memory, 700, &limits, 1000).unwrap());
+}
+
+#[test]
+fn an_eviction_refreshes_core_memory_in_the_prompt() {
+    let mut memory = in_memory();
+    for n in 0..20 {
+        memory.record(&[user(&format!("question {n}")), reply("answer")]).unwrap();
+    }
+    let mut context = context(&memory);
+    let mut step = memory.step(1).unwrap();
+    step.core_append(BlockLabel::Human, "Has a kite.").unwrap();
+    step.commit().unwrap();
+    let limits = QueueLimits::default();
+    let report = summarize_now(&mut memory, &mut context, &mut Words, &mut Summaries::Short, &limits, 4000, 1).unwrap();
+    assert!(report.evicted_messages >= 20 && report.has_changed(), "{report:?}");
+    assert!(context.core_memory.contains("Has a kite."));
+}
+
+/// Remembers how much each call was given.
+#[derive(Default)]
+struct Watching {
+    input_tokens: Vec<usize>,
+    previous: Vec<Option<String>>,
+}
+
+impl Summarize for Watching {
+    fn summarize(&mut self, previous: Option<&str>, evicted: &[Message], max_words: usize) -> Result<String, BoxError> {
+        assert_eq!(max_words, QueueLimits::default().summary_max_words);
+        self.input_tokens.push(texts(evicted).iter().map(|text| words(text)).sum());
+        self.previous.push(previous.map(str::to_owned));
+        Ok(format!("Summary {}.", self.input_tokens.len()))
+    }
+}
+
+#[test]
+fn a_part_that_is_too_long_for_one_call_is_summarised_in_several() {
+    let mut memory = in_memory();
+    memory.record(&[user(&"giant ".repeat(2000))]).unwrap();
+    for n in 0..40 {
+        memory.record(&[user(&format!("{n} {}", "word ".repeat(50)))]).unwrap();
+    }
+    let mut watching = Watching::default();
+    let limits = QueueLimits::default();
+    let mut context = context(&memory);
+    make_room(&mut memory, &mut context, &mut Words, &mut watching, &limits, 600, 1).unwrap();
+    let calls = watching.input_tokens.len();
+    assert!(calls >= 7, "{:?}", watching.input_tokens);
+    assert!(watching.input_tokens.iter().all(|tokens| *tokens <= 300), "{:?}", watching.input_tokens);
+    assert_eq!(watching.previous[0], None);
+    assert_eq!(watching.previous[calls - 1], Some(format!("Summary {}.", calls - 1)));
+}
