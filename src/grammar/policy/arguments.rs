@@ -1,0 +1,178 @@
+//! The arguments object of a call, spelled exactly as Python's `json.dumps` spells it.
+
+use std::fmt::Write as _;
+
+use super::json::json_string_rule;
+use super::{RuleSet, literal};
+use crate::grammar::Error;
+use crate::types::{AllowedCall, ArgumentRule, NamedRule};
+
+/// What stands between the parts of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Separators<'a> {
+    /// Between two members.
+    pub item: &'a str,
+    /// Between a key and its value.
+    pub key: &'a str,
+}
+
+impl Separators<'_> {
+    /// As Python's `json.dumps` and chat templates' `tojson` write them.
+    pub const PYTHON: Separators<'static> = Separators { item: ", ", key: ": " };
+    /// Without white space.
+    pub const COMPACT: Separators<'static> = Separators { item: ",", key: ":" };
+}
+
+/// Rules for the arguments object of `call`: one alternative a variant, keys in the declared order. The rule is named
+/// `prefix`. A variant that has an argument without any legal value is left out.
+///
+/// # Errors
+/// No variant is left.
+pub fn arguments_rules(
+    rules: &mut RuleSet,
+    prefix: &str,
+    call: &AllowedCall,
+    separators: Separators<'_>,
+) -> Result<String, Error> {
+    let mut forms = Vec::new();
+    let mut problem = "it has no variant".to_owned();
+    for variant in &call.variants {
+        match object(rules, variant, separators) {
+            Ok(form) => forms.push(form),
+            Err(error) => problem = error.to_string(),
+        }
+    }
+    if forms.is_empty() {
+        return Err(Error::Policy { what: format!("a call of {}", call.name), problem });
+    }
+    rules.define(prefix, &forms.join(" | "));
+    Ok(prefix.to_owned())
+}
+
+/// GBNF items and the literal text that goes before the next of them.
+#[derive(Default)]
+struct Items {
+    source: String,
+    text: String,
+}
+
+impl Items {
+    fn push(&mut self, item: &str) {
+        if !self.text.is_empty() {
+            self.source.push_str(&literal(&std::mem::take(&mut self.text)));
+            self.source.push(' ');
+        }
+        self.source.push_str(item);
+        self.source.push(' ');
+    }
+}
+
+fn object(rules: &mut RuleSet, variant: &[NamedRule], separators: Separators<'_>) -> Result<String, Error> {
+    let mut items = Items::default();
+    items.text.push('{');
+    for (index, NamedRule { name, rule }) in variant.iter().enumerate() {
+        if index > 0 {
+            items.text.push_str(separators.item);
+        }
+        items.text.push_str(&json(name));
+        items.text.push_str(separators.key);
+        match rule {
+            ArgumentRule::OneOf(values) => match values.as_slice() {
+                [] => return Err(Error::Policy { what: name.clone(), problem: "there is no value to choose".into() }),
+                [only] => items.text.push_str(&json(only)),
+                several => {
+                    let values: Vec<String> = several.iter().map(|value| literal(&json(value))).collect();
+                    items.push(&format!("({})", values.join(" | ")));
+                }
+            },
+            ArgumentRule::Text { min_chars, max_chars } => {
+                let name = json_string_rule(rules, *min_chars, *max_chars)?;
+                items.push(&name);
+            }
+            ArgumentRule::Date => {
+                items.text.push('"');
+                let date = date_rule(rules);
+                items.push(&date);
+                items.text.push('"');
+            }
+            ArgumentRule::Integer { min, max } => items.push(&integer_expression(*min, *max)?),
+        }
+    }
+    items.text.push('}');
+    let text = std::mem::take(&mut items.text);
+    items.push(&literal(&text));
+    Ok(items.source.trim_end().to_owned())
+}
+
+/// A string as JSON spells it: characters beyond ASCII as they are.
+fn json(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Rules for the days of the Gregorian calendar from 1900-01-01 to 2099-12-31, `YYYY-MM-DD`, without quotes.
+pub fn date_rule(rules: &mut RuleSet) -> String {
+    rules.define("date-year", r#"("19" | "20") [0-9] [0-9]"#);
+    rules.define("date-leap-digits", r#""0" [48] | [2468] [048] | [13579] [26]"#);
+    rules.define("date-leap-year", r#""19" date-leap-digits | "20" ("00" | date-leap-digits)"#);
+    rules.define("date-28", r#""0" [1-9] | "1" [0-9] | "2" [0-8]"#);
+    rules.define("date-30", r#""0" [1-9] | [12] [0-9] | "30""#);
+    rules.define("date-31", r#""0" [1-9] | [12] [0-9] | "3" [01]"#);
+    rules.define(
+        "date",
+        concat!(
+            r#"date-year "-" (("0" [13578] | "10" | "12") "-" date-31 | ("0" [469] | "11") "-" date-30"#,
+            r#" | "02-" date-28) | date-leap-year "-02-29""#
+        ),
+    );
+    "date".to_owned()
+}
+
+/// A GBNF expression (one item) for the whole numbers from `min` to `max` without leading zeros.
+///
+/// # Errors
+/// `max` is below `min`.
+pub fn integer_expression(min: u32, max: u32) -> Result<String, Error> {
+    if max < min {
+        let problem = format!("at least {min} and at most {max} is asked for");
+        return Err(Error::Policy { what: "a number".into(), problem });
+    }
+    let mut forms = Vec::new();
+    let mut low = min;
+    loop {
+        // The numbers from `low` that have as many digits.
+        let digits = low.to_string().len();
+        let high = 10_u64.pow(u32::try_from(digits).unwrap_or(u32::MAX)) - 1;
+        let high = u32::try_from(high).unwrap_or(u32::MAX).min(max);
+        forms.push(same_length(low.to_string().as_bytes(), high.to_string().as_bytes()));
+        if high == max {
+            break;
+        }
+        low = high + 1;
+    }
+    Ok(format!("({})", forms.join(" | ")))
+}
+
+/// Digit strings from `low` to `high`, which are equally long and not empty.
+fn same_length(low: &[u8], high: &[u8]) -> String {
+    let (Some((&first_low, rest_low)), Some((&first_high, rest_high))) = (low.split_first(), high.split_first()) else {
+        return "\"\"".to_owned();
+    };
+    let digit = |from: u8, to: u8| format!("[{}-{}]", char::from(from), char::from(to));
+    let rest = rest_low.len();
+    let mut out = String::new();
+    if low.iter().all(|byte| *byte == b'0') && high.iter().all(|byte| *byte == b'9') {
+        let _ = write!(out, "[0-9]{{{}}}", low.len());
+    } else if rest == 0 {
+        out = digit(first_low, first_high);
+    } else if first_low == first_high {
+        let _ = write!(out, "\"{}\" ({})", char::from(first_low), same_length(rest_low, rest_high));
+    } else {
+        let (zeros, nines) = (vec![b'0'; rest], vec![b'9'; rest]);
+        let _ = write!(out, "\"{}\" ({})", char::from(first_low), same_length(rest_low, &nines));
+        if first_low + 1 < first_high {
+            let _ = write!(out, " | {} [0-9]{{{rest}}}", digit(first_low + 1, first_high - 1));
+        }
+        let _ = write!(out, " | \"{}\" ({})", char::from(first_high), same_length(&zeros, rest_high));
+    }
+    out
+}
