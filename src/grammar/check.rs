@@ -59,7 +59,7 @@ fn can_end(expr: &Expr, ends: &[bool]) -> bool {
         Expr::Rule(id) => ends.get(id.index()).copied().unwrap_or(false),
         Expr::Sequence(items) => items.iter().all(|item| can_end(item, ends)),
         Expr::Alternatives(items) => items.iter().any(|item| can_end(item, ends)),
-        Expr::Repeat { item, max, .. } => *max == Some(0) || can_end(item, ends),
+        Expr::Repeat { item, min, .. } => *min == 0 || can_end(item, ends),
     }
 }
 

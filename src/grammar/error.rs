@@ -31,8 +31,7 @@ impl Place {
         let column = before.chars().count() + 1;
         let skipped = (column - 1).saturating_sub(EXCERPT_CHARS / 2);
         let shown: String = source.get(line_start..line_end).unwrap_or_default().chars().skip(skipped).collect();
-        let shown: String =
-            shown.chars().take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let shown: String = shown.chars().take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
         let mark = "^".repeat(text.chars().count().clamp(1, EXCERPT_CHARS / 2));
         let number = line.to_string();
         let indent = " ".repeat(number.len());

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use super::error::{Error, Place};
+use super::hash::FastHash;
 use super::ir::{CharSet, Expr, Ir, Rule, RuleId};
 use super::limits::Limits;
 use crate::inference::{TokenKind, Vocab};
@@ -25,7 +26,7 @@ pub fn parse(source: &str, vocab: &Vocab, limits: &Limits) -> Result<Ir, Error> 
         return Err(Error::Limit { what: "source bytes", found: source.len(), limit: limits.source_bytes });
     }
     let mut parser =
-        Parser { source, bytes: source.as_bytes(), at: 0, vocab, limits, names: HashMap::new(), rules: Vec::new() };
+        Parser { source, bytes: source.as_bytes(), at: 0, vocab, limits, names: HashMap::default(), rules: Vec::new() };
     parser.skip_blank(true);
     while parser.at < source.len() {
         parser.rule()?;
@@ -46,7 +47,7 @@ struct Parser<'a> {
     at: usize,
     vocab: &'a Vocab,
     limits: &'a Limits,
-    names: HashMap<&'a str, u32>,
+    names: HashMap<&'a str, u32, FastHash>,
     rules: Vec<Draft<'a>>,
 }
 
@@ -389,8 +390,7 @@ impl<'a> Parser<'a> {
         };
         self.at = start + length + 1;
         let spelled = rest.get(..=length).unwrap_or_default();
-        let refused =
-            |problem: String| Err(Error::Token { place: Place::new(self.source, start, self.at), problem });
+        let refused = |problem: String| Err(Error::Token { place: Place::new(self.source, start, self.at), problem });
         let id = match spelled.strip_prefix("<[").and_then(|inner| inner.strip_suffix("]>")) {
             Some(digits) => match digits.parse::<u32>() {
                 Ok(id) => TokenId(id),

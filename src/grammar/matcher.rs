@@ -197,6 +197,12 @@ impl Matcher {
         self.history.len()
     }
 
+    /// The state as a number: among matchers of one grammar, equal numbers have equal futures.
+    #[must_use]
+    pub const fn state(&self) -> u32 {
+        self.state
+    }
+
     /// Some bytes that may come next, at least one of each kind that the grammar tells apart.
     ///
     /// # Errors

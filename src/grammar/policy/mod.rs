@@ -6,9 +6,11 @@
 
 mod arguments;
 mod json;
+#[cfg(test)]
+mod tests;
 mod text;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 pub use arguments::{Separators, arguments_rules, date_rule, integer_expression};
@@ -20,6 +22,8 @@ pub use text::text_rule;
 pub struct RuleSet {
     source: String,
     names: HashSet<String>,
+    /// Names of the rules that leave the guarded beginning of a line, by the class of ASCII characters that does it.
+    leaves: HashMap<String, String>,
 }
 
 impl RuleSet {

@@ -13,8 +13,17 @@ use crate::grammar::policy::literal;
 
 /// Keys under which call formats write a function's name, or an object that holds it.
 const KEYS: [&str; 11] = [
-    "name", "function", "function_call", "function_name", "tool", "tool_call", "tool_calls", "tool_name", "call",
-    "action", "type",
+    "name",
+    "function",
+    "function_call",
+    "function_name",
+    "tool",
+    "tool_call",
+    "tool_calls",
+    "tool_name",
+    "call",
+    "action",
+    "type",
 ];
 
 /// Indentation of a line, at most.
@@ -42,12 +51,7 @@ const OPENING: &str = "{[(:, \t";
 ///
 /// Units: a line has at most about `max_chars` characters, and there are at most `max_chars / 10` lines (but 16 are
 /// always allowed): a text of many long lines can thus become longer than `max_chars`.
-pub fn text_rule(
-    rules: &mut RuleSet,
-    max_chars: usize,
-    function_names: &[String],
-    call_tag: Option<&str>,
-) -> String {
+pub fn text_rule(rules: &mut RuleSet, max_chars: usize, function_names: &[String], call_tag: Option<&str>) -> String {
     let name = "text".to_owned();
     if rules.has(&name) {
         return name;
@@ -140,10 +144,6 @@ struct State {
     refuse_all: bool,
 }
 
-fn is_word(character: char) -> bool {
-    character.is_ascii_alphanumeric() || character == '_'
-}
-
 impl State {
     fn on(&mut self, characters: &str, target: &str) -> &mut Self {
         self.moves.push((characters.to_owned(), target.to_owned()));
@@ -156,61 +156,77 @@ impl State {
     }
 
     fn refuse_word(&mut self) -> &mut Self {
-        self.refused.extend(('0'..='z').filter(|character| is_word(*character)));
+        self.refused.extend(('0'..='9').chain('A'..='Z').chain('a'..='z').chain(['_']));
         self
     }
 
-    fn alternatives(&self, wide: &str) -> Vec<String> {
+    /// The alternatives that stay within the spelling.
+    fn inner(&self) -> Vec<String> {
         let mut alternatives: Vec<String> = Vec::new();
         for (characters, target) in &self.moves {
-            let item = match characters.chars().count() {
-                1 => literal(characters),
-                _ => class(|character| characters.contains(character)),
+            let item = if characters.chars().count() == 1 {
+                literal(characters)
+            } else {
+                class(&characters.chars().map(range).collect::<Vec<_>>())
             };
             alternatives.push(format!("{item} {target}"));
         }
         alternatives.extend(self.branches.iter().cloned());
-        let leaves = |character: char| {
-            !self.refused.contains(character)
-                && !self.moves.iter().any(|(characters, _)| characters.contains(character))
-                && (!self.only_word || is_word(character))
-        };
-        alternatives.push(format!("{} text-rest", class(leaves)));
-        let beyond = |character: &char| !character.is_ascii();
-        let taken: Vec<(u32, u32)> = (self.moves.iter().flat_map(|(characters, _)| characters.chars()))
-            .chain(self.refused.chars())
-            .filter(beyond)
-            .map(|character| (u32::from(character), u32::from(character)))
-            .collect();
-        if !self.only_word {
-            if taken.is_empty() {
-                alternatives.push(wide.to_owned());
-            } else {
-                let rest = CharSet::from_ranges([taken, vec![(0, 0x9F)]].concat()).complement();
-                alternatives.push(format!("{rest} text-rest"));
-            }
-        }
         alternatives
     }
 
+    /// The characters that leave the spelling, ASCII and beyond.
+    fn outer(&self) -> (String, Option<String>) {
+        let taken: Vec<(u32, u32)> = (self.moves.iter().flat_map(|(characters, _)| characters.chars()))
+            .chain(self.refused.chars())
+            .map(range)
+            .collect();
+        let outside = |rest: &[(u32, u32)]| {
+            let all = CharSet::from_ranges([taken.as_slice(), rest].concat());
+            all.complement().to_string()
+        };
+        if self.only_word {
+            return (outside(&[(0, 0x2F), (0x3A, 0x40), (0x5B, 0x5E), (0x60, 0x60), (0x7B, LAST)]), None);
+        }
+        let beyond = taken.iter().any(|(character, _)| *character > 0x7F).then(|| outside(&[(0, 0x9F)]));
+        (outside(&[(0, 8), (0xA, 0x1F), (0x7F, LAST)]), beyond)
+    }
+
     fn define(&self, rules: &mut RuleSet, name: &str) {
-        let mut alternatives = self.alternatives("text-wide");
-        if !self.only_word {
-            alternatives.push("\"\"".to_owned());
+        let mut alternatives = self.inner();
+        let (ascii, beyond) = self.outer();
+        if self.only_word {
+            alternatives.push(format!("{ascii} text-rest"));
+        } else if let Some(beyond) = beyond {
+            alternatives.extend([format!("{ascii} text-rest"), format!("{beyond} text-rest"), "\"\"".to_owned()]);
+        } else {
+            // States that few characters tell apart share what leaves them.
+            let leave = format!("text-{}", rules.leaves.len());
+            let leave = rules.leaves.entry(ascii.clone()).or_insert(leave).clone();
+            rules.define(&leave, &format!("{ascii} text-rest | text-wide | \"\""));
+            alternatives.push(leave);
         }
         rules.define(name, &alternatives.join(" | "));
     }
 
     /// The state at the beginning of a line: the line is not empty and does not begin with white space.
     fn define_start(&self, rules: &mut RuleSet, name: &str) {
-        rules.define(name, &self.alternatives("text-wide-solid").join(" | "));
+        let mut alternatives = self.inner();
+        let (ascii, beyond) = self.outer();
+        let wide = beyond.map_or_else(|| "text-wide-solid".to_owned(), |beyond| format!("{beyond} text-rest"));
+        alternatives.extend([format!("{ascii} text-rest"), wide]);
+        rules.define(name, &alternatives.join(" | "));
     }
 }
 
-/// The characters of a text's line that are ASCII and for which `wanted` holds, as a GBNF class.
-fn class(wanted: impl Fn(char) -> bool) -> String {
-    let characters = (' '..='~').chain(['\t']).filter(|character| wanted(*character));
-    CharSet::from_ranges(characters.map(|character| (u32::from(character), u32::from(character))).collect()).to_string()
+const LAST: u32 = 0x10_FFFF;
+
+fn range(character: char) -> (u32, u32) {
+    (u32::from(character), u32::from(character))
+}
+
+fn class(ranges: &[(u32, u32)]) -> String {
+    CharSet::from_ranges(ranges.to_vec()).to_string()
 }
 
 /// Words by their shared beginnings; the nodes are numbered, the root is 0.
