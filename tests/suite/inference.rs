@@ -188,6 +188,29 @@ fn scripted_replies_are_chosen_by_what_is_new_in_the_prompt() {
 }
 
 #[test]
+fn the_scripted_chat_template_writes_hermes_calls_and_results() {
+    let engine = ScriptedEngine::new(Script::default());
+    let template = engine.identity().chat_template.clone().unwrap();
+    let values = serde_json::json!({
+        "add_generation_prompt": true,
+        "tools": [{"type": "function"}],
+        "messages": [
+            {"role": "system", "content": "S"},
+            {"role": "user", "content": "U"},
+            {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]},
+            {"role": "tool", "content": "R"},
+        ],
+    });
+    let environment = minijinja::Environment::new();
+    let text = environment.render_str(&template, minijinja::value::Serde(&values)).unwrap();
+    assert!(text.starts_with("<|im_start|>system\nS\n\n# Tools"), "{text}");
+    let call =
+        "<|im_start|>assistant\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call><|im_end|>\n";
+    let result = "<|im_start|>user\n<tool_response>\nR\n</tool_response><|im_end|>\n<|im_start|>assistant\n";
+    assert!(text.ends_with(&format!("<|im_start|>user\nU<|im_end|>\n{call}{result}")), "{text}");
+}
+
+#[test]
 fn a_script_without_a_fitting_reply_is_an_error_that_shows_the_prompt() {
     let mut session = scripted(Script::default());
     prepare(&mut session, QUESTION);
