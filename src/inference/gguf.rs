@@ -3,7 +3,7 @@
 //!
 //! Not responsible for tensors: their table is read only to know where the data must end, so that truncated files are
 //! refused before native code maps them. Arrays that nobody here needs (merges, scores) are checked and skipped.
-//! Source: `docs/gguf.md` of the ggml project.
+//! Source: `docs/gguf.md` of the ggml project. Long because the tests build their own damaged files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -28,6 +28,13 @@ const MAX_DIMENSIONS: u32 = 4;
 const DEFAULT_ALIGNMENT: u64 = 32;
 /// Arrays that are kept; all others are skipped.
 const KEPT_ARRAYS: [&str; 2] = ["tokenizer.ggml.tokens", "tokenizer.ggml.token_type"];
+
+/// Numbers and names of `general.file_type`.
+#[rustfmt::skip]
+const FILE_TYPES: [(u64, &str); 19] = [
+    (0, "F32"), (1, "F16"), (2, "Q4_0"), (3, "Q4_1"), (7, "Q8_0"), (8, "Q5_0"), (9, "Q5_1"), (10, "Q2_K"), (11, "Q3_K_S"), (12, "Q3_K_M"),
+    (13, "Q3_K_L"), (14, "Q4_K_S"), (15, "Q4_K_M"), (16, "Q5_K_S"), (17, "Q5_K_M"), (18, "Q6_K"), (25, "IQ4_NL"), (30, "IQ4_XS"), (32, "BF16"),
+];
 
 /// A metadata value.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,28 +115,8 @@ impl GgufInfo {
     /// The quantisation by name, such as `Q4_K_M`; `None` for numbers unknown here.
     #[must_use]
     pub fn quantisation(&self) -> Option<&'static str> {
-        Some(match self.file_type? {
-            0 => "F32",
-            1 => "F16",
-            2 => "Q4_0",
-            3 => "Q4_1",
-            7 => "Q8_0",
-            8 => "Q5_0",
-            9 => "Q5_1",
-            10 => "Q2_K",
-            11 => "Q3_K_S",
-            12 => "Q3_K_M",
-            13 => "Q3_K_L",
-            14 => "Q4_K_S",
-            15 => "Q4_K_M",
-            16 => "Q5_K_S",
-            17 => "Q5_K_M",
-            18 => "Q6_K",
-            25 => "IQ4_NL",
-            30 => "IQ4_XS",
-            32 => "BF16",
-            _ => return None,
-        })
+        let number = self.file_type?;
+        FILE_TYPES.iter().find(|(known, _)| *known == number).map(|(_, name)| *name)
     }
 }
 

@@ -23,7 +23,8 @@ use super::vocab_gguf::vocab_from_gguf;
 use super::{Engine, Error, GgufInfo, ModelIdentity, ReadReport, TokenKind, Vocab};
 use crate::types::{Cancel, TokenId};
 
-/// Tokens read between two looks at the cancel flag.
+/// Tokens read between two looks at the cancel flag. Reading rate against one batch of 512 on SmolLM2-135M, best of 3
+/// runs on a 2-core machine that was busy otherwise, so rough: 0.88 at 64, 1.00 at 128, 1.04 at 256.
 pub(super) const READ_CHUNK_TOKENS: usize = 128;
 /// Window where none is asked for and the model was trained for more.
 const DEFAULT_WINDOW_TOKENS: usize = 8192;
@@ -456,7 +457,7 @@ mod tests {
         assert_eq!(window_tokens(Some(4096), &info(gigabyte), 32_768, 0), 4096);
         assert_eq!(window_tokens(Some(99_999), &info(gigabyte), 32_768, 0), 32_768);
         assert_eq!(window_tokens(None, &info(gigabyte), 32_768, 8 * gigabyte), 8192);
-        // 0.5 GB left, an eighth of it for 28 kB a token: about 4 700.
+        // 0.5 GB left, a quarter of it for 28 kB a token: about 4 700.
         let tight = window_tokens(None, &info(gigabyte), 32_768, gigabyte + gigabyte / 2);
         assert!((4096..8192).contains(&tight), "{tight}");
         assert_eq!(window_tokens(None, &info(gigabyte), 32_768, 0), LEAST_WINDOW_TOKENS);

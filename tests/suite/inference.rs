@@ -1,7 +1,7 @@
 //! Engines, tokenising, sampling under constraints and prefix reuse, through the public face. Tests of the native
 //! engine use SmolLM2-135M from `MNEME_MODELS`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mneme::inference::{
     Engine, Error, GenerateOptions, Generation, Sampled, Sampler, SamplerOptions, Script, ScriptedEngine,
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 /// grammar engine.
 struct OneOf {
     texts: Vec<Vec<u8>>,
-    pieces: Vec<(Vec<u8>, TokenId)>,
+    pieces: BTreeMap<TokenId, Vec<u8>>,
     done: Vec<u8>,
 }
 
@@ -22,17 +22,17 @@ impl OneOf {
     /// `control` is what stands for `\u{1}` in the texts.
     fn new(engine: &dyn Engine, texts: &[&str], control: Option<TokenId>) -> Self {
         let vocab = engine.vocab();
-        let mut pieces: Vec<(Vec<u8>, TokenId)> = (0..u32::try_from(vocab.len()).unwrap())
+        let mut pieces: BTreeMap<TokenId, Vec<u8>> = (0..u32::try_from(vocab.len()).unwrap())
             .map(TokenId)
-            .filter(|token| vocab.kind(*token) == TokenKind::Text)
-            .map(|token| (vocab.bytes(token).to_vec(), token))
+            .filter(|token| vocab.kind(*token) == TokenKind::Text && !vocab.bytes(*token).contains(&1))
+            .map(|token| (token, vocab.bytes(token).to_vec()))
             .collect();
-        pieces.extend(control.map(|token| (vec![1], token)));
+        pieces.extend(control.map(|token| (token, vec![1])));
         Self { texts: texts.iter().map(|text| text.as_bytes().to_vec()).collect(), pieces, done: Vec::new() }
     }
 
     fn after(&self, token: TokenId) -> Option<Vec<u8>> {
-        let (bytes, _) = self.pieces.iter().find(|(_, id)| *id == token)?;
+        let bytes = self.pieces.get(&token)?;
         Some([self.done.as_slice(), bytes].concat())
     }
 
@@ -79,18 +79,17 @@ impl Constraint for OneOf {
 
     fn forced_token(&mut self) -> Option<TokenId> {
         let only_control = self.nexts() == BTreeSet::from([1]) && !self.may_end();
-        self.pieces.iter().find(|(bytes, _)| only_control && bytes == &[1]).map(|(_, token)| *token)
+        self.pieces.iter().find(|(_, bytes)| only_control && **bytes == [1]).map(|(token, _)| *token)
     }
 
     fn allowed_tokens(&mut self, allowed: &mut Vec<TokenId>) -> Result<(), ConstraintError> {
-        let ids: Vec<TokenId> = self.pieces.iter().map(|(_, token)| *token).collect();
+        let ids: Vec<TokenId> = self.pieces.keys().copied().collect();
         allowed.clear();
         for token in ids {
             if self.allows(token)? {
                 allowed.push(token);
             }
         }
-        allowed.sort_unstable();
         Ok(())
     }
 }
@@ -186,6 +185,29 @@ fn scripted_replies_are_chosen_by_what_is_new_in_the_prompt() {
         answers.push(String::from_utf8(bytes_of(session.engine(), &generation.tokens)).unwrap());
     }
     assert_eq!(answers, ["once", "often", "often", "else"]);
+}
+
+#[test]
+fn the_scripted_chat_template_writes_hermes_calls_and_results() {
+    let engine = ScriptedEngine::new(Script::default());
+    let template = engine.identity().chat_template.clone().unwrap();
+    let values = serde_json::json!({
+        "add_generation_prompt": true,
+        "tools": [{"type": "function"}],
+        "messages": [
+            {"role": "system", "content": "S"},
+            {"role": "user", "content": "U"},
+            {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]},
+            {"role": "tool", "content": "R"},
+        ],
+    });
+    let environment = minijinja::Environment::new();
+    let text = environment.render_str(&template, minijinja::value::Serde(&values)).unwrap();
+    assert!(text.starts_with("<|im_start|>system\nS\n\n# Tools"), "{text}");
+    let call =
+        "<|im_start|>assistant\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call><|im_end|>\n";
+    let result = "<|im_start|>user\n<tool_response>\nR\n</tool_response><|im_end|>\n<|im_start|>assistant\n";
+    assert!(text.ends_with(&format!("<|im_start|>user\nU<|im_end|>\n{call}{result}")), "{text}");
 }
 
 #[test]
@@ -359,7 +381,7 @@ proptest! {
 mod native {
     use std::path::PathBuf;
 
-    use mneme::inference::{Gguf, LlamaCppEngine, LoadOptions};
+    use mneme::inference::{Gguf, LlamaCppEngine, LoadOptions, bare_rates, our_rates};
 
     use super::*;
 
@@ -383,7 +405,7 @@ mod native {
 
     /// A prompt of some hundred tokens.
     fn long_text() -> String {
-        (0..60).map(|place| format!("Sentence {place} is about rivers and hills. ")).collect()
+        (0..80).map(|place| format!("Sentence {place} is about rivers and hills. ")).collect()
     }
 
     /// Largest difference of two sets of logits.
@@ -431,16 +453,18 @@ mod native {
         let cancel = Cancel::new();
         session.prepare(&tokens, &cancel).unwrap();
         let fresh = session.logits().unwrap().to_vec();
-        let mut other = tokens[..tokens.len() - 50].to_vec();
-        other.extend(tokenize_text(session.engine(), " Something else altogether").unwrap());
-        session.prepare(&other, &cancel).unwrap();
-        assert!(difference(&fresh, session.logits().unwrap()) > 1.0, "another text has the same logits");
-        let report = session.prepare(&tokens, &cancel).unwrap();
-        assert_eq!(report.tokens_reused, tokens.len() - 50);
-        assert_eq!(report.tokens_read, 50);
-        // Batches of other sizes sum in another order: logits of about 20 differ in the third digit after the point.
-        let reused = session.logits().unwrap().to_vec();
-        assert!(difference(&fresh, &reused) < 0.2, "{}", difference(&fresh, &reused));
+        // Two cuts: at the end of a chunk of 128, where the rest is read in the same batches as at first, and not.
+        // Batches of other sizes take other kernels, whose 8-bit activations round otherwise: measured 0.7 at most.
+        for (keep, tolerance) in [(256, 1e-3), (tokens.len() - 50, 2.0)] {
+            let mut other = tokens[..keep].to_vec();
+            other.extend(tokenize_text(session.engine(), "? Nobody knows").unwrap());
+            session.prepare(&other, &cancel).unwrap();
+            assert!(difference(&fresh, session.logits().unwrap()) > 5.0, "another text has the same logits");
+            let report = session.prepare(&tokens, &cancel).unwrap();
+            assert_eq!((report.tokens_reused, report.tokens_read), (keep, tokens.len() - keep));
+            let reused = session.logits().unwrap().to_vec();
+            assert!(difference(&fresh, &reused) < tolerance, "{keep}: {}", difference(&fresh, &reused));
+        }
         // The same prompt again: only its last token is read.
         let again = session.prepare(&tokens, &cancel).unwrap();
         assert_eq!((again.tokens_reused, again.tokens_read, again.forward_passes), (tokens.len() - 1, 1, 1));
@@ -485,7 +509,7 @@ mod native {
         let report = std::thread::scope(|scope| {
             let flag = cancel.clone();
             scope.spawn(move || {
-                std::thread::sleep(std::time::Duration::from_millis(20));
+                std::thread::sleep(std::time::Duration::from_millis(5));
                 flag.raise();
             });
             session.prepare(&tokens, &cancel).unwrap()
@@ -499,8 +523,8 @@ mod native {
         let resumed = session.logits().unwrap().to_vec();
         session.prepare(&[], &cancel).unwrap();
         session.prepare(&tokens, &cancel).unwrap();
-        // As for a reused prefix.
-        assert!(difference(&resumed, session.logits().unwrap()) < 0.2);
+        // Stopped between chunks, so the batches were the same.
+        assert!(difference(&resumed, session.logits().unwrap()) < 1e-3);
     }
 
     #[test]
@@ -569,6 +593,16 @@ mod native {
             std::fs::write(&cut, &whole[..length]).unwrap();
             let error = load(&cut);
             assert!(matches!(error, Error::BadModelFile { .. }), "{length}: {error}");
+        }
+    }
+
+    #[test]
+    fn rates_are_measured_for_the_bare_library_and_for_ours() {
+        let bare = bare_rates(&model_path(), 64, 8).unwrap();
+        let ours = our_rates(&model_path(), 64, 8).unwrap();
+        for rate in [bare.read_tokens_per_s, bare.decode_tokens_per_s, ours.read_tokens_per_s, ours.decode_tokens_per_s]
+        {
+            assert!(rate.is_finite() && rate > 1.0, "{bare:?} {ours:?}");
         }
     }
 
