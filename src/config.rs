@@ -128,6 +128,9 @@ pub struct ConfigFile {
     /// Most generations in one turn, the answer included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<u32>,
+    /// Whether the model looks at each message once more after the answer, to save what it brings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_pass: Option<bool>,
     /// Thresholds of the queue manager.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueLimits>,
@@ -152,6 +155,8 @@ pub struct Overrides {
     pub seed: Option<u64>,
     /// `--device`
     pub device: Option<Device>,
+    /// `--idle`
+    pub idle: Option<Idle>,
 }
 
 /// Settings that hold for one run.
@@ -179,6 +184,10 @@ pub struct Config {
     pub core_memory_limit_chars: usize,
     /// Most generations in one turn, the answer included.
     pub max_steps: u32,
+    /// Whether the model looks at each message once more after the answer, to save what it brings.
+    pub memory_pass: bool,
+    /// When a turn ends with work left for idle time.
+    pub idle: Idle,
     /// Thresholds of the queue manager.
     pub queue: QueueLimits,
 }
@@ -287,6 +296,8 @@ impl Config {
             kv_q8: file.kv_q8.unwrap_or(false),
             core_memory_limit_chars: file.core_memory_limit_chars.unwrap_or(DEFAULT_CORE_MEMORY_LIMIT_CHARS),
             max_steps: file.max_steps.unwrap_or(DEFAULT_MAX_STEPS),
+            memory_pass: file.memory_pass.unwrap_or(true),
+            idle: overrides.idle.unwrap_or_default(),
             queue: file.queue.unwrap_or_default(),
         };
         config.check()?;

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use super::personas::{self, Kind};
 use super::{Error, logging};
 use crate::cli::{EngineName, ExitCode, RunArgs};
-use crate::config::{self, Config, ConfigFile};
+use crate::config::{self, Config, ConfigFile, Idle};
 use crate::dialect;
 use crate::inference::{Engine, Script, ScriptedEngine};
 use crate::kernel::{self, Agent, Emitted};
@@ -214,6 +214,8 @@ pub fn open_agent(
         sampler: config.sampler.clone(),
         queue: config.queue.clone(),
         max_steps: config.max_steps,
+        memory_pass: config.memory_pass,
+        waits_for_idle: config.idle == Idle::Wait,
     };
     let agent = Agent::open(memory, engine, chosen.dialect, clock, cancel, settings)?;
     let ready = Event::Ready {

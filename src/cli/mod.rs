@@ -177,6 +177,7 @@ impl RunArgs {
             temperature: self.temperature,
             seed: self.seed,
             device: self.device,
+            idle: Some(self.idle),
         }
     }
 }

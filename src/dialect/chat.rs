@@ -246,6 +246,24 @@ impl ChatTemplate {
         Ok(self.controls.isolate(contents.split(&output)?))
     }
 
+    /// See [`super::Dialect::render_side`].
+    pub(super) fn render_side(
+        &self,
+        instructions: &str,
+        examples: &[(String, String)],
+        question: &str,
+    ) -> Result<Vec<Segment>, Error> {
+        let mut contents = Contents::default();
+        let system = contents.put(instructions);
+        let mut turns = Vec::with_capacity(examples.len() * 2 + 1);
+        for (asked, answered) in examples {
+            turns.push(Turn::new(Role::User, contents.put(asked)));
+            turns.push(Turn::new(Role::Assistant, contents.put(answered)));
+        }
+        turns.push(Turn::new(Role::User, contents.put(question)));
+        self.render(contents, system, turns, None)
+    }
+
     /// The template's output with the sentinels in it.
     pub(super) fn render_words(
         &self,

@@ -81,6 +81,15 @@ impl Dialect for ChatmlJson {
         self.chat.render(contents, system, turns, None)
     }
 
+    fn render_side(
+        &self,
+        instructions: &str,
+        examples: &[(String, String)],
+        question: &str,
+    ) -> Result<Vec<Segment>, Error> {
+        self.chat.render_side(instructions, examples, question)
+    }
+
     fn grammar(&self, policy: &StepPolicy) -> Result<String, Error> {
         let mut rules = String::from(spelling::COMMON_RULES);
         let mut roots = Vec::new();

@@ -154,6 +154,15 @@ impl Dialect for Classic {
         self.chat.render(contents, system, all, None)
     }
 
+    fn render_side(
+        &self,
+        instructions: &str,
+        examples: &[(String, String)],
+        question: &str,
+    ) -> Result<Vec<Segment>, Error> {
+        self.chat.render_side(instructions, examples, question)
+    }
+
     /// `send_message` is governed by `policy.text` alone; where it stands among the calls it is left out there.
     fn grammar(&self, policy: &StepPolicy) -> Result<String, Error> {
         let mut rules = String::from(spelling::COMMON_RULES);

@@ -154,6 +154,15 @@ impl Dialect for Hermes {
         self.chat.render(contents, system, turns, tools)
     }
 
+    fn render_side(
+        &self,
+        instructions: &str,
+        examples: &[(String, String)],
+        question: &str,
+    ) -> Result<Vec<Segment>, Error> {
+        self.chat.render_side(instructions, examples, question)
+    }
+
     fn grammar(&self, policy: &StepPolicy) -> Result<String, Error> {
         let mut rules = String::from(spelling::COMMON_RULES);
         let mut roots = Vec::new();

@@ -134,6 +134,14 @@ pub trait Dialect: Send + Sync {
     /// The template failed or asked for too much.
     fn render(&self, parts: &PromptParts<'_>) -> Result<Vec<Segment>, Error>;
 
+    /// A prompt beside the conversation: instructions, worked examples (what is asked, what is answered) and a
+    /// question. No functions, no memory, no times.
+    ///
+    /// # Errors
+    /// As for [`Dialect::render`].
+    fn render_side(&self, instructions: &str, examples: &[(String, String)], question: &str)
+    -> Result<Vec<Segment>, Error>;
+
     /// GBNF text for one step, root rule `root`.
     ///
     /// # Errors

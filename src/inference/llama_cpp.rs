@@ -20,7 +20,7 @@ use llama_cpp_2::token::LlamaToken;
 
 use super::gguf::Gguf;
 use super::vocab_gguf::vocab_from_gguf;
-use super::{Engine, Error, GgufInfo, ModelIdentity, ReadReport, TokenKind, Vocab};
+use super::{Engine, Error, GgufInfo, ModelIdentity, ReadReport, Sequence, TokenKind, Vocab};
 use crate::types::{Cancel, TokenId};
 
 /// Tokens read between two looks at the cancel flag. Reading rate against one batch of 512 on SmolLM2-135M, best of 3
@@ -32,8 +32,8 @@ const DEFAULT_WINDOW_TOKENS: usize = 8192;
 const LEAST_WINDOW_TOKENS: usize = 2048;
 /// Share of the free memory, as 1/n, that the default window's KV cache may take.
 const KV_MEMORY_SHARE: u64 = 4;
-/// The only sequence in the cache.
-const SEQUENCE: i32 = 0;
+/// Window of the side sequence, in tokens: a prompt of examples, the notes of core memory and one message.
+const SIDE_WINDOW_TOKENS: usize = 3072;
 /// Put in front of text for SentencePiece tokenizers, which set a blank before the first word, and taken off again.
 const SPM_GUARD: &str = "\n";
 
@@ -64,7 +64,7 @@ pub struct LoadOptions {
     pub gpu_layers: Option<u32>,
 }
 
-/// A model in llama.cpp with one sequence in its cache.
+/// A model in llama.cpp with its two sequences in one cache.
 pub struct LlamaCppEngine {
     // Dropped in this order: the context before the model that it points into.
     context: LlamaContext<'static>,
@@ -73,7 +73,10 @@ pub struct LlamaCppEngine {
     identity: ModelIdentity,
     vocab: Arc<Vocab>,
     window_tokens: usize,
+    sequence: Sequence,
     position: usize,
+    /// Position of the sequence that is not selected.
+    other_position: usize,
     logits: Vec<f32>,
     /// Whether `logits` belong to the last token in the cache.
     logits_valid: bool,
@@ -178,6 +181,9 @@ pub(super) fn context_params(window_tokens: usize, options: &LoadOptions) -> Lla
     let threads = i32::try_from(options.threads.unwrap_or_else(default_threads)).unwrap_or(i32::MAX);
     let params = LlamaContextParams::default()
         .with_n_ctx(u32::try_from(window_tokens).ok().and_then(NonZeroU32::new))
+        .with_n_seq_max(2)
+        // Both sequences share the cells: the side one takes no more of them than it uses.
+        .with_kv_unified(true)
         .with_n_threads(threads)
         .with_n_threads_batch(threads)
         .with_offload_kqv(options.device != Device::Cpu)
@@ -218,7 +224,7 @@ impl LlamaCppEngine {
         let window_tokens = window_tokens(options.context_window, &info, trained, free_memory_bytes());
         let model = Arc::new(model);
         let context = model
-            .new_context(backend()?, context_params(window_tokens, options))
+            .new_context(backend()?, context_params(window_tokens + SIDE_WINDOW_TOKENS, options))
             .map_err(|error| failed(format!("a context of {window_tokens} tokens: {error}")))?;
         let chunk = READ_CHUNK_TOKENS.min(usize::try_from(context.n_batch()).unwrap_or(READ_CHUNK_TOKENS));
         // SAFETY: the context points into the native model behind `model`. The engine owns an `Arc` of that model from
@@ -243,7 +249,9 @@ impl LlamaCppEngine {
             model,
             vocab,
             window_tokens,
+            sequence: Sequence::Main,
             position: 0,
+            other_position: 0,
             logits_valid: false,
             guards_blank,
         })
@@ -253,6 +261,13 @@ impl LlamaCppEngine {
     #[must_use]
     pub fn weight_bytes(&self) -> u64 {
         self.model.size()
+    }
+
+    const fn sequence_id(&self) -> usize {
+        match self.sequence {
+            Sequence::Main => 0,
+            Sequence::Side => 1,
+        }
     }
 
     fn native_tokens(&self, text: &str) -> Result<Vec<TokenId>, Error> {
@@ -278,7 +293,7 @@ impl LlamaCppEngine {
         for (place, token) in chunk.iter().enumerate() {
             let wants_logits = last && place + 1 == chunk.len();
             self.batch
-                .add(LlamaToken(native(token.index())?), native(self.position + place)?, &[SEQUENCE], wants_logits)
+                .add(LlamaToken(native(token.index())?), native(self.position + place)?, &[native(self.sequence_id())?], wants_logits)
                 .map_err(|error| Error::Native { operation: "filling a batch", reason: error.to_string() })?;
         }
         if let Err(error) = self.context.decode(&mut self.batch) {
@@ -291,12 +306,9 @@ impl LlamaCppEngine {
     }
 
     fn cut(&mut self, position: usize) -> Result<(), Error> {
-        if position == 0 {
-            self.context.clear_kv_cache();
-            return Ok(());
-        }
-        let from = u32::try_from(position).ok();
-        match self.context.clear_kv_cache_seq(Some(0), from, None) {
+        // From the first token on is a whole sequence, which every kind of cache can drop.
+        let from = u32::try_from(position).ok().filter(|from| *from > 0);
+        match self.context.clear_kv_cache_seq(u32::try_from(self.sequence_id()).ok(), from, None) {
             Ok(true) => Ok(()),
             Ok(false) => {
                 let reason = format!("this model's cache cannot be cut to {position} tokens");
@@ -316,8 +328,19 @@ impl Engine for LlamaCppEngine {
         &self.vocab
     }
 
+    fn select(&mut self, sequence: Sequence) {
+        if sequence != self.sequence {
+            self.sequence = sequence;
+            std::mem::swap(&mut self.position, &mut self.other_position);
+            self.logits_valid = false;
+        }
+    }
+
     fn context_window_tokens(&self) -> usize {
-        self.window_tokens
+        match self.sequence {
+            Sequence::Main => self.window_tokens,
+            Sequence::Side => SIDE_WINDOW_TOKENS,
+        }
     }
 
     fn tokenize_raw(&self, text: &str) -> Result<Vec<TokenId>, Error> {
@@ -344,8 +367,9 @@ impl Engine for LlamaCppEngine {
 
     fn read(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<ReadReport, Error> {
         let needed_tokens = self.position + tokens.len();
-        if needed_tokens > self.window_tokens {
-            return Err(Error::ContextOverflow { needed_tokens, window_tokens: self.window_tokens });
+        let window_tokens = self.context_window_tokens();
+        if needed_tokens > window_tokens {
+            return Err(Error::ContextOverflow { needed_tokens, window_tokens });
         }
         if let Some(token) = tokens.iter().find(|token| token.index() >= self.vocab.len()) {
             let reason = format!("token {} of a vocabulary of {}", token.0, self.vocab.len());

@@ -63,7 +63,17 @@ pub struct ReadReport {
     pub forward_passes: u64,
 }
 
-/// A loaded model with one sequence of tokens in its KV cache.
+/// Which of an engine's two sequences of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sequence {
+    /// The conversation.
+    #[default]
+    Main,
+    /// Short prompts beside it, which leave the conversation in the cache alone.
+    Side,
+}
+
+/// A loaded model with two sequences of tokens in its KV cache, one of which is selected.
 ///
 /// The caller reads tokens at the end of the sequence, looks at the logits of the last one, and may cut the sequence.
 pub trait Engine: Send {
@@ -73,7 +83,10 @@ pub trait Engine: Send {
     /// The vocabulary, built from the model file's metadata.
     fn vocab(&self) -> &Arc<Vocab>;
 
-    /// Most tokens that the KV cache holds.
+    /// Selects the sequence that all other methods are about; [`Sequence::Main`] at first. Logits are gone then.
+    fn select(&mut self, sequence: Sequence);
+
+    /// Most tokens that the selected sequence can have.
     fn context_window_tokens(&self) -> usize;
 
     /// Tokens of ordinary text by the model's own tokenizer. Not safe for text from elsewhere on its own (some
@@ -83,7 +96,7 @@ pub trait Engine: Send {
     /// The native tokenizer refused the text.
     fn tokenize_raw(&self, text: &str) -> Result<Vec<TokenId>, Error>;
 
-    /// Tokens now in the KV cache.
+    /// Tokens of the selected sequence that are in the KV cache.
     fn position_tokens(&self) -> usize;
 
     /// Cuts the cache to its first `position_tokens` tokens.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Engine, Error, Vocab};
+use super::{Engine, Error, Sequence, Vocab};
 use crate::types::{Cancel, TokenId};
 
 /// What preparing a prompt cost.
@@ -27,7 +27,10 @@ pub struct PrefixReport {
 /// An engine together with the tokens in its cache.
 pub struct Session {
     engine: Box<dyn Engine>,
+    sequence: Sequence,
     cached: Vec<TokenId>,
+    /// Tokens of the sequence that is not selected.
+    other_cached: Vec<TokenId>,
 }
 
 impl std::fmt::Debug for Session {
@@ -49,13 +52,22 @@ impl Session {
         if engine.position_tokens() > 0 {
             engine.truncate(0)?;
         }
-        Ok(Self { engine, cached: Vec::new() })
+        Ok(Self { engine, sequence: Sequence::Main, cached: Vec::new(), other_cached: Vec::new() })
     }
 
     /// The engine, for tokenising and its properties.
     #[must_use]
     pub fn engine(&self) -> &dyn Engine {
         &*self.engine
+    }
+
+    /// Selects the sequence that all else is about; [`Sequence::Main`] at first.
+    pub fn select(&mut self, sequence: Sequence) {
+        if sequence != self.sequence {
+            self.sequence = sequence;
+            self.engine.select(sequence);
+            std::mem::swap(&mut self.cached, &mut self.other_cached);
+        }
     }
 
     /// The vocabulary.

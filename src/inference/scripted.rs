@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::scripted_words::{CHAT_TEMPLATE, CONTROLS, vocab_rows};
-use super::{Engine, Error, ModelIdentity, ReadReport, TokenKind, Vocab};
+use super::{Engine, Error, ModelIdentity, ReadReport, Sequence, TokenKind, Vocab};
 use crate::types::{Cancel, TokenId};
 
 /// Longest script file in bytes.
@@ -159,7 +159,10 @@ pub struct ScriptedEngine {
     vocab: Arc<Vocab>,
     by_bytes: HashMap<Box<[u8]>, TokenId>,
     longest_token_bytes: usize,
+    sequence: Sequence,
     cached: Vec<TokenId>,
+    /// Tokens of the sequence that is not selected.
+    other_cached: Vec<TokenId>,
     logits: Vec<f32>,
     logits_valid: bool,
     used: Vec<bool>,
@@ -196,7 +199,9 @@ impl ScriptedEngine {
             logits: vec![0.0; vocab.len()],
             vocab,
             by_bytes,
+            sequence: Sequence::Main,
             cached: Vec::new(),
+            other_cached: Vec::new(),
             logits_valid: false,
             used: vec![false; script.replies.len()],
             current: None,
@@ -371,6 +376,15 @@ impl Engine for ScriptedEngine {
 
     fn vocab(&self) -> &Arc<Vocab> {
         &self.vocab
+    }
+
+    fn select(&mut self, sequence: Sequence) {
+        if sequence != self.sequence {
+            self.sequence = sequence;
+            std::mem::swap(&mut self.cached, &mut self.other_cached);
+            self.logits_valid = false;
+            self.current = None;
+        }
     }
 
     fn context_window_tokens(&self) -> usize {

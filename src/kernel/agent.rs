@@ -21,6 +21,7 @@ use super::command::{self, Command};
 use super::cost::Cost;
 use super::dump::{dump, local_time};
 use super::interrupt::Interrupt;
+use super::memory_pass::{self, MemoryPass};
 use super::model::{Counter, Model, Summarizer, Written};
 use super::offer::{BlockView, MemoryView, step_policy};
 use super::step::{Effect, Generated, Happened, Offer, Turn};
@@ -46,6 +47,10 @@ pub struct Settings {
     pub queue: QueueLimits,
     /// Most generations in a turn, the answer included.
     pub max_steps: u32,
+    /// Whether a memory pass looks at each message of the user after the answer.
+    pub memory_pass: bool,
+    /// Whether a turn is reported only after the memory passes.
+    pub waits_for_idle: bool,
 }
 
 /// An agent that is ready to take turns.
@@ -58,6 +63,9 @@ pub struct Agent {
     /// Instructions and core memory as they stand in the prompt; core memory is older than the database until the next
     /// refresh, so that the KV cache keeps what comes after it.
     context: MainContext,
+    /// Cost of the work beside the turns since it was last reported.
+    idle_passes: u64,
+    idle: Duration,
 }
 
 /// What a turn gathers while it runs.
@@ -98,7 +106,7 @@ impl Agent {
         let model = Model::new(engine, dialect, settings.sampler, schemas, clock.zone(), cancel.clone())?;
         let mut context = memory.view().main_context(instructions)?;
         context.messages.clear();
-        let mut agent = Self { memory, model, clock, cancel, settings, context };
+        let mut agent = Self { memory, model, clock, cancel, settings, context, idle_passes: 0, idle: Duration::ZERO };
         agent.check_window()?;
         let now_ms = agent.clock.now_ms();
         let last_login_at_ms = agent.memory.login(now_ms)?;
@@ -118,7 +126,7 @@ impl Agent {
         Ok(())
     }
 
-    /// Takes one turn; its events end with the `turn` event.
+    /// Takes one turn. The report that ends it is the caller's to show, after the work that is to be waited for.
     pub fn turn(&mut self, interrupt: Interrupt, emit: &mut dyn FnMut(Event)) -> TurnReport {
         let started = Instant::now();
         // Ctrl-C stops the turn in which it is pressed, not the next one.
@@ -148,9 +156,69 @@ impl Agent {
                 effects = following.into();
             }
         }
-        let report = self.model.cost.report(stop_reason, turn.steps(), started.elapsed());
-        emit(Event::Turn(report.clone()));
-        report
+        self.model.cost.report(stop_reason, turn.steps(), started.elapsed())
+    }
+
+    /// The report with what was done beside the turns since the one before.
+    #[must_use]
+    pub fn with_idle_cost(&mut self, report: TurnReport) -> TurnReport {
+        let idle = std::mem::take(&mut self.idle);
+        let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        TurnReport { idle_passes: std::mem::take(&mut self.idle_passes), idle_ms, ..report }
+    }
+
+    /// Whether a turn is reported only after the memory passes.
+    #[must_use]
+    pub const fn waits_for_idle(&self) -> bool {
+        self.settings.waits_for_idle
+    }
+
+    /// Looks once more at the oldest message of the user that has not been looked at, and saves what it brings; false
+    /// where there is none, or `preempt` was raised (the message is then looked at another time).
+    pub fn memory_pass(&mut self, preempt: &Cancel, emit: &mut dyn FnMut(Event)) -> bool {
+        let started = Instant::now();
+        self.model.cost = Cost::default();
+        let done = match self.pass_over_next(preempt, emit) {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(?error, "memory pass");
+                emit(Event::Error { message: error.to_string(), hint: error.hint() });
+                false
+            }
+        };
+        self.idle_passes += self.model.cost.forward_passes();
+        self.idle += started.elapsed();
+        done
+    }
+
+    fn pass_over_next(&mut self, preempt: &Cancel, emit: &mut dyn FnMut(Event)) -> Result<bool, Error> {
+        if !self.settings.memory_pass {
+            return Ok(false);
+        }
+        let Some(message) = self.memory.view().next_unpassed()? else { return Ok(false) };
+        let Body::User { text } = &message.body else { return Ok(false) };
+        let pass = MemoryPass::new(&self.memory.view().core()?, text);
+        let (instructions, examples, question) = pass.prompt();
+        let prompt = (instructions, examples.as_slice(), question.as_str());
+        let odds = (memory_pass::NOTHING, memory_pass::MIN_ODDS);
+        let Some(written) = self.model.ask_aside(prompt, &pass.grammar(), odds, preempt)? else { return Ok(false) };
+        let now_ms = self.clock.now_ms();
+        let mut step = self.memory.step(now_ms)?;
+        step.pass_over(message.id)?;
+        let mut done = Vec::new();
+        for call in pass.calls(&written) {
+            let outcome = functions::execute(&call, &mut step, &self.clock.zone())?;
+            done.push((call, outcome));
+        }
+        step.commit()?;
+        for (Call { name, arguments }, outcome) in done {
+            emit(Event::Call { name: name.clone(), arguments });
+            emit(Event::Result { name, status: outcome.status, message: outcome.message });
+            if outcome.side_effect == Some(SideEffect::CoreMemoryCorrected) {
+                self.refresh_core()?;
+            }
+        }
+        Ok(true)
     }
 
     /// The report of a turn in which nothing happened.
@@ -356,16 +424,13 @@ impl Agent {
         self.record(Body::Notification { notification })
     }
 
-    /// Runs a command; true when the agent is to leave. Ends in one notice, `memory` or error event.
-    pub fn command(&mut self, command: &Command, emit: &mut dyn FnMut(Event)) -> bool {
-        match self.run_command(command, emit) {
-            Ok(event) => emit(event),
-            Err(error) => emit(Event::Error { message: error.to_string(), hint: error.hint() }),
-        }
-        *command == Command::Exit
+    /// Runs a command and gives back the event that it ends in: one notice, `memory` or error.
+    pub fn command(&mut self, command: &Command) -> Event {
+        self.run_command(command)
+            .unwrap_or_else(|error| Event::Error { message: error.to_string(), hint: error.hint() })
     }
 
-    fn run_command(&mut self, command: &Command, emit: &mut dyn FnMut(Event)) -> Result<Event, Error> {
+    fn run_command(&mut self, command: &Command) -> Result<Event, Error> {
         let text = match command {
             Command::Exit => "Everything is saved. Goodbye.".to_owned(),
             Command::Help => command::help(),
@@ -395,26 +460,10 @@ impl Agent {
                 let noun = if popped == 1 { "message" } else { "messages" };
                 format!("Removed the last {popped} {noun}.")
             }
-            Command::Heartbeat => {
-                let interrupt = Interrupt::Heartbeat { reason: "Automated timer".to_owned() };
-                return Ok(self.command_turn(interrupt, "The agent has had its heartbeat.", emit));
-            }
-            Command::MemoryWarning => {
-                return Ok(self.command_turn(Interrupt::MemoryPressure, "The agent has been warned.", emit));
-            }
+            Command::Heartbeat => "The agent has had its heartbeat.".to_owned(),
+            Command::MemoryWarning => "The agent has been warned.".to_owned(),
         };
         Ok(Event::Notice { text })
-    }
-
-    fn command_turn(&mut self, interrupt: Interrupt, done: &str, emit: &mut dyn FnMut(Event)) -> Event {
-        let report = self.turn(interrupt, emit);
-        let text = match report.stop_reason {
-            StopReason::Answer => done.to_owned(),
-            StopReason::StepLimit => "The agent used up its steps.".to_owned(),
-            StopReason::Interrupted => "Stopped.".to_owned(),
-            StopReason::Error => "That did not work.".to_owned(),
-        };
-        Event::Notice { text }
     }
 
     /// The flag that stops this agent's work.

@@ -1,5 +1,7 @@
 //! The commands of the chat: names, arguments and help in one table.
 
+use super::interrupt::Interrupt;
+
 /// What a command asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -59,6 +61,20 @@ pub(super) fn help() -> String {
 }
 
 impl Command {
+    /// The turn that the command begins, for those that run the model.
+    pub(super) fn interrupt(&self) -> Option<Interrupt> {
+        match self {
+            Self::Heartbeat => Some(Interrupt::Heartbeat { reason: "Automated timer".to_owned() }),
+            Self::MemoryWarning => Some(Interrupt::MemoryPressure),
+            _ => None,
+        }
+    }
+
+    /// Whether the command shows or leaves the memory, so that what is still to be saved is saved first.
+    pub(super) const fn needs_settled_memory(&self) -> bool {
+        matches!(self, Self::Memory | Self::Exit | Self::Save { .. })
+    }
+
     /// Reads a command as typed; case does not matter.
     ///
     /// # Errors

@@ -55,4 +55,8 @@ impl Cost {
             idle_ms: 0,
         }
     }
+
+    pub(super) const fn forward_passes(self) -> u64 {
+        self.forward_passes
+    }
 }

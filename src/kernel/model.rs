@@ -8,12 +8,13 @@ use std::time::Instant;
 use jiff::tz::TimeZone;
 
 use crate::dialect::{Action, Dialect, Piece, PromptParts, Segment};
-use crate::grammar::{Compiler, Limits};
+use crate::grammar::{Compiler, Limits, Matcher};
 use crate::inference::{
-    Engine, GenerateOptions, Generation, Sampler, SamplerOptions, Session, generate, tokenize_template, tokenize_text,
+    Engine, GenerateOptions, Generation, Sampler, SamplerOptions, Sequence, Session, StopCause, generate,
+    tokenize_template, tokenize_text,
 };
 use crate::memory::{BoxError, CountTokens, MainContext, Summarize};
-use crate::types::{Body, Cancel, FunctionSchema, Message, MessageId, StepPolicy, TokenId, Unconstrained};
+use crate::types::{Body, Cancel, Constraint, FunctionSchema, Message, MessageId, StepPolicy, TokenId, Unconstrained};
 
 use super::Error;
 use super::cost::Cost;
@@ -21,13 +22,16 @@ use super::cost::Cost;
 /// Most tokens of a summary: the word limit of the queue manager with room for languages of many tokens a word.
 const MAX_SUMMARY_TOKENS: usize = 320;
 
+/// Most tokens of an answer beside the conversation.
+const MAX_ASIDE_TOKENS: usize = 160;
+
 /// A model with the way of talking to it.
 pub(super) struct Model {
     session: Session,
     dialect: Box<dyn Dialect>,
     sampler: Sampler,
-    /// Summaries are written greedily: they should say what was said.
-    summary_sampler: Sampler,
+    /// Summaries and answers aside are written greedily: they should say what was said.
+    aside_sampler: Sampler,
     compiler: Compiler,
     functions: Vec<FunctionSchema>,
     zone: TimeZone,
@@ -62,7 +66,7 @@ impl Model {
             session,
             dialect,
             sampler: Sampler::new(sampler),
-            summary_sampler: Sampler::new(SamplerOptions { temperature: 0.0, ..sampler }),
+            aside_sampler: Sampler::new(SamplerOptions { temperature: 0.0, ..sampler }),
             compiler,
             functions,
             zone,
@@ -84,13 +88,16 @@ impl Model {
             messages: &context.messages,
             zone: &self.zone,
         };
-        let segments = self.dialect.render(&parts)?;
+        self.tokens(&self.dialect.render(&parts)?)
+    }
+
+    fn tokens(&self, segments: &[Segment]) -> Result<Vec<TokenId>, Error> {
         let engine = self.session.engine();
         let mut tokens = Vec::new();
         if engine.identity().add_bos {
             tokens.extend(engine.vocab().bos());
         }
-        for segment in &segments {
+        for segment in segments {
             tokens.extend(match segment {
                 Segment::Template(text) => tokenize_template(engine, text)?,
                 Segment::Content(text) => tokenize_text(engine, text)?,
@@ -129,8 +136,70 @@ impl Model {
         self.cost.add_generation(&generation.stats);
         tracing::debug!(generated = %self.spell(&generation.tokens), stop = ?generation.stop, "step");
         let whole = generation.stop.is_whole();
-        let cancelled = generation.stop == crate::inference::StopCause::Cancelled;
+        let cancelled = generation.stop == StopCause::Cancelled;
         Ok(Written { action: parser.finish(whole), whole, cancelled })
+    }
+
+    /// Asks a question beside the conversation and gives back the answer under `grammar`; none when `cancel` was
+    /// raised. An answer other than `nothing` must be `min_odds` times likelier than it, by its first token.
+    pub(super) fn ask_aside(
+        &mut self,
+        prompt: (&str, &[(String, String)], &str),
+        grammar: &str,
+        (nothing, min_odds): (&str, f32),
+        cancel: &Cancel,
+    ) -> Result<Option<String>, Error> {
+        self.session.select(Sequence::Side);
+        let answer = self.answer_aside(prompt, grammar, (nothing, min_odds), cancel);
+        self.session.select(Sequence::Main);
+        answer
+    }
+
+    fn answer_aside(
+        &mut self,
+        (instructions, examples, question): (&str, &[(String, String)], &str),
+        grammar: &str,
+        (nothing, min_odds): (&str, f32),
+        cancel: &Cancel,
+    ) -> Result<Option<String>, Error> {
+        let prompt = self.tokens(&self.dialect.render_side(instructions, examples, question)?)?;
+        let mut matcher = self.compiler.compile(grammar)?.matcher().map_err(crate::inference::Error::from)?;
+        let report = self.session.prepare(&prompt, cancel)?;
+        self.cost.add_read(&report);
+        if !report.complete {
+            return Ok(None);
+        }
+        if !self.outweighs(&mut matcher, nothing, min_odds)? {
+            return Ok(Some(nothing.to_owned()));
+        }
+        let mut written = Vec::new();
+        let options = GenerateOptions { max_tokens: MAX_ASIDE_TOKENS, ..GenerateOptions::default() };
+        let generation = generate(
+            &mut self.session,
+            &mut matcher,
+            &mut self.aside_sampler,
+            &options,
+            cancel,
+            &mut |_, bytes| written.extend_from_slice(bytes),
+        )?;
+        self.cost.add_generation(&generation.stats);
+        let text = String::from_utf8_lossy(&written).into_owned();
+        tracing::debug!(question, answer = %text, "aside");
+        Ok((generation.stop != StopCause::Cancelled).then_some(text))
+    }
+
+    /// Whether any legal first token but that of `nothing` is `min_odds` times likelier than it.
+    fn outweighs(&mut self, matcher: &mut Matcher, nothing: &str, min_odds: f32) -> Result<bool, Error> {
+        let Some(first) = tokenize_text(self.session.engine(), nothing)?.first().copied() else { return Ok(true) };
+        let mut allowed = Vec::new();
+        matcher.allowed_tokens(&mut allowed).map_err(crate::inference::Error::from)?;
+        let vocab = Arc::clone(self.session.vocab());
+        let logits = self.session.logits()?;
+        let logit = |token: TokenId| logits.get(token.index()).copied().unwrap_or(f32::NEG_INFINITY);
+        // A shorter token can begin `nothing` too; only what cannot counts against it.
+        let begins_nothing = |token: &TokenId| nothing.as_bytes().starts_with(vocab.bytes(*token));
+        let best = allowed.into_iter().filter(|token| !begins_nothing(token)).map(logit).fold(f32::NEG_INFINITY, f32::max);
+        Ok(best - logit(first) > min_odds.ln())
     }
 
     /// Reads a prompt as far as it is not in the cache; false when cancelled.
@@ -200,7 +269,7 @@ impl Summarize for Summarizer<'_, '_> {
         let generation: Generation = generate(
             &mut model.session,
             &mut Unconstrained { is_text: vocab.text_flags() },
-            &mut model.summary_sampler,
+            &mut model.aside_sampler,
             &options,
             &model.cancel,
             &mut |_, bytes| text.extend_from_slice(bytes),

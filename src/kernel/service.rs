@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
-use crate::types::{Cause, Event, StopReason};
+use crate::types::{Cancel, Cause, Event, StopReason};
 
 use super::agent::Agent;
 use super::command::{self, Command};
@@ -57,43 +57,96 @@ pub enum Outgoing {
 /// The two ends that the user interface holds.
 #[derive(Debug)]
 pub struct Handle {
-    /// Requests with the number of their input line.
-    pub requests: Sender<(Option<u64>, Request)>,
+    /// Requests go in here.
+    pub requests: Requests,
     /// What they bring about. Closed when the agent has left.
     pub events: Receiver<Outgoing>,
+}
+
+/// The way in. A request that comes in stops the work of idle time at once.
+#[derive(Debug, Clone)]
+pub struct Requests {
+    sender: Sender<(Option<u64>, Request)>,
+    preempt: Cancel,
+}
+
+impl Requests {
+    /// Hands over a request with the number of its input line; false where the agent has left.
+    #[must_use]
+    pub fn send(&self, seq: Option<u64>, request: Request) -> bool {
+        self.preempt.raise();
+        self.sender.send((seq, request)).is_ok()
+    }
 }
 
 /// Moves `agent` to a thread of its own; `ready` is the first event. `idle` is up while no request is being answered:
 /// Ctrl-C then leaves the program, as nothing is to be stopped or lost.
 #[must_use]
 pub fn spawn(agent: Agent, ready: Event, idle: Arc<AtomicBool>) -> Handle {
-    let (requests, incoming) = channel();
+    let (sender, incoming) = channel();
     let (outgoing, events) = channel();
-    std::thread::spawn(move || serve(agent, ready, &idle, &incoming, &outgoing));
+    let preempt = Cancel::new();
+    let requests = Requests { sender, preempt: preempt.clone() };
+    std::thread::spawn(move || Service { agent, preempt, idle, outgoing }.serve(ready, &incoming));
     Handle { requests, events }
 }
 
-fn serve(
-    mut agent: Agent,
-    ready: Event,
-    idle: &AtomicBool,
-    incoming: &Receiver<(Option<u64>, Request)>,
-    outgoing: &Sender<Outgoing>,
-) {
-    let send = |cause, seq, event| {
-        // A user interface that is gone wants no events; what they would show is stored already.
-        let _ = outgoing.send(Outgoing::Event(Emitted { cause, seq, event }));
-    };
-    send(Cause::Command, None, ready);
-    let _ = outgoing.send(Outgoing::Done);
-    for (seq, request) in incoming {
-        idle.store(false, Ordering::Relaxed);
-        let leaving = handle(&mut agent, request, &mut |cause, event| send(cause, seq, event));
-        idle.store(true, Ordering::Relaxed);
-        let _ = outgoing.send(Outgoing::Done);
-        if leaving {
-            return;
+struct Service {
+    agent: Agent,
+    preempt: Cancel,
+    idle: Arc<AtomicBool>,
+    outgoing: Sender<Outgoing>,
+}
+
+impl Service {
+    fn serve(mut self, ready: Event, incoming: &Receiver<(Option<u64>, Request)>) {
+        self.send(Cause::Command, None, ready);
+        self.done();
+        loop {
+            let (seq, request) = match incoming.try_recv() {
+                Ok(input) => input,
+                Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Empty) => {
+                    if self.work_in_idle_time() {
+                        continue;
+                    }
+                    match incoming.recv() {
+                        Ok(input) => input,
+                        Err(_) => return,
+                    }
+                }
+            };
+            self.idle.store(false, Ordering::Relaxed);
+            self.preempt.clear();
+            let outgoing = self.outgoing.clone();
+            let leaving = handle(&mut self.agent, request, &mut |cause, event| {
+                // Nothing that works by itself has an input line.
+                let seq = seq.filter(|_| cause != Cause::Idle);
+                let _ = outgoing.send(Outgoing::Event(Emitted { cause, seq, event }));
+            });
+            self.idle.store(true, Ordering::Relaxed);
+            self.done();
+            if leaving {
+                return;
+            }
         }
+    }
+
+    /// One piece of work while nobody waits; false where there is none, or somebody waits now.
+    fn work_in_idle_time(&mut self) -> bool {
+        let outgoing = self.outgoing.clone();
+        self.agent.memory_pass(&self.preempt, &mut |event| {
+            let _ = outgoing.send(Outgoing::Event(Emitted { cause: Cause::Idle, seq: None, event }));
+        })
+    }
+
+    fn send(&self, cause: Cause, seq: Option<u64>, event: Event) {
+        // A user interface that is gone wants no events; what they would show is stored already.
+        let _ = self.outgoing.send(Outgoing::Event(Emitted { cause, seq, event }));
+    }
+
+    fn done(&self) {
+        let _ = self.outgoing.send(Outgoing::Done);
     }
 }
 
@@ -105,7 +158,7 @@ pub fn handle(agent: &mut Agent, request: Request, emit: &mut dyn FnMut(Cause, E
             false
         }
         Request::User { text } => {
-            agent.turn(Interrupt::User { text }, &mut |event| emit(Cause::User, event));
+            take_turn(agent, Interrupt::User { text }, Cause::User, emit);
             false
         }
         Request::Unreadable { reason } => {
@@ -113,18 +166,55 @@ pub fn handle(agent: &mut Agent, request: Request, emit: &mut dyn FnMut(Cause, E
             false
         }
         Request::Greet => {
-            agent.turn(Interrupt::Login, &mut |event| emit(Cause::Timer, event));
+            take_turn(agent, Interrupt::Login, Cause::Timer, emit);
             false
         }
         Request::Command { text } => match Command::parse(&text) {
-            Ok(command) => agent.command(&command, &mut |event| emit(Cause::Command, event)),
+            Ok(command) => run_command(agent, &command, emit),
             Err(message) => {
                 emit(Cause::Command, Event::Error { message, hint: format!("commands:\n{}", command::help()) });
                 false
             }
         },
-        Request::Exit => agent.command(&Command::Exit, &mut |event| emit(Cause::Command, event)),
+        Request::Exit => run_command(agent, &Command::Exit, emit),
     }
+}
+
+fn run_command(agent: &mut Agent, command: &Command, emit: &mut dyn FnMut(Cause, Event)) -> bool {
+    if command.needs_settled_memory() {
+        settle_memory(agent, emit);
+    }
+    let stop_reason = command.interrupt().map(|interrupt| take_turn(agent, interrupt, Cause::Command, emit));
+    let event = match stop_reason {
+        None | Some(StopReason::Answer) => agent.command(command),
+        Some(StopReason::StepLimit) => Event::Notice { text: "The agent used up its steps.".to_owned() },
+        Some(StopReason::Interrupted) => Event::Notice { text: "Stopped.".to_owned() },
+        Some(StopReason::Error) => Event::Notice { text: "That did not work.".to_owned() },
+    };
+    emit(Cause::Command, event);
+    *command == Command::Exit
+}
+
+fn take_turn(
+    agent: &mut Agent,
+    interrupt: Interrupt,
+    cause: Cause,
+    emit: &mut dyn FnMut(Cause, Event),
+) -> StopReason {
+    let report = agent.turn(interrupt, &mut |event| emit(cause, event));
+    if agent.waits_for_idle() {
+        settle_memory(agent, emit);
+    }
+    let report = agent.with_idle_cost(report);
+    let stop_reason = report.stop_reason;
+    emit(cause, Event::Turn(report));
+    stop_reason
+}
+
+/// Looks at every message that has not been looked at; Ctrl-C leaves the rest for another time.
+fn settle_memory(agent: &mut Agent, emit: &mut dyn FnMut(Cause, Event)) {
+    let cancel = agent.cancel().clone();
+    while agent.memory_pass(&cancel, &mut |event| emit(Cause::Idle, event)) {}
 }
 
 /// A message that cannot be taken still gets its turn, so that scripts can count on one.

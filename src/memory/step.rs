@@ -60,6 +60,21 @@ impl<'a> Step<'a> {
         Ok(message)
     }
 
+    /// The edits that follow were brought about by this message, and a memory pass has looked at it.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn pass_over(&mut self, message: MessageId) -> Result<()> {
+        self.cause_message = Some(message);
+        self.transaction
+            .prepare_cached("UPDATE agents SET passed_message_id = :message WHERE id = :agent")
+            .and_then(|mut statement| {
+                statement.execute(named_params! {":agent": self.agent, ":message": message.0})
+            })
+            .during("note a memory pass")?;
+        Ok(())
+    }
+
     pub(super) fn begin_reply(&mut self, at_ms: i64) -> Result<MessageId> {
         messages::insert_streaming(&self.transaction, self.agent, at_ms)
     }

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::agent::to_i64;
 use super::error::{During, Result};
@@ -61,6 +61,24 @@ impl View<'_> {
             .prepare_cached("SELECT memory_pressure_warned FROM agents WHERE id = :agent")
             .and_then(|mut statement| statement.query_row(named_params! {":agent": self.agent}, |row| row.get(0)))
             .during("read the agent")
+    }
+
+    /// The oldest message of the user that no memory pass has looked at.
+    ///
+    /// # Errors
+    /// The database failed, or the row cannot be understood.
+    pub fn next_unpassed(&self) -> Result<Option<Message>> {
+        let id: Option<i64> = self
+            .connection
+            .prepare_cached(
+                "SELECT id FROM messages WHERE agent_id = :agent AND kind = 'user' AND hidden = 0
+                 AND id > (SELECT passed_message_id FROM agents WHERE id = :agent) ORDER BY id LIMIT 1",
+            )
+            .and_then(|mut statement| {
+                statement.query_row(named_params! {":agent": self.agent}, |row| row.get(0)).optional()
+            })
+            .during("look for a message without a memory pass")?;
+        id.map_or(Ok(None), |id| self.message(MessageId(id)))
     }
 
     /// Both blocks of core memory.

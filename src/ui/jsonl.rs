@@ -56,7 +56,7 @@ pub fn write_event(output: &mut impl Write, emitted: &Emitted) -> std::io::Resul
 /// Standard output is gone.
 pub fn run(handle: Handle, input: impl BufRead + Send + 'static, output: &mut impl Write) -> std::io::Result<()> {
     let requests = handle.requests.clone();
-    std::thread::spawn(move || feed(input, |seq, request| requests.send((Some(seq), request)).is_ok()));
+    std::thread::spawn(move || feed(input, |seq, request| requests.send(Some(seq), request)));
     drop(handle.requests);
     for outgoing in handle.events {
         if let Outgoing::Event(emitted) = outgoing {

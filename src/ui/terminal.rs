@@ -140,7 +140,9 @@ impl<'a> Screen<'a> {
     /// Sends a request and shows its events until the kernel says that it is done.
     fn ask(&mut self, handle: &Handle, request: Request) -> Result<(), Error> {
         let leaving = request == Request::Exit;
-        handle.requests.send((None, request)).map_err(|_| Error::AgentGone)?;
+        if !handle.requests.send(None, request) {
+            return Err(Error::AgentGone);
+        }
         self.spin();
         loop {
             match handle.events.recv() {

@@ -38,7 +38,7 @@ impl<'a> Setting<'a> {
     /// Defaults, with these replies in order.
     pub fn new(profile: Profile, replies: &'a [&'a str]) -> Self {
         let script = Script { otherwise: Some(answer(profile, "All right.")), ..Script::of(replies.iter().copied()) };
-        Self { profile, script, persona: "I am a test.", human: "", config: ConfigFile::default() }
+        Self { profile, script, persona: "I am a test.", human: "", config: ConfigFile { memory_pass: Some(false), ..ConfigFile::default() } }
     }
 
     /// Opens the agent `t` in a fresh database.

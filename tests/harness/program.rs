@@ -36,6 +36,11 @@ pub struct Program {
 impl Program {
     /// Starts the program on a script in `home` and waits until it is ready.
     pub fn start(home: &Path, script: &Path, arguments: &[&str]) -> Self {
+        // A scripted model has no opinion on what is worth saving: the passes that ask it are tested by themselves.
+        let config = home.join("config.toml");
+        if !config.exists() {
+            std::fs::write(config, "memory_pass = false\n").unwrap();
+        }
         let mut command = binary();
         command.args(["run", "--jsonl", "--yes", "--engine", "scripted", "--model"]).arg(script).args(arguments);
         Self::spawn(home, command)

@@ -1,6 +1,5 @@
 //! Long conversations: the window is never exceeded, nothing is lost, and the prompt is what it should be.
 
-use mneme::config::ConfigFile;
 use mneme::dialect::Profile;
 use mneme::inference::{Script, ScriptedReply};
 use mneme::types::{Event, StopReason};
@@ -27,7 +26,6 @@ fn long_talk(profile: Profile, window: usize, special: &[(&str, &str)]) -> Talk 
         otherwise: Some(answer(profile, "I see, and I am glad that you told me about it.")),
         ..Script::default()
     };
-    setting.config = ConfigFile::default();
     setting.open()
 }
 

@@ -6,7 +6,9 @@ CREATE TABLE agents (
     profile TEXT NOT NULL,
     context_window_tokens INTEGER NOT NULL,
     last_login_at_ms INTEGER,
-    memory_pressure_warned INTEGER NOT NULL DEFAULT 0 CHECK (memory_pressure_warned IN (0, 1))
+    memory_pressure_warned INTEGER NOT NULL DEFAULT 0 CHECK (memory_pressure_warned IN (0, 1)),
+    -- The newest message of the user that a memory pass has looked at.
+    passed_message_id INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE core_memory (
