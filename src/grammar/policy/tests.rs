@@ -391,6 +391,7 @@ fn a_text_has_no_control_characters_and_no_endless_line() {
     assert!(!accepts(&grammar, "a\u{1b}[0m") && !accepts(&grammar, "a\u{9b}") && !accepts(&grammar, "a\rb"));
     assert!(accepts(&grammar, &"x".repeat(100)) && !accepts(&grammar, &"x".repeat(200)));
     assert!(!accepts(&grammar, &format!("{}x", "x\n".repeat(100))));
+    assert!(accepts(&grammar, "x\n\n\nx") && !accepts(&grammar, "x\n\n\n\nx"));
 }
 
 #[test]

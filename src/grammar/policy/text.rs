@@ -61,7 +61,7 @@ pub struct TextGuard<'a> {
 /// The text neither begins nor ends with white space and holds no control characters but line ends and tabs. No line of
 /// it begins (behind blanks) with a call's tag, nor with an opening bracket, quote, fence with or without a language,
 /// or a key such as `"name":`, in any sequence, that is followed by a function's name; nor with a function's name and
-/// then `(` or `{`. All else may be written, code and JSON included.
+/// then `(` or `{`. At most two blank lines follow one another. All else may be written, code and JSON included.
 ///
 /// Units: a line has at most about `max_chars` characters, and there are at most `max_chars / 10` lines that are not
 /// blank (but 16 are always allowed): a text of many long lines can thus become longer than `max_chars`.
