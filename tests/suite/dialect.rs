@@ -1,7 +1,8 @@
 //! Dialects through their public face: what the model sees, what it may write, and what is made of it.
 
-mod gbnf;
+mod engine;
 mod replies;
+mod walks;
 mod writing;
 
 use jiff::tz::TimeZone;
