@@ -5,22 +5,28 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use crate::types::{Call, FunctionSchema, ParameterKind, StepPolicy, TextRule, TokenId};
+use crate::grammar::policy::literal;
+use crate::types::{Call, FunctionSchema, ParameterKind, StepPolicy, TokenId};
 
 use super::chat::{self, ChatTemplate, Role, Turn};
 use super::hermes::parse_call;
 use super::sentinel::Contents;
+use super::step_rules::{StepRules, TextRules};
 use super::stream::TextStream;
-use super::{Action, Dialect, Error, Piece, PromptParts, REQUEST_HEARTBEAT, ReplyParser, Segment, spelling};
+use super::{Action, Dialect, Error, Piece, PromptParts, REQUEST_HEARTBEAT, ReplyParser, Segment};
+
+/// First key of a call: an object that begins with it is one, and no text begins with such an object.
+const NAME_KEY: &str = "name";
 
 #[derive(Debug)]
 pub(super) struct ChatmlJson {
     chat: ChatTemplate,
+    text_rules: TextRules,
 }
 
 impl ChatmlJson {
     pub(super) fn new(chat: ChatTemplate) -> Self {
-        Self { chat }
+        Self { chat, text_rules: TextRules::default() }
     }
 }
 
@@ -91,34 +97,19 @@ impl Dialect for ChatmlJson {
     }
 
     fn grammar(&self, policy: &StepPolicy) -> Result<String, Error> {
-        let mut rules = String::from(spelling::COMMON_RULES);
-        let mut roots = Vec::new();
-        match policy.text {
-            TextRule::Allowed { max_chars } if max_chars > 0 => {
-                let mut forbidden = spelling::fake_calls(&policy.function_names);
-                forbidden.push(format!("{{{}\"name\"", spelling::ANY_SPACE));
-                spelling::text_rule(&mut rules, max_chars, &forbidden);
-                roots.push("text");
-            }
-            TextRule::Silent => roots.push("\"\""),
-            TextRule::Allowed { .. } | TextRule::Forbidden => {}
-        }
-        let calls = spelling::writable(&policy.calls);
+        let mut step = StepRules::with_text(policy, &self.text_rules, Some(NAME_KEY));
+        let calls = step.arguments(&policy.calls, None)?;
         if !calls.is_empty() {
-            roots.push("call");
-            let mut alternatives = Vec::new();
-            for (index, call) in calls.iter().enumerate() {
-                let arguments = format!("arguments-{index}");
-                spelling::arguments_rule(&mut rules, &arguments, &call.variants, "");
-                alternatives
-                    .push(format!("{} \", \\\"arguments\\\": \" {arguments}", spelling::json_literal(&call.name)));
-            }
-            let _ = writeln!(rules, "call ::= \"{{\\\"name\\\": \" ({}) \"}}\"", alternatives.join(" | "));
+            let alternatives: Vec<String> = (calls.iter())
+                .map(|(call, arguments)| {
+                    let name = super::json::escape(&call.name);
+                    format!("{} {arguments}", literal(&format!("{name}\", \"arguments\": ")))
+                })
+                .collect();
+            let before = literal(&format!("{{\"{NAME_KEY}\": \""));
+            step.action("call", &format!("{before} ({}) \"}}\"", alternatives.join(" | ")));
         }
-        if roots.is_empty() {
-            return Err(Error::EmptyPolicy);
-        }
-        Ok(format!("root ::= {}\n{rules}", roots.join(" | ")))
+        step.finish()
     }
 
     fn reply_parser(&self) -> Box<dyn ReplyParser> {

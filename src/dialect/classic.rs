@@ -9,13 +9,15 @@ use jiff::Zoned;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
+use crate::grammar::policy::{LastMember, json_string_rule, literal};
 use crate::types::{Body, Call, FunctionSchema, Message, Notification, StepPolicy, TextRule, TokenId};
 
 use super::chat::{self, ChatTemplate, Role, Turn};
 use super::chatml_json::kind_text;
 use super::sentinel::Contents;
+use super::step_rules::StepRules;
 use super::stream::{CallStream, Field};
-use super::{Action, Dialect, Error, Piece, PromptParts, ReplyParser, Segment, spelling};
+use super::{Action, Dialect, Error, Piece, PromptParts, ReplyParser, Segment};
 
 /// Key of the argument by which a call asks for a heartbeat, always the last one.
 pub const REQUEST_HEARTBEAT: &str = "request_heartbeat";
@@ -146,8 +148,7 @@ impl Dialect for Classic {
     fn render(&self, parts: &PromptParts<'_>) -> Result<Vec<Segment>, Error> {
         let mut contents = Contents::default();
         let functions = described(parts.functions);
-        let (system, mut all) =
-            chat::system_turns(&mut contents, [parts.instructions, &functions], parts.core_memory);
+        let (system, mut all) = chat::system_turns(&mut contents, [parts.instructions, &functions], parts.core_memory);
         for message in parts.messages {
             all.extend(turns(&mut contents, message, parts.zone)?);
         }
@@ -165,41 +166,28 @@ impl Dialect for Classic {
 
     /// `send_message` is governed by `policy.text` alone; where it stands among the calls it is left out there.
     fn grammar(&self, policy: &StepPolicy) -> Result<String, Error> {
-        let mut rules = String::from(spelling::COMMON_RULES);
+        let mut step = StepRules::default();
         let mut actions = Vec::new();
-        if let TextRule::Allowed { max_chars } = policy.text
-            && max_chars > 0
-        {
-            actions.push(format!(
-                "\"\\\"{SEND_MESSAGE}\\\", \\\"params\\\": {{\\\"message\\\": \" {} \"}}\"",
-                spelling::json_string(1, max_chars)
-            ));
+        if let TextRule::Allowed { max_chars: max_chars @ 1.. } = policy.text {
+            let text = json_string_rule(&mut step.rules, 1, max_chars)?;
+            let before = literal(&format!("{SEND_MESSAGE}\", \"params\": {{\"message\": "));
+            actions.push(format!("{before} {text} \"}}\""));
         }
-        for (index, call) in spelling::writable(&policy.calls).iter().enumerate() {
-            if call.name != SEND_MESSAGE {
-                let params = format!("params-{index}");
-                let tail = format!("\"\\\"{REQUEST_HEARTBEAT}\\\": \" (\"true\" | \"false\")");
-                spelling::arguments_rule(&mut rules, &params, &call.variants, &tail);
-                actions.push(format!("{} \", \\\"params\\\": \" {params}", spelling::json_literal(&call.name)));
-            }
+        let calls = policy.calls.iter().filter(|call| call.name != SEND_MESSAGE);
+        let heartbeat = LastMember { key: REQUEST_HEARTBEAT, value: "(\"true\" | \"false\")" };
+        for (call, params) in step.arguments(calls, Some(heartbeat))? {
+            let name = super::json::escape(&call.name);
+            actions.push(format!("{} {params}", literal(&format!("{name}\", \"params\": "))));
         }
-        let mut roots = Vec::new();
         if !actions.is_empty() {
-            roots.push("reply");
-            let thoughts = spelling::json_string(1, policy.max_thought_chars);
-            let _ = writeln!(
-                rules,
-                "reply ::= \"{{\\\"inner_thoughts\\\": \" {thoughts} \", \\\"function\\\": \" ({}) \"}}\"",
-                actions.join(" | ")
-            );
+            // A bound of 0 leaves thoughts empty.
+            let thoughts = policy.max_thought_chars;
+            let thoughts = json_string_rule(&mut step.rules, thoughts.min(1), thoughts)?;
+            let (before, between) = (literal("{\"inner_thoughts\": "), literal(", \"function\": \""));
+            step.action("reply", &format!("{before} {thoughts} {between} ({}) \"}}\"", actions.join(" | ")));
         }
-        if policy.text == TextRule::Silent {
-            roots.push("\"\"");
-        }
-        if roots.is_empty() {
-            return Err(Error::EmptyPolicy);
-        }
-        Ok(format!("root ::= {}\n{rules}", roots.join(" | ")))
+        step.silence(policy);
+        step.finish()
     }
 
     fn reply_parser(&self) -> Box<dyn ReplyParser> {

@@ -1,5 +1,7 @@
 //! Failures of rendering and parsing.
 
+use crate::grammar;
+
 /// A prompt could not be rendered or a generation not understood.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -24,6 +26,13 @@ pub enum Error {
     /// The step policy leaves nothing that could be written.
     #[error("nothing may be written in this step")]
     EmptyPolicy,
+    /// The rules of a step cannot be written.
+    #[error("the grammar of this step cannot be written: {source}")]
+    Grammar {
+        /// What is wrong.
+        #[from]
+        source: grammar::Error,
+    },
     /// Generation was cut off inside a call.
     #[error("the generation was cut off inside a call")]
     Incomplete,
@@ -46,7 +55,9 @@ impl Error {
             }
             Self::Time { .. } => "check the machine's clock and the messages that were imported",
             Self::Incomplete => "send the message again, or choose a larger --context-window",
-            Self::EmptyPolicy | Self::Malformed { .. } => "try again with --debug and report what it prints",
+            Self::EmptyPolicy | Self::Grammar { .. } | Self::Malformed { .. } => {
+                "try again with --debug and report what it prints"
+            }
         }
     }
 }

@@ -4,17 +4,17 @@
 //! The exact spelling around name and arguments is read off the template by a trial, so that the grammar forces what
 //! the model was trained on and a call renders again as it was generated.
 
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value, json};
 
+use crate::grammar::policy::literal;
 use crate::inference::Vocab;
-use crate::types::{Call, FunctionSchema, StepPolicy, TextRule, TokenId};
+use crate::types::{Call, FunctionSchema, StepPolicy, TokenId};
 
 use super::chat::{self, ChatTemplate, Role, Turn};
 use super::sentinel::{self, Contents};
+use super::step_rules::{StepRules, TextRules};
 use super::stream::TextStream;
-use super::{Action, Dialect, Error, Piece, PromptParts, REQUEST_HEARTBEAT, ReplyParser, Segment, spelling};
+use super::{Action, Dialect, Error, Piece, PromptParts, REQUEST_HEARTBEAT, ReplyParser, Segment};
 
 const OPEN: &str = "<tool_call>";
 const CLOSE: &str = "</tool_call>";
@@ -29,6 +29,7 @@ pub(super) struct Hermes {
     chat: ChatTemplate,
     tags: Tags,
     spelling: CallSpelling,
+    text_rules: TextRules,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +56,7 @@ impl Hermes {
             return Err(Error::Template { reason: format!("the vocabulary has no token {OPEN}") });
         };
         let spelling = find_spelling(&chat)?;
-        Ok(Self { chat, tags: Tags { open, close }, spelling })
+        Ok(Self { chat, tags: Tags { open, close }, spelling, text_rules: TextRules::default() })
     }
 }
 
@@ -164,40 +165,26 @@ impl Dialect for Hermes {
     }
 
     fn grammar(&self, policy: &StepPolicy) -> Result<String, Error> {
-        let mut rules = String::from(spelling::COMMON_RULES);
-        let mut roots = Vec::new();
-        match policy.text {
-            TextRule::Allowed { max_chars } if max_chars > 0 => {
-                spelling::text_rule(&mut rules, max_chars, &spelling::fake_calls(&policy.function_names));
-                roots.push("text");
-            }
-            TextRule::Silent => roots.push("\"\""),
-            TextRule::Allowed { .. } | TextRule::Forbidden => {}
-        }
-        let calls = spelling::writable(&policy.calls);
+        let mut step = StepRules::with_text(policy, &self.text_rules, None);
+        let calls = step.arguments(&policy.calls, None)?;
         if !calls.is_empty() {
-            roots.push("call");
-            let mut alternatives = Vec::new();
-            for (index, call) in calls.iter().enumerate() {
-                let arguments = format!("arguments-{index}");
-                spelling::arguments_rule(&mut rules, &arguments, &call.variants, "");
-                let before = format!("{}{}", super::json::escape(&call.name), self.spelling.before_arguments);
-                alternatives.push(format!("{} {arguments}", spelling::literal(&before)));
-            }
-            let _ = writeln!(
-                rules,
-                "call ::= <[{}]> {} ({}) {} <[{}]>",
+            let alternatives: Vec<String> = (calls.iter())
+                .map(|(call, arguments)| {
+                    let name = super::json::escape(&call.name);
+                    format!("{} {arguments}", literal(&format!("{name}{}", self.spelling.before_arguments)))
+                })
+                .collect();
+            let body = format!(
+                "<[{}]> {} ({}) {} <[{}]>",
                 self.tags.open.0,
-                spelling::literal(&self.spelling.before_name),
+                literal(&self.spelling.before_name),
                 alternatives.join(" | "),
-                spelling::literal(&self.spelling.after_arguments),
+                literal(&self.spelling.after_arguments),
                 self.tags.close.0
             );
+            step.action("call", &body);
         }
-        if roots.is_empty() {
-            return Err(Error::EmptyPolicy);
-        }
-        Ok(format!("root ::= {}\n{rules}", roots.join(" | ")))
+        step.finish()
     }
 
     fn reply_parser(&self) -> Box<dyn ReplyParser> {

@@ -16,7 +16,7 @@ mod error;
 mod hermes;
 mod json;
 mod sentinel;
-mod spelling;
+mod step_rules;
 mod stream;
 mod template;
 

@@ -1,7 +1,8 @@
 //! Dialects through their public face: what the model sees, what it may write, and what is made of it.
 
-mod gbnf;
+mod engine;
 mod replies;
+mod walks;
 mod writing;
 
 use jiff::tz::TimeZone;
@@ -156,15 +157,15 @@ fn the_prompt_of_the_hermes_dialect() {
     ⟦<|im_start|>⟧system
     You are an agent with a memory.
 
-    <human>
-    A sailor.
-    </human>
-
     <tools>
     {"type": "function", "function": {"name": "core_memory_append", "description": "Adds a line to core memory; it's for what must stay in view.", "parameters": {"type": "object", "properties": {"section": {"type": "string", "enum": ["persona", "human"], "description": "Which block."}, "content": {"type": "string", "description": "The line."}}, "required": ["section", "content"]}}}
     {"type": "function", "function": {"name": "conversation_search_date", "description": "Finds messages of some days.", "parameters": {"type": "object", "properties": {"start_date": {"type": "string", "description": "First day."}, "page": {"type": "integer", "description": "Page of the results."}}, "required": ["start_date", "page"]}}}
     </tools>
     Call a function like this: ⟦<tool_call>⟧{"name": .., "arguments": {..}}⟦</tool_call>⟧⟦<|im_end|>⟧
+    ⟦<|im_start|>⟧system
+    <human>
+    A sailor.
+    </human>⟦<|im_end|>⟧
     ⟦<|im_start|>⟧user
     [system notice: 12 earlier messages are out of view; what they were about:]
     We talked about boats.⟦<|im_end|>⟧
@@ -219,8 +220,8 @@ fn the_prompt_of_the_chatml_json_dialect() {
       - start_date (a day as YYYY-MM-DD): First day.
       - page (a whole number): Page of the results.
     To call a function, reply with one JSON object and nothing else: {"name": "FUNCTION", "arguments": {"PARAMETER": "VALUE"}}
-    To answer the user, reply with plain text.
-
+    To answer the user, reply with plain text.⟦<|im_end|>⟧
+    ⟦<|im_start|>⟧system
     <human>
     A sailor.
     </human>⟦<|im_end|>⟧
@@ -282,8 +283,8 @@ fn the_prompt_of_the_classic_dialect() {
       params:
         start_date (a day as YYYY-MM-DD): First day.
         page (a whole number): Page of the results.
-        request_heartbeat (true or false): Whether to run again at once.
-
+        request_heartbeat (true or false): Whether to run again at once.⟦<|im_end|>⟧
+    ⟦<|im_start|>⟧system
     <human>
     A sailor.
     </human>⟦<|im_end|>⟧

@@ -23,8 +23,18 @@ impl Separators<'_> {
     pub const COMPACT: Separators<'static> = Separators { item: ",", key: ":" };
 }
 
-/// Rules for the arguments object of `call`: one alternative a variant, keys in the declared order. The rule is named
-/// `prefix`. A variant that has an argument without any legal value is left out.
+/// A member that a dialect writes behind a call's own arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastMember<'a> {
+    /// Its key.
+    pub key: &'a str,
+    /// GBNF of its value: one item, such as a group in brackets.
+    pub value: &'a str,
+}
+
+/// Rules for the arguments object of `call`: one alternative a variant, keys in the declared order, `last` behind
+/// them, also where a variant has no arguments. The rule is named `prefix`. A variant that has an argument without any
+/// legal value is left out.
 ///
 /// # Errors
 /// No variant is left.
@@ -33,11 +43,12 @@ pub fn arguments_rules(
     prefix: &str,
     call: &AllowedCall,
     separators: Separators<'_>,
+    last: Option<LastMember<'_>>,
 ) -> Result<String, Error> {
     let mut forms = Vec::new();
     let mut problem = "it has no variant".to_owned();
     for variant in &call.variants {
-        match object(rules, variant, separators) {
+        match object(rules, variant, separators, last) {
             Ok(form) => forms.push(form),
             Err(error) => problem = error.to_string(),
         }
@@ -65,17 +76,26 @@ impl Items {
         self.source.push_str(item);
         self.source.push(' ');
     }
+
+    fn key(&mut self, is_first: bool, key: &str, separators: Separators<'_>) {
+        if !is_first {
+            self.text.push_str(separators.item);
+        }
+        self.text.push_str(&json(key));
+        self.text.push_str(separators.key);
+    }
 }
 
-fn object(rules: &mut RuleSet, variant: &[NamedRule], separators: Separators<'_>) -> Result<String, Error> {
+fn object(
+    rules: &mut RuleSet,
+    variant: &[NamedRule],
+    separators: Separators<'_>,
+    last: Option<LastMember<'_>>,
+) -> Result<String, Error> {
     let mut items = Items::default();
     items.text.push('{');
     for (index, NamedRule { name, rule }) in variant.iter().enumerate() {
-        if index > 0 {
-            items.text.push_str(separators.item);
-        }
-        items.text.push_str(&json(name));
-        items.text.push_str(separators.key);
+        items.key(index == 0, name, separators);
         match rule {
             ArgumentRule::OneOf(values) => match values.as_slice() {
                 [] => return Err(Error::Policy { what: name.clone(), problem: "there is no value to choose".into() }),
@@ -97,6 +117,10 @@ fn object(rules: &mut RuleSet, variant: &[NamedRule], separators: Separators<'_>
             }
             ArgumentRule::Integer { min, max } => items.push(&integer_expression(*min, *max)?),
         }
+    }
+    if let Some(LastMember { key, value }) = last {
+        items.key(variant.is_empty(), key, separators);
+        items.push(value);
     }
     items.text.push('}');
     let text = std::mem::take(&mut items.text);

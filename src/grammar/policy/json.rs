@@ -1,6 +1,6 @@
 //! JSON strings of bounded length that end where a reader would end them.
 
-use super::RuleSet;
+use super::{RuleSet, SPACES};
 use crate::grammar::Error;
 
 /// Most characters that a word may go on for once its text is too long.
@@ -16,13 +16,13 @@ const SMALLEST_ZONED_CHARS: usize = 48;
 
 /// What ends a sentence.
 const ENDERS: &str = ".!?。！？";
-/// White space beyond ASCII.
-const SPACES: &str = r"\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000";
 /// Never written raw: quote, backslash and control characters.
 const RAW: &str = r#""\\\x00-\x1F\x7F-\x9F"#;
 
 /// Rules for a JSON string, quotes included, of `min_chars` to `max_chars` characters (an escape is one character),
-/// that neither begins nor ends with white space. Only valid escapes; none of control characters.
+/// that neither begins nor ends with white space. Every string has one spelling only, the one that `serde_json` prints:
+/// escapes are for the quote, the backslash and the control characters that have a short one, the others cannot be
+/// written. A call that is rendered again is then the call as it was generated.
 ///
 /// A text that comes near `max_chars` must close at the first end of a sentence; where none comes, after a word; a word
 /// is cut only beyond 40 characters. This needs room: below 48 characters, or where `min_chars` is too near to
@@ -82,10 +82,8 @@ fn short(min: usize, max: usize) -> Vec<String> {
 
 fn define_characters(rules: &mut RuleSet) {
     let backslash = r#""\\""#;
-    let kept = format!(r#"{backslash} (["\\/] | "u" json-code)"#);
-    rules.define("json-hex", "[0-9a-fA-F]");
-    rules.define("json-code", CODE);
-    rules.define("json-char", &format!(r#"[^{RAW}] | {backslash} (["\\/bfnrt] | "u" json-code)"#));
+    let kept = format!(r#"{backslash} ["\\]"#);
+    rules.define("json-char", &format!(r#"[^{RAW}] | {backslash} ["\\bfnrt]"#));
     rules.define("json-space", &format!("[ {SPACES}] | {backslash} [bfnrt]"));
     rules.define("json-solid", &format!("[^{RAW} {SPACES}] | {kept}"));
     rules.define("json-plain", &format!("[^{RAW} {SPACES}{ENDERS}] | {kept}"));
@@ -94,16 +92,3 @@ fn define_characters(rules: &mut RuleSet) {
     rules.define("json-step", "json-solid-step | json-space");
     rules.define("json-closing", r#"json-ender{1,3} ([)'»”’」』] | "\\\""){0,2}"#);
 }
-
-/// Four hexadecimal digits of a character that can be seen, or a surrogate pair.
-const CODE: &str = concat!(
-    r#""00" ("2" [1-9a-fA-F] | [3-6] json-hex | "7" [0-9a-eA-E] | [aA] [1-9a-fA-F] | [b-fB-F] json-hex)"#,
-    r#" | "0" [1-9a-fA-F] json-hex{2}"#,
-    r#" | "1" ([0-57-9a-fA-F] json-hex{2} | "6" [0-79a-fA-F] json-hex)"#,
-    r#" | "2" ([1-9a-fA-F] json-hex{2} | "0" ([1347-9a-fA-F] json-hex | "2" [0-7] | "5" [0-9a-eA-E]))"#,
-    r#" | "3" ([1-9a-fA-F] json-hex{2} | "0" ([1-9a-fA-F] json-hex | "0" [1-9a-fA-F]))"#,
-    r#" | [4-9a-cA-CeE] json-hex{3}"#,
-    r#" | [dD] [0-7] json-hex{2}"#,
-    r#" | [fF] ([0-9a-eA-E] json-hex{2} | [fF] ([0-9a-eA-E] json-hex | [fF] [0-9a-dA-D]))"#,
-    r#" | [dD] [89abAB] json-hex{2} "\\u" [dD] [c-fC-F] json-hex{2}"#,
-);

@@ -13,16 +13,19 @@ mod text;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-pub use arguments::{Separators, arguments_rules, date_rule, integer_expression};
+pub use arguments::{LastMember, Separators, arguments_rules, date_rule, integer_expression};
 pub use json::json_string_rule;
-pub use text::text_rule;
+pub use text::{TextGuard, text_rule};
+
+/// White space beyond ASCII, as the inside of a class.
+const SPACES: &str = r"\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000";
 
 /// Rules of a grammar in the order of their definition.
 #[derive(Debug, Clone, Default)]
 pub struct RuleSet {
     source: String,
     names: HashSet<String>,
-    /// Names of the rules that leave the guarded beginning of a line, by the class of ASCII characters that does it.
+    /// Names of the rules that leave the guarded beginning of a line, by their bodies.
     leaves: HashMap<String, String>,
 }
 

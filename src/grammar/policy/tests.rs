@@ -43,9 +43,12 @@ fn string(min_chars: usize, max_chars: usize) -> Grammar {
     compile(rules, &name)
 }
 
+const TAGGED: TextGuard<'static> =
+    TextGuard { function_names: &[], call_tags: &["<tool_call>", "<function="], call_key: None };
+
 fn text(max_chars: usize) -> Grammar {
     let mut rules = RuleSet::new();
-    let name = text_rule(&mut rules, max_chars, &NAMES.map(String::from), Some("<tool_call>"));
+    let name = text_rule(&mut rules, max_chars, TextGuard { function_names: &NAMES.map(String::from), ..TAGGED });
     compile(rules, &name)
 }
 
@@ -110,7 +113,7 @@ proptest! {
         let call = AllowedCall { name: "f".into(), variants };
         for separators in [Separators::PYTHON, Separators::COMPACT] {
             let mut rules = RuleSet::new();
-            let name = arguments_rules(&mut rules, "f-args", &call, separators).unwrap();
+            let name = arguments_rules(&mut rules, "f-args", &call, separators, None).unwrap();
             let grammar = compile(rules, &name);
             let bytes = random_text(&grammar, seed, b"abc de.\"", 4000);
             let written = String::from_utf8(bytes).unwrap();
@@ -130,12 +133,14 @@ proptest! {
         let bytes = random_text(&grammar, seed, likely, 20 * (min + more) + 100);
         let value: Value = serde_json::from_slice(&bytes).unwrap();
         prop_assert!(rule_holds(&ArgumentRule::Text { min_chars: min, max_chars: min + more }, &value), "{}", value);
+        prop_assert_eq!(serde_json::to_vec(&value).unwrap(), bytes);
     }
 
     #[test]
     fn random_texts_never_begin_a_line_with_a_call(seed in any::<u64>()) {
         let grammar = text(300);
         let written = String::from_utf8(random_text(&grammar, seed, b"\n{\"send_mag:`(< ", 100_000)).unwrap();
+        prop_assert_eq!(written.trim(), &written);
         for line in written.lines() {
             let bare: String = line.chars().filter(|c| !" \t{[(:,`\"'".contains(*c)).collect();
             let opened = line.trim_start().starts_with(['{', '[', '"', '\'', ':', ',']);
@@ -168,7 +173,7 @@ fn an_object_is_spelled_as_python_spells_it() {
         ],
     };
     let mut rules = RuleSet::new();
-    let name = arguments_rules(&mut rules, "replace-args", &call, Separators::PYTHON).unwrap();
+    let name = arguments_rules(&mut rules, "replace-args", &call, Separators::PYTHON, None).unwrap();
     let grammar = compile(rules, &name);
     assert!(accepts(&grammar, r#"{"section": "human", "old": "Zoë \"Z\"", "new": "x"}"#));
     assert!(accepts(&grammar, r#"{"section": "human", "old": "a\\b\n", "new": "x y"}"#));
@@ -194,25 +199,27 @@ fn arguments_without_a_legal_value_are_refused() {
         ArgumentRule::Text { min_chars: 2, max_chars: 1 },
         ArgumentRule::Integer { min: 2, max: 1 },
     ] {
-        let error = arguments_rules(&mut RuleSet::new(), "f-args", &call(rule), Separators::PYTHON).unwrap_err();
+        let error = arguments_rules(&mut RuleSet::new(), "f-args", &call(rule), Separators::PYTHON, None).unwrap_err();
         assert!(matches!(&error, Error::Policy { what, .. } if what == "a call of f"), "{error}");
     }
 }
 
 #[test]
-fn strings_hold_valid_escapes_only_and_no_white_space_at_their_ends() {
+fn strings_have_one_spelling_and_no_white_space_at_their_ends() {
     let grammar = string(1, 100);
     for accepted in [
         r#""a""#,
         r#""a b""#,
-        r#""\"quoted\" \\ \/ x""#,
+        r#""\"quoted\" \\ / x""#,
         r#""line\nline\ttab""#,
-        r#""\u00e9\u0041\uD83D\ude00""#,
+        r#""a\b\f\r\n\t.""#,
+        r#""éA😀""#,
         r#""日本語。""#,
         r#""a…""#,
     ] {
         assert!(accepts(&grammar, accepted), "{accepted}");
-        assert!(serde_json::from_str::<String>(accepted).is_ok());
+        let value: String = serde_json::from_str(accepted).unwrap();
+        assert_eq!(serde_json::to_string(&value).unwrap(), accepted);
     }
     for refused in [
         r#""""#,
@@ -221,7 +228,9 @@ fn strings_hold_valid_escapes_only_and_no_white_space_at_their_ends() {
         r#""a\n""#,
         r#""\ta""#,
         r#""\x41""#,
-        r#""\u00g0""#,
+        r#""\u00e9""#,
+        r#""a\/b""#,
+        r#""\uD83D\ude00""#,
         r#""\ud83d""#,
         r#""\ude00""#,
         r#""\ud83d\u0041""#,
@@ -322,6 +331,7 @@ fn a_text_cannot_begin_as_a_fake_call() {
         "{'name': 'send_message'",
         "{\"tool_calls\": [{\"name\": \"send_message\"",
         "{\n\"name\":\n\"send_message\"",
+        "<function=send_message>",
         " Hello",
         "\nHello",
     ] {
@@ -346,13 +356,13 @@ fn code_json_and_prose_stay_possible() {
         "```python\nprint(\"hi\")\n```",
         "```\nfn main() {}\n```",
         "`send_message` saves nothing.",
-        "- send_message\n- core_memory_append\n",
+        "- send_message\n- core_memory_append",
         "The tag <tool_call> opens a call.",
         "<b>bold</b>",
         "(see below)",
         "\"Quoted\" she said.",
         "日本語のテキスト。",
-        "Line one.\n\n\tIndented\n",
+        "Line one. \n \n\tIndented: \n\n\nx",
         "{}",
         "```",
         "'tis",
@@ -368,8 +378,9 @@ fn code_json_and_prose_stay_possible() {
 #[test]
 fn a_tag_beyond_ascii_is_guarded_too() {
     let mut rules = RuleSet::new();
-    let name = text_rule(&mut rules, 100, &[], Some("<｜tool▁call｜>"));
+    let name = text_rule(&mut rules, 100, TextGuard { call_tags: &["<｜tool▁call｜>"], ..TextGuard::default() });
     let grammar = compile(rules, &name);
+    assert!(accepts(&grammar, "<｜ tool") && !accepts(&grammar, "<｜tool "));
     assert!(accepts(&grammar, "<｜tool▁calls") && accepts(&grammar, "<é") && accepts(&grammar, "<｜é"));
     assert!(matches!(grammar.judge("<｜tool▁call｜>".as_bytes()).unwrap(), Verdict::Refused { .. }));
 }
@@ -379,5 +390,74 @@ fn a_text_has_no_control_characters_and_no_endless_line() {
     let grammar = text(100);
     assert!(!accepts(&grammar, "a\u{1b}[0m") && !accepts(&grammar, "a\u{9b}") && !accepts(&grammar, "a\rb"));
     assert!(accepts(&grammar, &"x".repeat(100)) && !accepts(&grammar, &"x".repeat(200)));
-    assert!(!accepts(&grammar, &"x\n".repeat(100)));
+    assert!(!accepts(&grammar, &format!("{}x", "x\n".repeat(100))));
+    assert!(accepts(&grammar, "x\n\n\nx") && !accepts(&grammar, "x\n\n\n\nx"));
+}
+
+#[test]
+fn a_text_does_not_end_in_white_space() {
+    let grammar = text(100);
+    // Every kind of place in which a line can end.
+    for end in ["Hi.", "{", "[ {", "```", "```json", "`x", "\"name\"", "{\"name\":", "send_message", "é", "(x", "<"] {
+        assert!(accepts(&grammar, end), "{end}");
+        for space in [" ", "\t", "\n", " \n", "\n ", "\u{a0}", "\u{3000}"] {
+            let text = format!("{end}{space}");
+            assert!(!accepts(&grammar, &text), "{text:?}");
+            if !space.contains(['\u{a0}', '\u{3000}']) {
+                assert!(accepts(&grammar, &format!("{text}\nx")), "{text:?} and a line");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_text_cannot_begin_as_a_bare_call_object() {
+    let mut rules = RuleSet::new();
+    let names = NAMES.map(String::from);
+    let name = text_rule(
+        &mut rules,
+        200,
+        TextGuard { function_names: &names, call_key: Some("name"), ..TextGuard::default() },
+    );
+    let grammar = compile(rules, &name);
+    for refused in
+        ["{\"name\"", "{ \t\"name\"", "{\n\"name\"", "{ \n\n  \"name\"", "{\"send_message\"", "{\n\"send_message\""]
+    {
+        let verdict = grammar.judge(refused.as_bytes()).unwrap();
+        assert_eq!(verdict, Verdict::Refused { at_byte: refused.len() - 1 }, "{refused}");
+    }
+    for accepted in [
+        "{",
+        "{}",
+        "{\n}",
+        "{ \"names\": 1}",
+        "{\"nam",
+        "{\"colour\": \"red\", \"name\": \"Alice\"}",
+        "{\n  \"colour\": \"red\",\n  \"name\": \"Alice\"\n}",
+        "{'name': 1}",
+        "{\"type\": \"name\"}",
+        "[{\"name\": \"Alice\"}]",
+        "```json\n{\"name\": \"Alice\"}\n```",
+        "Here:\n{\"name\": \"Alice\"}",
+        "{{\"name\"}}",
+        "Hello",
+        "(x)",
+    ] {
+        assert!(accepts(&grammar, accepted), "{accepted}: {:?}", grammar.judge(accepted.as_bytes()));
+    }
+}
+
+#[test]
+fn a_last_member_follows_all_arguments_or_stands_alone() {
+    let variants =
+        vec![vec![NamedRule { name: "page".into(), rule: ArgumentRule::Integer { min: 0, max: 9 } }], vec![]];
+    let call = AllowedCall { name: "f".into(), variants };
+    let last = LastMember { key: "again", value: "(\"true\" | \"false\")" };
+    let mut rules = RuleSet::new();
+    let name = arguments_rules(&mut rules, "f-args", &call, Separators::PYTHON, Some(last)).unwrap();
+    let grammar = compile(rules, &name);
+    assert!(accepts(&grammar, r#"{"page": 3, "again": true}"#) && accepts(&grammar, r#"{"again": false}"#));
+    for refused in ["{}", r#"{"page": 3}"#, r#"{"again": true, "page": 3}"#, r#"{"page": 3, "again": 1}"#] {
+        assert!(!accepts(&grammar, refused), "{refused}");
+    }
 }

@@ -3,13 +3,13 @@
 //! Strategy: each line is read by a small deterministic automaton, written as right-linear rules. Its states say how
 //! far the line has come in the spelling of a call; a character that leaves the spelling leads to the unguarded rest
 //! of the line, a character that would complete it has no rule. A line may end in every state but directly behind a
-//! function's name in quotes or brackets.
+//! function's name in quotes or brackets. Blanks at the end of a line belong to the line break, so that the last line,
+//! which none follows, cannot end in them.
 
 use std::collections::BTreeMap;
 
-use super::RuleSet;
+use super::{RuleSet, SPACES, literal};
 use crate::grammar::ir::CharSet;
-use crate::grammar::policy::literal;
 
 /// Keys under which call formats write a function's name, or an object that holds it.
 const KEYS: [&str; 11] = [
@@ -26,9 +26,11 @@ const KEYS: [&str; 11] = [
     "type",
 ];
 
-/// Indentation of a line, at most.
-const INDENT_CHARS: usize = 40;
-/// Brackets, colons, commas and spaces in a row at the beginning of a line, at most.
+/// Blanks before a line, behind it, or between two of its opening brackets, at most.
+const BLANK_CHARS: usize = 40;
+/// Line ends in a row, at most: two blank lines stand between parts of a program.
+const BREAK_LINES: usize = 3;
+/// Brackets, colons and commas in a row at the beginning of a line, at most.
 const OPENING_CHARS: usize = 60;
 /// Blanks between a name or key and what follows it, at most.
 const GAP_CHARS: usize = 8;
@@ -40,85 +42,172 @@ const CHARS_PER_LINE: usize = 10;
 const LEAST_LINES: usize = 16;
 
 /// What opens an object, a list or a call, or stands between two parts of one.
-const OPENING: &str = "{[(:, \t";
+const OPENING: &str = "{[(:,";
+const BLANKS: &str = " \t";
 
-/// Rules for a text to the user; gives back the name of the rule, `text`.
+/// What a text to the user may not look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TextGuard<'a> {
+    /// Names of all functions.
+    pub function_names: &'a [String],
+    /// Spellings that open a call.
+    pub call_tags: &'a [&'a str],
+    /// First key of calls that are bare JSON objects: no text begins with `{`, any white space and this key in quotes.
+    pub call_key: Option<&'a str>,
+}
+
+/// Rules for a text to the user; gives back the name of the rule, `text`. A set of rules holds one text only.
 ///
-/// The text begins with a character that is not white space and holds no control characters but line ends and tabs.
-/// No line of it begins (behind blanks) with `call_tag`, nor with an opening bracket, quote, fence with or without a
-/// language, or a key such as `"name":`, in any sequence, that is followed by one of `function_names`; nor with one of
-/// them and then `(` or `{`. All else may be written, code and JSON included.
+/// The text neither begins nor ends with white space and holds no control characters but line ends and tabs. No line of
+/// it begins (behind blanks) with a call's tag, nor with an opening bracket, quote, fence with or without a language,
+/// or a key such as `"name":`, in any sequence, that is followed by a function's name; nor with a function's name and
+/// then `(` or `{`. At most two blank lines follow one another. All else may be written, code and JSON included.
 ///
-/// Units: a line has at most about `max_chars` characters, and there are at most `max_chars / 10` lines (but 16 are
-/// always allowed): a text of many long lines can thus become longer than `max_chars`.
-pub fn text_rule(rules: &mut RuleSet, max_chars: usize, function_names: &[String], call_tag: Option<&str>) -> String {
+/// Units: a line has at most about `max_chars` characters, and there are at most `max_chars / 10` lines that are not
+/// blank (but 16 are always allowed): a text of many long lines can thus become longer than `max_chars`.
+pub fn text_rule(rules: &mut RuleSet, max_chars: usize, guard: TextGuard<'_>) -> String {
     let name = "text".to_owned();
     if rules.has(&name) {
         return name;
     }
+    let words = Words::new(guard);
+    define_lines(rules, max_chars);
+    define_openings(rules, &words);
+    define_words(rules, &words);
+    if guard.call_key.is_some() {
+        // The object's first key may stand in the line of the brace or in the next.
+        start(&words, "[(:,", "text-q").define_start(rules, "text-plain");
+        start(&words, OPENING, "text-f").define_start(rules, "text-below");
+        let mut braced = State { goes_on: true, ..State::default() };
+        braced.on(OPENING, "text-open").on("\"", "text-f").on("'", "text-q").refuse(BLANKS);
+        words.tag.enter(&mut braced, "text-t");
+        words.strict.enter(&mut braced, "text-u");
+        braced.define(rules, "text-braced");
+        rules.define("text-brace", &format!("[ \\t]{{0,{BLANK_CHARS}}} text-braced"));
+        rules.define(
+            &name,
+            r#"text-plain text-more | "{" (text-brace text-more | text-break text-below text-more | "")"#,
+        );
+    } else {
+        rules.define(&name, "text-start text-more");
+    }
+    name
+}
+
+/// Lines, their breaks, and what stands in a line when nothing has to be guarded any more.
+fn define_lines(rules: &mut RuleSet, max_chars: usize) {
     let lines = (max_chars / CHARS_PER_LINE).max(LEAST_LINES);
-    rules.define(&name, &format!(r#"text-start ("\n" [ \t]{{0,{INDENT_CHARS}}} text-line){{0,{lines}}}"#));
-    rules.define("text-line", "text-start | \"\"");
-    rules.define("text-rest", &format!(r"[\t -~\u00A0-\U0010FFFF]{{0,{max_chars}}}"));
-    rules.define("text-wide", r"[\u00A0-\U0010FFFF] text-rest");
-    rules.define(
-        "text-wide-solid",
-        r"[\u00A1-\u167F\u1681-\u1FFF\u200B-\u2027\u202A-\u202E\u2030-\u205E\u2060-\u2FFF\u3001-\U0010FFFF] text-rest",
-    );
+    let blanks = format!(r"[ \t]{{0,{BLANK_CHARS}}}");
+    rules.define("text-break", &format!(r#"{blanks} ("\n" {blanks}){{1,{BREAK_LINES}}}"#));
+    rules.define("text-more", &format!("(text-break text-start){{0,{lines}}}"));
+    rules.define("text-solid", &format!(r"[^\x00-\x20\x7F-\x9F{SPACES}]"));
+    rules.define("text-tail", &format!(r"[\t -~\u00A0-\U0010FFFF]{{0,{max_chars}}} text-solid"));
+    rules.define("text-rest", "text-tail | \"\"");
+    rules.define("text-wide-solid", &format!(r"[^\x00-\x9F{SPACES}] text-rest"));
+    rules.define("text-wide", &format!("text-wide-solid | [{SPACES}] text-tail"));
+}
 
-    let names = || function_names.iter().map(|name| (name.as_str(), Word::Name));
-    let bare = Trie::new(names());
-    let strict = Trie::new(names());
-    let quoted = Trie::new(names().chain(KEYS.map(|key| (key, Word::Key))));
-    let tag = Trie::new(call_tag.map(|tag| (tag, Word::Tag)));
+/// The beginning of a line: where brackets, quotes and fences lead.
+fn define_openings(rules: &mut RuleSet, words: &Words) {
+    start(words, OPENING, "text-q").define_start(rules, "text-start");
 
-    let mut start = State::default();
-    start.on("{[(:,", "text-open").on("\"'", "text-q").on("`", "text-tick");
-    tag.enter(&mut start, "text-t");
-    bare.enter(&mut start, "text-b");
-    start.refuse(" \t").define_start(rules, "text-start");
-
-    let mut open = State::default();
-    open.on("\"'", "text-q").refuse(OPENING);
-    tag.enter(&mut open, "text-t");
-    strict.enter(&mut open, "text-u");
+    let mut open = State { goes_on: true, ..State::default() };
+    open.on("\"'", "text-q").refuse(OPENING).refuse(BLANKS);
+    words.tag.enter(&mut open, "text-t");
+    words.strict.enter(&mut open, "text-u");
     open.define(rules, "text-opened");
-    rules.define("text-open", &format!(r"[{{\[(:, \t]{{0,{OPENING_CHARS}}} text-opened"));
+    let blanks = format!(r"[ \t]{{0,{BLANK_CHARS}}}");
+    let brackets = format!(r"({blanks} [{{\[(:,])");
+    rules.define("text-open", &format!("{brackets}{{0,{OPENING_CHARS}}} ({blanks} text-opened)?"));
+    rules.define(
+        "text-opening",
+        &format!("{brackets}{{1,{OPENING_CHARS}}} ({blanks} text-opened)? | {blanks} text-opened"),
+    );
 
     let mut tick = State::default();
     tick.on("`", "text-tick-2");
-    bare.enter(&mut tick, "text-b");
+    words.bare.enter(&mut tick, "text-b");
     tick.define(rules, "text-tick");
     State::default().on("`", "text-fence").define(rules, "text-tick-2");
     rules.define("text-fence", &format!("[-A-Za-z0-9_+#.]{{0,{LANGUAGE_CHARS}}} text-fenced"));
     let mut fenced = State::default();
-    fenced.on(" \t", "text-open").on("\"'", "text-q").refuse("({+-#._").refuse_word();
+    fenced.on(BLANKS, "text-opening").on("\"'", "text-q").refuse("({+-#._").refuse_word();
     fenced.define(rules, "text-fenced");
 
-    let mut key = State::default();
-    key.on(":,", "text-open").refuse(" \t").define(rules, "text-keyed");
-    rules.define("text-key", &format!(r"[ \t]{{0,{GAP_CHARS}}} text-keyed"));
-    State::default().refuse(" \t({").define(rules, "text-called");
+    let mut key = State { goes_on: true, ..State::default() };
+    key.on(":,", "text-open").refuse(BLANKS).define(rules, "text-keyed");
+    rules.define("text-key", &format!(r"([ \t]{{0,{GAP_CHARS}}} text-keyed)?"));
+    let mut called = State { goes_on: true, ..State::default() };
+    called.refuse(BLANKS).refuse("({").define(rules, "text-called");
     rules.define("text-call", &format!(r"[ \t]{{1,{GAP_CHARS}}} text-called"));
+}
 
-    tag.define(rules, "text-t", |_, state| {
+/// The words that are guarded, character by character.
+fn define_words(rules: &mut RuleSet, words: &Words) {
+    words.tag.define(rules, "text-t", |_, state| {
         // A tag has no state behind it: its last character is refused where it would be written.
         state.refuse_all = true;
     });
-    bare.define(rules, "text-b", |_, state| {
-        state.refuse("({ \t").branches.push("text-call".into());
+    words.bare.define(rules, "text-b", |_, state| {
+        state.refuse("({").refuse(BLANKS).branches.push("text-call".into());
     });
-    strict.define(rules, "text-u", |_, state| state.only_word = true);
-    quoted.define(rules, "text-q", |word, state| match word {
+    words.strict.define(rules, "text-u", |_, state| state.only_word = true);
+    let quoted = |word, state: &mut State| match word {
         Word::Key => {
             state.on("\"'", "text-key");
         }
+        Word::CallKey => {
+            state.on("'", "text-key").refuse("\"");
+        }
         Word::Name | Word::Tag => state.only_word = true,
-    });
-    let mut root = State::default();
-    quoted.enter(&mut root, "text-q");
-    root.define(rules, "text-q");
-    name
+    };
+    let first = words.quoted_first.as_ref().map(|trie| (trie, "text-f"));
+    for (trie, prefix) in [(&words.quoted, "text-q")].into_iter().chain(first) {
+        trie.define(rules, prefix, quoted);
+        let mut root = State::default();
+        trie.enter(&mut root, prefix);
+        root.define(rules, prefix);
+    }
+}
+
+/// The state at the beginning of a line, where `opening` brackets are possible and a quote leads to `quoted`.
+fn start(words: &Words, opening: &str, quoted: &str) -> State {
+    let mut state = State::default();
+    state.on(opening, "text-open").on("\"", quoted).on("'", "text-q").on("`", "text-tick");
+    if !opening.contains('{') {
+        state.refuse("{");
+    }
+    words.tag.enter(&mut state, "text-t");
+    words.bare.enter(&mut state, "text-b");
+    state
+}
+
+/// The guarded words by where they stand.
+struct Words {
+    /// Tags at the beginning of a line or behind brackets.
+    tag: Trie,
+    /// Names at the beginning of a line.
+    bare: Trie,
+    /// Names behind brackets.
+    strict: Trie,
+    /// Names and keys in quotes.
+    quoted: Trie,
+    /// The same behind a brace that begins the text, where that could be a call.
+    quoted_first: Option<Trie>,
+}
+
+impl Words {
+    fn new(guard: TextGuard<'_>) -> Self {
+        let names = || guard.function_names.iter().map(|name| (name.as_str(), Word::Name));
+        let keys = || KEYS.iter().map(|key| (*key, Word::Key));
+        Self {
+            tag: Trie::new(guard.call_tags.iter().map(|tag| (*tag, Word::Tag))),
+            bare: Trie::new(names()),
+            strict: Trie::new(names()),
+            quoted: Trie::new(names().chain(keys())),
+            quoted_first: (guard.call_key).map(|key| Trie::new(names().chain([(key, Word::CallKey)]).chain(keys()))),
+        }
+    }
 }
 
 /// What a spelled word is.
@@ -126,6 +215,8 @@ pub fn text_rule(rules: &mut RuleSet, max_chars: usize, function_names: &[String
 enum Word {
     Name,
     Key,
+    /// The key that makes an object a call.
+    CallKey,
     Tag,
 }
 
@@ -140,6 +231,8 @@ struct State {
     refused: String,
     /// Only a character that makes the word longer may follow, and the line may not end.
     only_word: bool,
+    /// The line may not end: blanks may stand right before.
+    goes_on: bool,
     /// Nothing may follow: the state cannot be entered.
     refuse_all: bool,
 }
@@ -175,51 +268,61 @@ impl State {
         alternatives
     }
 
-    /// The characters that leave the spelling, ASCII and beyond.
-    fn outer(&self) -> (String, Option<String>) {
-        let taken: Vec<(u32, u32)> = (self.moves.iter().flat_map(|(characters, _)| characters.chars()))
-            .chain(self.refused.chars())
-            .map(range)
-            .collect();
-        let outside = |rest: &[(u32, u32)]| {
-            let all = CharSet::from_ranges([taken.as_slice(), rest].concat());
-            all.complement().to_string()
-        };
+    /// Alternatives for the characters of `ranges` that leave the spelling, followed by `rest`.
+    fn leave(&self, ranges: &[(u32, u32)], rest: &str) -> Option<String> {
+        let words = [(0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A)];
+        let taken = (self.moves.iter().flat_map(|(characters, _)| characters.chars())).chain(self.refused.chars());
+        let mut outside = CharSet::from_ranges(ranges.to_vec()).complement().ranges().to_vec();
         if self.only_word {
-            return (outside(&[(0, 0x2F), (0x3A, 0x40), (0x5B, 0x5E), (0x60, 0x60), (0x7B, LAST)]), None);
+            outside.extend_from_slice(CharSet::from_ranges(words.to_vec()).complement().ranges());
         }
-        let beyond = taken.iter().any(|(character, _)| *character > 0x7F).then(|| outside(&[(0, 0x9F)]));
-        (outside(&[(0, 8), (0xA, 0x1F), (0x7F, LAST)]), beyond)
+        outside.extend(taken.map(range));
+        let left = CharSet::from_ranges(outside).complement();
+        (!left.ranges().is_empty()).then(|| format!("{left} {rest}"))
+    }
+
+    /// Alternatives for the characters beyond ASCII that leave the spelling: the rule `shared` where none is taken.
+    fn leave_wide(&self, shared: &str) -> Option<String> {
+        let taken: String = (self.moves.iter().flat_map(|(characters, _)| characters.chars()))
+            .chain(self.refused.chars())
+            .filter(|character| !character.is_ascii())
+            .map(|character| format!("\\U{:08X}", u32::from(character)))
+            .collect();
+        match taken.as_str() {
+            _ if self.only_word => None,
+            "" => Some(shared.to_owned()),
+            _ => Some(format!(r"[^\x00-\x9F{SPACES}{taken}] text-rest")),
+        }
     }
 
     fn define(&self, rules: &mut RuleSet, name: &str) {
-        let mut alternatives = self.inner();
-        let (ascii, beyond) = self.outer();
-        if self.only_word {
-            alternatives.push(format!("{ascii} text-rest"));
-        } else if let Some(beyond) = beyond {
-            alternatives.extend([format!("{ascii} text-rest"), format!("{beyond} text-rest"), "\"\"".to_owned()]);
-        } else {
-            // States that few characters tell apart share what leaves them.
-            let leave = format!("text-{}", rules.leaves.len());
-            let leave = rules.leaves.entry(ascii.clone()).or_insert(leave).clone();
-            rules.define(&leave, &format!("{ascii} text-rest | text-wide | \"\""));
-            alternatives.push(leave);
+        let mut leaving: Vec<String> = self.leave(ASCII_SOLID, "text-rest").into_iter().collect();
+        leaving.extend(self.leave(ASCII_BLANK, "text-tail"));
+        leaving.extend(self.leave_wide("text-wide"));
+        if !self.only_word && !self.goes_on {
+            leaving.push("\"\"".to_owned());
         }
+        // States that few characters tell apart share what leaves them.
+        let body = leaving.join(" | ");
+        let shared = format!("text-{}", rules.leaves.len());
+        let shared = rules.leaves.entry(body.clone()).or_insert(shared).clone();
+        rules.define(&shared, &body);
+        let mut alternatives = self.inner();
+        alternatives.push(shared);
         rules.define(name, &alternatives.join(" | "));
     }
 
     /// The state at the beginning of a line: the line is not empty and does not begin with white space.
     fn define_start(&self, rules: &mut RuleSet, name: &str) {
         let mut alternatives = self.inner();
-        let (ascii, beyond) = self.outer();
-        let wide = beyond.map_or_else(|| "text-wide-solid".to_owned(), |beyond| format!("{beyond} text-rest"));
-        alternatives.extend([format!("{ascii} text-rest"), wide]);
+        alternatives.extend(self.leave(ASCII_SOLID, "text-rest"));
+        alternatives.extend(self.leave_wide("text-wide-solid"));
         rules.define(name, &alternatives.join(" | "));
     }
 }
 
-const LAST: u32 = 0x10_FFFF;
+const ASCII_SOLID: &[(u32, u32)] = &[(0x21, 0x7E)];
+const ASCII_BLANK: &[(u32, u32)] = &[(9, 9), (0x20, 0x20)];
 
 fn range(character: char) -> (u32, u32) {
     (u32::from(character), u32::from(character))

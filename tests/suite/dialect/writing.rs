@@ -1,9 +1,10 @@
-//! What may be written: the grammars, against an independent matcher.
+//! What may be written: the grammars, by the real grammar engine, and that the parsers agree with them.
 
-use mneme::dialect::Error;
-use mneme::types::{AllowedCall, ArgumentRule, NamedRule, StepPolicy, TextRule};
+use mneme::dialect::{Action, Error};
+use mneme::types::{AllowedCall, ArgumentRule, Constraint, NamedRule, StepPolicy, TextRule};
 
-use super::gbnf::Gbnf;
+use super::engine::{accepts, grammar, refuses_beginning};
+use super::replies::parse;
 use super::*;
 
 fn named(name: &str, rule: ArgumentRule) -> NamedRule {
@@ -36,13 +37,20 @@ pub(super) fn policy(text: TextRule) -> StepPolicy {
     }
 }
 
+/// What the grammar takes, the parser makes an action of, and the other way round but for `refused`, which only the
+/// grammar knows to be wrong.
 fn check(name: &str, text: TextRule, accepted: &[&str], refused: &[&str]) {
-    let grammar = Gbnf::new(&dialect(name).grammar(&policy(text)).unwrap());
+    let grammar = grammar(&*dialect(name), &policy(text));
     for reply in accepted {
-        assert!(grammar.accepts(reply), "{name} {text:?} refuses {reply}");
+        assert!(accepts(&grammar, reply), "{name} {text:?} refuses {reply}");
+        let action = parse(name, reply, &[], true).2.unwrap_or_else(|error| panic!("{name} {reply}: {error}"));
+        let spells_call = reply.contains("<T>")
+            || name == "classic" && !reply.is_empty() && !reply.contains("send_message")
+            || name == "chatml-json" && reply.starts_with("{\"name\"");
+        assert_eq!(matches!(action, Action::Call { .. }), spells_call, "{name} {reply}: {action:?}");
     }
     for reply in refused {
-        assert!(!grammar.accepts(reply), "{name} {text:?} accepts {reply}");
+        assert!(!accepts(&grammar, reply), "{name} {text:?} accepts {reply}");
     }
 }
 
@@ -58,6 +66,8 @@ fn wrong_calls() -> Vec<String> {
         APPEND.replace("human", "other"),
         APPEND.replace("core_memory_append", "unknown"),
         APPEND.replace("é", "\\u00e9"),
+        APPEND.replace("<b>", "\\/"),
+        APPEND.replace("<b>", " "),
         APPEND.replace("😀", "\u{1}"),
         APPEND.replace(r#""section": "human", "#, ""),
         APPEND.replace(", ", ","),
@@ -84,8 +94,16 @@ fn the_hermes_grammar_takes_text_or_one_call() {
     let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
     let wrong: Vec<String> = wrong_calls().iter().map(|call| tagged(call)).chain([APPEND.to_string()]).collect();
     let mut wrong: Vec<&str> = wrong.iter().map(String::as_str).collect();
-    let texts =
-        ["Hello!\n\n1 < 2", "{\"name\": \"Anna\"}", "```json\n{\"a\": 1}\n```", "{", "pause", "<b>x</b>", "[1]"];
+    let texts = [
+        "Hello!\n\n1 < 2",
+        "{\"name\": \"Anna\"}",
+        "```json\n{\"a\": 1}\n```",
+        "{",
+        "pause",
+        "<b>x</b>",
+        "[1]",
+        "The tag <tool_call> opens a call.",
+    ];
     let fakes = [
         "<tool_call>\n{",
         "{ \n\"name\" : \"pause\", ",
@@ -94,8 +112,13 @@ fn the_hermes_grammar_takes_text_or_one_call() {
         "[{\"pause\": 1}]",
         "```\n{\"pause\"",
         "pause()",
+        "Sure:\n<tool_call>",
+        "Sure:\n{\"name\": \"pause\"",
+        "<function=pause>",
         " hello",
         "",
+        "hello ",
+        "hello\n",
         "hello <T>",
         "a\u{1b}[2J",
     ];
@@ -103,21 +126,72 @@ fn the_hermes_grammar_takes_text_or_one_call() {
     check("hermes", TextRule::Silent, &[&calls[..], &[""]].concat(), &[&wrong[..], &texts].concat());
     wrong.extend(fakes);
     check("hermes", ALLOWED, &[&calls[..], &texts].concat(), &wrong);
+    let grammar = grammar(&*dialect("hermes"), &policy(ALLOWED));
+    for fake in fakes.iter().filter(|fake| !["", "hello ", "hello\n"].contains(fake)) {
+        assert!(refuses_beginning(&grammar, fake), "{fake}");
+    }
+}
+
+#[test]
+fn what_only_one_call_can_spell_is_forced() {
+    let mut only = policy(TextRule::Forbidden);
+    only.calls.remove(0);
+    only.calls.truncate(1);
+    let before = [
+        ("hermes", "\n{\"name\": \"conversation_search_date\", \"arguments\": {\"start_date\": \""),
+        ("chatml-json", "{\"name\": \"conversation_search_date\", \"arguments\": {\"start_date\": \""),
+        ("classic", "{\"inner_thoughts\": \""),
+    ];
+    for (name, forced) in before {
+        let mut matcher = grammar(&*dialect(name), &only).matcher().unwrap();
+        if name == "hermes" {
+            assert_eq!(matcher.forced_token(), Some(OPEN));
+            matcher.commit(OPEN).unwrap();
+        }
+        assert_eq!(String::from_utf8(matcher.forced_bytes()).unwrap(), forced, "{name}");
+    }
+}
+
+#[test]
+fn calls_and_variants_without_a_value_are_left_out() {
+    for name in DIALECTS {
+        let mut some = policy(TextRule::Forbidden);
+        let append = &mut some.calls[0].variants;
+        append.push(append[0].clone());
+        append[0][0].rule = ArgumentRule::OneOf(vec![]);
+        some.calls[1].variants[0][1].rule = ArgumentRule::Integer { min: 1, max: 0 };
+        let grammar = grammar(&*dialect(name), &some);
+        let replies = match name {
+            "hermes" => [format!("<T>\n{APPEND}\n</T>"), format!("<T>\n{SEARCH}\n</T>")],
+            "chatml-json" => [APPEND.to_string(), SEARCH.to_string()],
+            _ => [CLASSIC_PAUSE.to_string(), CLASSIC_SEARCH.to_string()],
+        };
+        assert_eq!(replies.map(|reply| accepts(&grammar, &reply)), [true, false], "{name}");
+    }
 }
 
 #[test]
 fn the_chatml_json_grammar_takes_text_or_one_object() {
     let wrong = wrong_calls();
     let wrong: Vec<&str> = wrong.iter().map(String::as_str).collect();
-    let texts = ["Hello", "{\"a\": 1}", "{}", "{", "{ \"nam"];
-    let fakes = ["{\"name\"", "{ \"name\": 1}", "<T>", "", "\n"];
+    let texts = [
+        "Hello",
+        "{\"a\": 1}",
+        "{\"colour\": \"red\",\n \"name\": \"Anna\"}",
+        "```json\n{\"name\": \"Anna\"}\n```",
+        "{}",
+        "{",
+        "{ \"nam",
+        "{'name'}",
+    ];
+    let fakes = ["{\"name\"", "{ \"name\": 1}", "{\n\n \"name\": 1}", "<tool_call>", "pause()", "<T>", "", "\n", "{ "];
     check("chatml-json", ALLOWED, &[&[APPEND, SEARCH, PAUSE][..], &texts].concat(), &[&wrong[..], &fakes].concat());
     check("chatml-json", TextRule::Forbidden, &[APPEND], &[&wrong[..], &fakes, &texts].concat());
     check("chatml-json", TextRule::Silent, &[PAUSE, ""], &[&wrong[..], &fakes[..2], &texts].concat());
 }
 
 pub(super) const SAY: &str =
-    r#"{"inner_thoughts": "Greet.", "function": "send_message", "params": {"message": "Hi \"you\"\n"}}"#;
+    r#"{"inner_thoughts": "Greet.", "function": "send_message", "params": {"message": "Hi\n\"you\""}}"#;
 const CLASSIC_PAUSE: &str =
     r#"{"inner_thoughts": "Rest.", "function": "pause", "params": {"request_heartbeat": false}}"#;
 pub(super) const CLASSIC_SEARCH: &str = r#"{"inner_thoughts": "Look.", "function": "conversation_search_date", "params": {"start_date": "2024-02-29", "page": 3, "request_heartbeat": true}}"#;
@@ -129,7 +203,10 @@ fn the_classic_grammar_takes_one_object_with_thoughts_first() {
         "Hello",
         &long,
         &SAY.replace("Greet.", ""),
-        &SAY.replace("Hi \\\"you\\\"\\n", ""),
+        &SAY.replace("Hi\\n\\\"you\\\"", ""),
+        &SAY.replace("Hi", " Hi"),
+        &SAY.replace("Hi", "\\u0048i"),
+        &SAY.replace("you\\\"", "you\\\"\\n"),
         &SAY.replace("\"inner_thoughts\": \"Greet.\", ", ""),
         &CLASSIC_PAUSE.replace("false", "0"),
         &CLASSIC_PAUSE.replace("\"request_heartbeat\": false", ""),
@@ -138,6 +215,20 @@ fn the_classic_grammar_takes_one_object_with_thoughts_first() {
     check("classic", ALLOWED, &[SAY, CLASSIC_PAUSE, CLASSIC_SEARCH], &[&wrong[..], &[""]].concat());
     check("classic", TextRule::Forbidden, &[CLASSIC_PAUSE, CLASSIC_SEARCH], &[&wrong[..], &[SAY, ""]].concat());
     check("classic", TextRule::Silent, &[CLASSIC_PAUSE, ""], &[&wrong[..], &[SAY]].concat());
+}
+
+#[test]
+fn a_grammar_does_not_depend_on_those_before_it() {
+    let mut other_names = policy(ALLOWED);
+    other_names.function_names.push("other".into());
+    let policies =
+        [policy(ALLOWED), other_names, policy(TextRule::Allowed { max_chars: 200 }), policy(TextRule::Silent)];
+    for name in DIALECTS {
+        let used = dialect(name);
+        for policy in policies.iter().chain(policies.iter().rev()) {
+            assert_eq!(used.grammar(policy).unwrap(), dialect(name).grammar(policy).unwrap(), "{name}");
+        }
+    }
 }
 
 #[test]
@@ -152,6 +243,6 @@ fn a_policy_that_leaves_nothing_is_an_error() {
         }
         let mut silent = policy(TextRule::Silent);
         silent.calls.clear();
-        assert!(Gbnf::new(&dialect(name).grammar(&silent).unwrap()).accepts(""), "{name}");
+        assert!(accepts(&grammar(&*dialect(name), &silent), ""), "{name}");
     }
 }
