@@ -263,8 +263,8 @@ impl ConfigFile {
     pub fn write(&self, home: &Path) -> Result<(), Error> {
         let path = home.join(Self::NAME);
         let fail = |source| Error::File { path: path.clone(), source };
-        let text = toml::to_string(self)
-            .map_err(|error| Error::Invalid { path: path.clone(), reason: error.to_string() })?;
+        let text =
+            toml::to_string(self).map_err(|error| Error::Invalid { path: path.clone(), reason: error.to_string() })?;
         let mut file = tempfile::NamedTempFile::new_in(home).map_err(fail)?;
         std::io::Write::write_all(&mut file, text.as_bytes()).map_err(fail)?;
         file.as_file().sync_all().map_err(fail)?;

@@ -98,7 +98,9 @@ impl Error {
             Self::Name(_) => {
                 "use letters, digits, dot, dash and underscore, at most 64, beginning with a letter or digit".to_owned()
             }
-            Self::NoModel => "fetch one: mneme models pull --default (mneme models list shows the catalogue)".to_owned(),
+            Self::NoModel => {
+                "fetch one: mneme models pull --default (mneme models list shows the catalogue)".to_owned()
+            }
             Self::UnknownText { kind, .. } => {
                 let folder = if *kind == "persona" { "personas" } else { "personas/humans" };
                 format!("put NAME.txt into {folder}/ of the home folder, or give a path")

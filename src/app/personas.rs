@@ -75,12 +75,11 @@ fn read_file(kind: Kind, path: &Path) -> Result<String, Error> {
         return Err(Error::TextTooLarge { kind: kind.name(), path: path.to_owned(), size_bytes });
     }
     let bytes = std::fs::read(path).map_err(fail)?;
-    let text = String::from_utf8(bytes)
-        .map_err(|error| Error::TextNotUtf8 {
-            kind: kind.name(),
-            path: path.to_owned(),
-            offset: error.utf8_error().valid_up_to(),
-        })?;
+    let text = String::from_utf8(bytes).map_err(|error| Error::TextNotUtf8 {
+        kind: kind.name(),
+        path: path.to_owned(),
+        offset: error.utf8_error().valid_up_to(),
+    })?;
     Ok(text.trim().replace("\r\n", "\n"))
 }
 

@@ -43,13 +43,7 @@ pub struct Report {
 /// # Errors
 /// The model cannot be loaded or run.
 #[cfg(feature = "llama-cpp")]
-pub fn run(
-    model: &str,
-    path: &Path,
-    read_tokens: usize,
-    decode_tokens: usize,
-    rounds: usize,
-) -> Result<Report, Error> {
+pub fn run(model: &str, path: &Path, read_tokens: usize, decode_tokens: usize, rounds: usize) -> Result<Report, Error> {
     use crate::inference::{bare_rates, our_rates};
     let (mut ours, mut bare) = (Side::default(), Side::default());
     for _ in 0..rounds.max(1) {

@@ -195,13 +195,9 @@ impl ChatTemplate {
             eos: vocab.end_of_generation().first().copied().map(spelled).unwrap_or_default(),
         };
         let mut first_error = None;
-        for (folds_system, alternates, single_system) in [
-            (false, false, false),
-            (false, false, true),
-            (false, true, true),
-            (true, true, true),
-            (true, false, true),
-        ] {
+        for (folds_system, alternates, single_system) in
+            [(false, false, false), (false, false, true), (false, true, true), (true, true, true), (true, false, true)]
+        {
             chat.demands = Demands { folds_system, alternates, single_system };
             match chat.try_samples() {
                 Ok(()) => return Ok(chat),

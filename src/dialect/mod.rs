@@ -139,8 +139,12 @@ pub trait Dialect: Send + Sync {
     ///
     /// # Errors
     /// As for [`Dialect::render`].
-    fn render_side(&self, instructions: &str, examples: &[(String, String)], question: &str)
-    -> Result<Vec<Segment>, Error>;
+    fn render_side(
+        &self,
+        instructions: &str,
+        examples: &[(String, String)],
+        question: &str,
+    ) -> Result<Vec<Segment>, Error>;
 
     /// GBNF text for one step, root rule `root`.
     ///

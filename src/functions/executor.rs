@@ -126,7 +126,8 @@ fn run(
         }
         Function::ArchivalMemoryInsert => {
             let inserted = step.archival_insert(arguments.text("content")?, None)?;
-            let similar = if inserted.similar.is_some() { " A passage that says nearly the same was there before." } else { "" };
+            let similar =
+                if inserted.similar.is_some() { " A passage that says nearly the same was there before." } else { "" };
             Ok(Outcome::ok(format!("Stored in archival memory.{similar}")))
         }
         Function::ArchivalMemorySearch => {
@@ -274,7 +275,11 @@ mod tests {
             ("core_memory_append", json!({"section": "human", "content": "x".repeat(3000)}), "2000"),
             ("core_memory_replace", json!({"section": "human", "old_content": "x", "new_content": "y"}), "human"),
             ("conversation_search", json!({"query": "x", "page": "none"}), "page"),
-            ("conversation_search_date", json!({"start_date": "2026-02-30", "end_date": "2026-03-01", "page": 0}), "start_date"),
+            (
+                "conversation_search_date",
+                json!({"start_date": "2026-02-30", "end_date": "2026-03-01", "page": 0}),
+                "start_date",
+            ),
         ] {
             let outcome = run(&mut memory, name, arguments);
             assert_eq!(outcome.status, Status::Failed, "{name}");

@@ -35,8 +35,7 @@ const SECTION: Parameter = Parameter {
     description: "human: about the user; persona: about you",
     kind: ParameterKind::Section,
 };
-const PAGE: Parameter =
-    Parameter { name: "page", description: "from 0", kind: ParameterKind::Integer };
+const PAGE: Parameter = Parameter { name: "page", description: "from 0", kind: ParameterKind::Integer };
 
 const fn text(name: &'static str, description: &'static str) -> Parameter {
     Parameter { name, description, kind: ParameterKind::Text }
@@ -113,11 +112,7 @@ pub const TABLE: &[(Function, FunctionSchema)] = &[
         FunctionSchema {
             name: "pause_heartbeats",
             description: "Stops timed heartbeats for a while.",
-            parameters: &[Parameter {
-                name: "minutes",
-                description: "1 to 360",
-                kind: ParameterKind::Integer,
-            }],
+            parameters: &[Parameter { name: "minutes", description: "1 to 360", kind: ParameterKind::Integer }],
         },
     ),
 ];

@@ -293,7 +293,12 @@ impl LlamaCppEngine {
         for (place, token) in chunk.iter().enumerate() {
             let wants_logits = last && place + 1 == chunk.len();
             self.batch
-                .add(LlamaToken(native(token.index())?), native(self.position + place)?, &[native(self.sequence_id())?], wants_logits)
+                .add(
+                    LlamaToken(native(token.index())?),
+                    native(self.position + place)?,
+                    &[native(self.sequence_id())?],
+                    wants_logits,
+                )
                 .map_err(|error| Error::Native { operation: "filling a batch", reason: error.to_string() })?;
         }
         if let Err(error) = self.context.decode(&mut self.batch) {

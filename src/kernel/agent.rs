@@ -13,10 +13,10 @@ use crate::inference::{Engine, SamplerOptions};
 use crate::memory::main_context::system::{classic_instructions, native_instructions};
 use crate::memory::{AgentMemory, BlockLabel, MainContext, QueueLimits, RoomReport, make_room};
 use crate::types::{
-    Body, Call, Cancel, Clock, CoreMemoryText, Event, MessageId, NewMessage, Notification,
-    StopReason, TurnReport,
+    Body, Call, Cancel, Clock, CoreMemoryText, Event, MessageId, NewMessage, Notification, StopReason, TurnReport,
 };
 
+use super::Error;
 use super::command::{self, Command};
 use super::cost::Cost;
 use super::dump::{dump, local_time};
@@ -25,7 +25,6 @@ use super::memory_pass::{self, MemoryPass};
 use super::model::{Counter, Model, Summarizer, Written};
 use super::offer::{BlockView, MemoryView, step_policy};
 use super::step::{Effect, Generated, Happened, Offer, Turn};
-use super::Error;
 
 /// A reply on the screen is stored at least this often (DESIGN D6).
 const STORE_REPLY_EVERY: Duration = Duration::from_millis(400);
@@ -337,11 +336,8 @@ impl Agent {
         } else {
             functions::execute(&call, &mut step, &self.clock.zone())?
         };
-        let body = Body::FunctionResult {
-            name: call.name.clone(),
-            status: outcome.status,
-            message: outcome.message.clone(),
-        };
+        let body =
+            Body::FunctionResult { name: call.name.clone(), status: outcome.status, message: outcome.message.clone() };
         step.record(&NewMessage { at_ms: now_ms, body, interrupted: false })?;
         step.commit()?;
         if let Some(text) = thoughts {
@@ -540,10 +536,12 @@ fn room_notice(room: &RoomReport) -> Option<String> {
     if room.evicted_messages > 0 {
         let how = if room.has_mechanical_summary { "shortened" } else { "summarised" };
         let evicted = room.evicted_messages;
-        sentences.push(format!("The window was full: {evicted} older messages were {how}; they can still be searched."));
+        sentences
+            .push(format!("The window was full: {evicted} older messages were {how}; they can still be searched."));
     }
     if !room.paged_out.is_empty() {
-        sentences.push("A message too long for the window went to archival storage; the agent can search it.".to_owned());
+        sentences
+            .push("A message too long for the window went to archival storage; the agent can search it.".to_owned());
     }
     (!sentences.is_empty()).then(|| sentences.join(" "))
 }

@@ -31,9 +31,9 @@ fn line(message: &Message, zone: &TimeZone) -> String {
         Body::Assistant { thoughts, text, call } => {
             let thoughts = thoughts.as_ref().map(|thoughts| format!("thought: {thoughts}"));
             let text = text.as_ref().map(|text| format!("agent: {text}"));
-            let call = call.as_ref().map(|call| {
-                format!("call: {} {}", call.name, serde_json::Value::Object(call.arguments.clone()))
-            });
+            let call = call
+                .as_ref()
+                .map(|call| format!("call: {} {}", call.name, serde_json::Value::Object(call.arguments.clone())));
             [thoughts, text, call].into_iter().flatten().collect::<Vec<_>>().join("\n    ")
         }
         Body::FunctionResult { name, status, message } => format!("result: {name} {}: {message}", status.as_str()),

@@ -53,11 +53,7 @@ const EXAMPLES: &[(&[&str], &str, &str)] = &[
         "I have sold the boat, by the way.",
         "CHANGE 2: The user has sold the rowing boat.",
     ),
-    (
-        &["The user's name is Quill.", "The user's aunt is called Zibby."],
-        "Do you know what my aunt is called?",
-        "NONE",
-    ),
+    (&["The user's name is Quill.", "The user's aunt is called Zibby."], "Do you know what my aunt is called?", "NONE"),
     (
         &["The user studies law.", "The user's aunt is called Zibby."],
         "Great news, I have won a chess tournament!",
@@ -97,7 +93,8 @@ impl MemoryPass {
         Self {
             notes: notes.into_iter().skip(skipped).collect(),
             persona: core.persona.lines().map(str::to_owned).collect(),
-            has_room: core.human.free_chars() > MIN_APPEND_ROOM_CHARS && core.persona.free_chars() > MIN_APPEND_ROOM_CHARS,
+            has_room: core.human.free_chars() > MIN_APPEND_ROOM_CHARS
+                && core.persona.free_chars() > MIN_APPEND_ROOM_CHARS,
             message: message.chars().take(MAX_MESSAGE_CHARS).collect(),
         }
     }
@@ -105,10 +102,8 @@ impl MemoryPass {
     /// Instructions, examples and question for `Dialect::render_side`. Instructions and examples never change, so that
     /// the KV cache of the side sequence keeps them.
     pub(super) fn prompt(&self) -> (&'static str, Vec<(String, String)>, String) {
-        let examples = EXAMPLES
-            .iter()
-            .map(|(notes, message, answer)| (question(notes, message), (*answer).to_owned()))
-            .collect();
+        let examples =
+            EXAMPLES.iter().map(|(notes, message, answer)| (question(notes, message), (*answer).to_owned())).collect();
         (INSTRUCTIONS, examples, question(&self.notes, &self.message))
     }
 
@@ -158,16 +153,13 @@ impl MemoryPass {
 
     fn append(&self, label: BlockLabel, lines: &[String], fact: &str) -> Option<Call> {
         let known = lines.iter().any(|line| line.trim().eq_ignore_ascii_case(fact.trim()));
-        (!known).then(|| {
-            call(Function::CoreMemoryAppend, &[("section", label.as_str()), ("content", fact.trim())])
-        })
+        (!known).then(|| call(Function::CoreMemoryAppend, &[("section", label.as_str()), ("content", fact.trim())]))
     }
 
     /// The agent's own side: a line that begins alike (`My name is ..`) is replaced, else a line is added.
     fn adopt(&self, fact: &str) -> Option<Call> {
-        let beginning = |text: &str| -> Vec<String> {
-            text.split_whitespace().take(ALIKE_WORDS).map(str::to_lowercase).collect()
-        };
+        let beginning =
+            |text: &str| -> Vec<String> { text.split_whitespace().take(ALIKE_WORDS).map(str::to_lowercase).collect() };
         let wanted = beginning(fact);
         let old = self.persona.iter().find(|line| wanted.len() == ALIKE_WORDS && beginning(line) == wanted);
         match old {
@@ -253,7 +245,8 @@ mod tests {
     #[test]
     fn a_new_name_of_the_agent_replaces_the_old_one() {
         let calls = pass("").calls("YOU: My name is Fern.");
-        let expected = json!({"section": "persona", "old_content": "My name is Mneme.", "new_content": "My name is Fern."});
+        let expected =
+            json!({"section": "persona", "old_content": "My name is Mneme.", "new_content": "My name is Fern."});
         assert_eq!(arguments(&calls), [expected]);
         let calls = pass("").calls("YOU: I talk like a sailor.");
         assert_eq!(arguments(&calls), [json!({"section": "persona", "content": "I talk like a sailor."})]);

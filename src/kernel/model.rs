@@ -174,14 +174,10 @@ impl Model {
         }
         let mut written = Vec::new();
         let options = GenerateOptions { max_tokens: MAX_ASIDE_TOKENS, ..GenerateOptions::default() };
-        let generation = generate(
-            &mut self.session,
-            &mut matcher,
-            &mut self.aside_sampler,
-            &options,
-            cancel,
-            &mut |_, bytes| written.extend_from_slice(bytes),
-        )?;
+        let generation =
+            generate(&mut self.session, &mut matcher, &mut self.aside_sampler, &options, cancel, &mut |_, bytes| {
+                written.extend_from_slice(bytes)
+            })?;
         self.cost.add_generation(&generation.stats);
         let text = String::from_utf8_lossy(&written).into_owned();
         tracing::debug!(question, answer = %text, "aside");
@@ -198,7 +194,8 @@ impl Model {
         let logit = |token: TokenId| logits.get(token.index()).copied().unwrap_or(f32::NEG_INFINITY);
         // A shorter token can begin `nothing` too; only what cannot counts against it.
         let begins_nothing = |token: &TokenId| nothing.as_bytes().starts_with(vocab.bytes(*token));
-        let best = allowed.into_iter().filter(|token| !begins_nothing(token)).map(logit).fold(f32::NEG_INFINITY, f32::max);
+        let best =
+            allowed.into_iter().filter(|token| !begins_nothing(token)).map(logit).fold(f32::NEG_INFINITY, f32::max);
         Ok(best - logit(first) > min_odds.ln())
     }
 
@@ -242,12 +239,7 @@ pub(super) struct Summarizer<'a, 'm> {
 }
 
 impl Summarize for Summarizer<'_, '_> {
-    fn summarize(
-        &mut self,
-        previous: Option<&str>,
-        evicted: &[Message],
-        max_words: usize,
-    ) -> Result<String, BoxError> {
+    fn summarize(&mut self, previous: Option<&str>, evicted: &[Message], max_words: usize) -> Result<String, BoxError> {
         let mut model = self.model.borrow_mut();
         let model = &mut **model;
         let at_ms = evicted.first().map_or(0, |message| message.at_ms);

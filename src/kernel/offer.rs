@@ -59,9 +59,7 @@ pub struct MemoryView {
 pub fn step_policy(offer: Offer, memory: &MemoryView) -> StepPolicy {
     let offered: &[Function] = match offer {
         Offer::AnswerOnly => &[],
-        Offer::SaveOnly => {
-            &[Function::CoreMemoryAppend, Function::CoreMemoryReplace, Function::ArchivalMemoryInsert]
-        }
+        Offer::SaveOnly => &[Function::CoreMemoryAppend, Function::CoreMemoryReplace, Function::ArchivalMemoryInsert],
         Offer::Everything => &[
             Function::CoreMemoryAppend,
             Function::CoreMemoryReplace,

@@ -195,12 +195,7 @@ fn run_command(agent: &mut Agent, command: &Command, emit: &mut dyn FnMut(Cause,
     *command == Command::Exit
 }
 
-fn take_turn(
-    agent: &mut Agent,
-    interrupt: Interrupt,
-    cause: Cause,
-    emit: &mut dyn FnMut(Cause, Event),
-) -> StopReason {
+fn take_turn(agent: &mut Agent, interrupt: Interrupt, cause: Cause, emit: &mut dyn FnMut(Cause, Event)) -> StopReason {
     let report = agent.turn(interrupt, &mut |event| emit(cause, event));
     if agent.waits_for_idle() {
         settle_memory(agent, emit);

@@ -182,11 +182,7 @@ impl Turn {
     fn save(&mut self, after: StopReason) -> Vec<Effect> {
         self.steps += 1;
         self.phase = Phase::Saving { calls: 0, after };
-        vec![
-            Effect::Notify(Notification::MemoryPressure),
-            Effect::MarkWarned,
-            Effect::Generate(Offer::SaveOnly),
-        ]
+        vec![Effect::Notify(Notification::MemoryPressure), Effect::MarkWarned, Effect::Generate(Offer::SaveOnly)]
     }
 
     fn end(&mut self, reason: StopReason) -> Vec<Effect> {
@@ -288,8 +284,7 @@ mod tests {
             assert_eq!(effects, [Effect::Execute]);
             let (next, effects) = next.advance(DONE);
             let last = call == MAX_PRESSURE_CALLS;
-            let expected =
-                if last { Effect::End(StopReason::Answer) } else { Effect::Generate(Offer::SaveOnly) };
+            let expected = if last { Effect::End(StopReason::Answer) } else { Effect::Generate(Offer::SaveOnly) };
             assert_eq!(effects, [expected]);
             turn = next;
         }

@@ -68,9 +68,7 @@ impl<'a> Step<'a> {
         self.cause_message = Some(message);
         self.transaction
             .prepare_cached("UPDATE agents SET passed_message_id = :message WHERE id = :agent")
-            .and_then(|mut statement| {
-                statement.execute(named_params! {":agent": self.agent, ":message": message.0})
-            })
+            .and_then(|mut statement| statement.execute(named_params! {":agent": self.agent, ":message": message.0}))
             .during("note a memory pass")?;
         Ok(())
     }

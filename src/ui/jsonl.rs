@@ -107,7 +107,9 @@ mod tests {
 
     #[test]
     fn items_commands_and_bare_lines_are_told_apart() {
-        let seen = requests("{\"type\":\"user\",\"text\":\"a\\nb\"}\n{\"type\":\"command\",\"text\":\"/pop 2\"}\n/not a command\n{\"type\":\"x\"}\n");
+        let seen = requests(
+            "{\"type\":\"user\",\"text\":\"a\\nb\"}\n{\"type\":\"command\",\"text\":\"/pop 2\"}\n/not a command\n{\"type\":\"x\"}\n",
+        );
         assert_eq!(
             seen,
             [

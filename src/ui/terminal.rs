@@ -204,7 +204,10 @@ impl<'a> Screen<'a> {
             Event::Memory { core, recall_count, archival_count } => {
                 writeln!(out, "{CALL}persona{CALL:#}\n{}", sanitize(&core.persona))?;
                 writeln!(out, "{CALL}human{CALL:#}\n{}", sanitize(&core.human))?;
-                writeln!(out, "{DIM}{recall_count} messages in recall storage, {archival_count} passages in archival storage{DIM:#}")?;
+                writeln!(
+                    out,
+                    "{DIM}{recall_count} messages in recall storage, {archival_count} passages in archival storage{DIM:#}"
+                )?;
             }
             Event::Notice { text } => writeln!(out, "{NOTICE}{}{NOTICE:#}", sanitize(text))?,
             Event::Error { message, hint } => {

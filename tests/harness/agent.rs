@@ -38,7 +38,13 @@ impl<'a> Setting<'a> {
     /// Defaults, with these replies in order.
     pub fn new(profile: Profile, replies: &'a [&'a str]) -> Self {
         let script = Script { otherwise: Some(answer(profile, "All right.")), ..Script::of(replies.iter().copied()) };
-        Self { profile, script, persona: "I am a test.", human: "", config: ConfigFile { memory_pass: Some(false), ..ConfigFile::default() } }
+        Self {
+            profile,
+            script,
+            persona: "I am a test.",
+            human: "",
+            config: ConfigFile { memory_pass: Some(false), ..ConfigFile::default() },
+        }
     }
 
     /// Opens the agent `t` in a fresh database.
@@ -67,7 +73,9 @@ pub fn answer(profile: Profile, text: &str) -> String {
         Profile::Native => text.to_owned(),
         Profile::Classic => {
             let text = serde_json::to_string(text).unwrap();
-            format!("{{\"inner_thoughts\": \"I answer.\", \"function\": \"send_message\", \"params\": {{\"message\": {text}}}}}")
+            format!(
+                "{{\"inner_thoughts\": \"I answer.\", \"function\": \"send_message\", \"params\": {{\"message\": {text}}}}}"
+            )
         }
     }
 }
@@ -132,5 +140,8 @@ impl Talk {
 
 /// The texts of all `message` events.
 pub fn messages(events: &[Event]) -> Vec<&str> {
-    events.iter().filter_map(|event| if let Event::Message { text } = event { Some(text.as_str()) } else { None }).collect()
+    events
+        .iter()
+        .filter_map(|event| if let Event::Message { text } = event { Some(text.as_str()) } else { None })
+        .collect()
 }

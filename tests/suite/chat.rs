@@ -81,8 +81,17 @@ fn a_message_is_answered_by_a_reply_and_exactly_one_turn() {
     assert_eq!(turn["steps"], 1);
     assert_eq!(turn["cause"], "user");
     for field in [
-        "forward_passes", "tokens_read", "tokens_reused", "tokens_sampled", "tokens_forced", "read_ms", "decode_ms",
-        "mask_us", "wall_ms", "idle_passes", "idle_ms",
+        "forward_passes",
+        "tokens_read",
+        "tokens_reused",
+        "tokens_sampled",
+        "tokens_forced",
+        "read_ms",
+        "decode_ms",
+        "mask_us",
+        "wall_ms",
+        "idle_passes",
+        "idle_ms",
     ] {
         assert!(turn[field].is_u64(), "{field} in {turn}");
     }
@@ -139,13 +148,14 @@ fn a_kill_at_any_moment_loses_nothing_that_was_shown() {
             {"reply": append("human", &content)},
             {"reply": "That is good to know, and I shall keep it in mind from now on."},
         ]);
-        let mut program =
-            world.start_script(json!({"replies": replies, "token_delay_ms": 15}), &["--agent", "a"]);
+        let mut program = world.start_script(json!({"replies": replies, "token_delay_ms": 15}), &["--agent", "a"]);
         let human = program.memory()["core"]["human"].as_str().unwrap().to_owned();
         for line in &shown {
             assert!(human.contains(line), "{line:?} was shown and is gone: {human:?}");
         }
-        program.send_line(&json!({"type": "user", "text": format!("I think you should know: my hobby {fact}")}).to_string());
+        program.send_line(
+            &json!({"type": "user", "text": format!("I think you should know: my hobby {fact}")}).to_string(),
+        );
         // The result of the call has been shown; the reply is in the middle.
         let mut deltas = 0;
         loop {
@@ -198,8 +208,10 @@ fn a_reply_that_a_kill_cut_off_is_kept_and_marked() {
 fn interrupting_a_reply_ends_the_turn_and_not_the_program() {
     let world = World::new();
     let long = "Word after word after word. ".repeat(50);
-    let mut program =
-        world.start_script(json!({"replies": [{"reply": long}, {"reply": "Yes?"}], "token_delay_ms": 10}), &["--agent", "a"]);
+    let mut program = world.start_script(
+        json!({"replies": [{"reply": long}, {"reply": "Yes?"}], "token_delay_ms": 10}),
+        &["--agent", "a"],
+    );
     program.send_line("talk");
     while program.event()["type"] != "delta" {}
     program.interrupt();
@@ -260,8 +272,22 @@ fn another_persona_for_an_existing_agent_changes_nothing_and_says_so() {
     program.close();
     let path = script(world.scratch.path(), &json!({"otherwise": "All right.", "replies": []}));
     let mut command = binary();
-    command.args(["run", "--jsonl", "--yes", "--engine", "scripted", "--agent", "a", "--persona", "archivist", "--model"]);
-    let mut program = Program::spawn(world.home.path(), { command.arg(path); command });
+    command.args([
+        "run",
+        "--jsonl",
+        "--yes",
+        "--engine",
+        "scripted",
+        "--agent",
+        "a",
+        "--persona",
+        "archivist",
+        "--model",
+    ]);
+    let mut program = Program::spawn(world.home.path(), {
+        command.arg(path);
+        command
+    });
     let notices = program.ready["notices"].to_string();
     assert!(notices.contains("--persona changed nothing"), "{notices}");
     assert_eq!(program.memory()["core"], before["core"]);

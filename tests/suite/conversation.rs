@@ -73,7 +73,10 @@ fn a_giant_message_is_paged_out_and_answered() {
     let giant = "The committee met again and wrote down every word. ".repeat(400);
     let events = talk.say(&giant);
     assert!(!messages(&events).is_empty(), "{events:?}");
-    assert!(events.iter().any(|event| matches!(event, Event::Notice { text } if text.contains("archival"))), "{events:?}");
+    assert!(
+        events.iter().any(|event| matches!(event, Event::Notice { text } if text.contains("archival"))),
+        "{events:?}"
+    );
     assert!(talk.memory().2 > 0, "the text is in archival storage");
     let longest = talk.log.generations().iter().map(|generation| generation.prompt.len()).max().unwrap();
     assert!(longest < 2048, "{longest}");
