@@ -216,12 +216,12 @@ mod tests {
     #[test]
     fn a_full_block_offers_no_append_and_never_more_than_its_room() {
         let line = "x".repeat(250);
-        let nearly_full = MemoryView { blocks: vec![block("human", &[&line], 451)], ..view() };
+        let nearly_full = MemoryView { blocks: vec![block("human", &[&line], 450)], ..view() };
         assert!(!names(&step_policy(Offer::Everything, &nearly_full)).contains(&"core_memory_append"));
-        let room = MemoryView { blocks: vec![block("human", &[&line], 452)], ..view() };
+        let room = MemoryView { blocks: vec![block("human", &[&line], 451)], ..view() };
         let policy = step_policy(Offer::Everything, &room);
         let append = policy.calls.iter().find(|call| call.name == "core_memory_append").unwrap();
-        assert_eq!(append.variants[0][1].rule, ArgumentRule::Text { min_chars: 1, max_chars: 201 });
+        assert_eq!(append.variants[0][1].rule, ArgumentRule::Text { min_chars: 1, max_chars: 200 });
     }
 
     #[test]

@@ -22,7 +22,6 @@ pub struct Talk {
     pub agent: Agent,
     pub log: ScriptedLog,
     pub clock: ManualClock,
-    pub ready: Event,
 }
 
 /// How an agent is opened.
@@ -61,9 +60,9 @@ impl<'a> Setting<'a> {
         let config = Config::new(PathBuf::from("unused"), self.config, overrides).unwrap();
         let texts = Texts { persona: self.persona.to_owned(), human: self.human.to_owned() };
         let clock_for_agent: Arc<dyn Clock> = Arc::new(clock.clone());
-        let Opened { agent, ready } =
+        let Opened { agent, .. } =
             open_agent(&config, store, "t", texts, Box::new(engine), clock_for_agent, Cancel::new()).unwrap();
-        Talk { agent, log, clock, ready }
+        Talk { agent, log, clock }
     }
 }
 
