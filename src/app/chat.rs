@@ -9,7 +9,7 @@ use super::personas::{self, Kind};
 use super::{Error, logging};
 use crate::cli::{EngineName, ExitCode, RunArgs};
 use crate::config::{self, Config, ConfigFile, Idle};
-use crate::dialect;
+use crate::dialect::{self, Profile};
 use crate::inference::{Engine, Script, ScriptedEngine};
 use crate::kernel::{self, Agent, Emitted};
 use crate::memory::{AgentMemory, NewAgent, Store};
@@ -214,7 +214,8 @@ pub fn open_agent(
         sampler: config.sampler.clone(),
         queue: config.queue.clone(),
         max_steps: config.max_steps,
-        memory_pass: config.memory_pass,
+        // The classic profile is the paper's: the model edits its memory itself.
+        memory_pass: config.memory_pass && config.profile == Profile::Native,
         waits_for_idle: config.idle == Idle::Wait,
     };
     let agent = Agent::open(memory, engine, chosen.dialect, clock, cancel, settings)?;

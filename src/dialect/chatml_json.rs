@@ -112,7 +112,7 @@ impl Dialect for ChatmlJson {
         step.finish()
     }
 
-    fn reply_parser(&self) -> Box<dyn ReplyParser> {
+    fn reply_parser(&self, _policy: &StepPolicy) -> Box<dyn ReplyParser> {
         Box::new(Parser { seen: Vec::new(), kind: Kind::Unknown, text: TextStream::default() })
     }
 }

@@ -190,7 +190,7 @@ impl Dialect for Classic {
         step.finish()
     }
 
-    fn reply_parser(&self) -> Box<dyn ReplyParser> {
+    fn reply_parser(&self, _policy: &StepPolicy) -> Box<dyn ReplyParser> {
         Box::new(Parser {
             seen: Vec::new(),
             stream: CallStream::new(),

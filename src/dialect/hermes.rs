@@ -2,7 +2,13 @@
 //! the control tokens `<tool_call>` and `</tool_call>`, plain text as the answer.
 //!
 //! The exact spelling around name and arguments is read off the template by a trial, so that the grammar forces what
-//! the model was trained on and a call renders again as it was generated.
+//! the model was trained on.
+//!
+//! Not every model of the family writes the tags that its own template asks for: Qwen2.5-Coder-1.5B gives `<tool_call>`
+//! a probability below 0.001 wherever it was looked at, also behind an example of a call, and writes the bare object,
+//! with one brace or (as its template misprints it) two, between `<tools>`, or in a fence. Refused, it went on with
+//! whatever came second, often the user's own sentence. So these are calls too, at the very beginning of a generation
+//! and only with the name of a function; text cannot begin like that. In the prompt all calls stand between the tags.
 
 use serde_json::{Map, Value, json};
 
@@ -18,6 +24,9 @@ use super::{Action, Dialect, Error, Piece, PromptParts, REQUEST_HEARTBEAT, Reply
 
 const OPEN: &str = "<tool_call>";
 const CLOSE: &str = "</tool_call>";
+
+/// Spelled beginnings and ends of calls that the model may write in place of the tags.
+const SPELLED: &[(&str, &str)] = &[("", ""), ("{", "}"), ("<tools>\n", "\n</tools>"), ("```json\n", "\n```")];
 
 /// Whether the vocabulary has this family's tags as tokens.
 pub(super) fn has_tags(vocab: &Vocab) -> bool {
@@ -174,63 +183,156 @@ impl Dialect for Hermes {
                     format!("{} {arguments}", literal(&format!("{name}{}", self.spelling.before_arguments)))
                 })
                 .collect();
-            let body = format!(
-                "<[{}]> {} ({}) {} <[{}]>",
-                self.tags.open.0,
-                literal(&self.spelling.before_name),
+            let (before, after) = (&self.spelling.before_name, &self.spelling.after_arguments);
+            let object = format!(
+                "{} ({}) {}",
+                literal(before.trim_start()),
                 alternatives.join(" | "),
-                literal(&self.spelling.after_arguments),
-                self.tags.close.0
+                literal(after.trim_end())
             );
+            step.rules.define("call-object", &object);
+            let leading = &before[..before.len() - before.trim_start().len()];
+            let trailing = &after[after.trim_end().len()..];
+            let mut forms = vec![format!(
+                "<[{}]> {} call-object {} <[{}]>",
+                self.tags.open.0,
+                literal(leading),
+                literal(trailing),
+                self.tags.close.0
+            )];
+            forms.extend(
+                SPELLED.iter().map(|(open, close)| format!("{} call-object {}", literal(open), literal(close))),
+            );
+            let body = forms.join(" | ");
             step.action("call", &body);
         }
         step.finish()
     }
 
-    fn reply_parser(&self) -> Box<dyn ReplyParser> {
-        Box::new(Parser { tags: self.tags, text: TextStream::default(), call: None, closed: false })
+    fn reply_parser(&self, policy: &StepPolicy) -> Box<dyn ReplyParser> {
+        let begin = self.spelling.before_name.trim_start();
+        let spelled = SPELLED
+            .iter()
+            .flat_map(|(open, _)| {
+                let begin_of = move |name: &String| SpelledCall {
+                    begin: format!("{open}{begin}{}\"", super::json::escape(name)).into_bytes(),
+                    object_at: open.len(),
+                };
+                policy.function_names.iter().map(begin_of)
+            })
+            .collect();
+        Box::new(Parser {
+            tags: self.tags,
+            spelled,
+            seen: Vec::new(),
+            kind: Kind::Unknown,
+            text: TextStream::default(),
+            closed: false,
+            misplaced: false,
+        })
     }
+}
+
+/// What a generation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// What has come could still be text or a spelled call.
+    Unknown,
+    Text,
+    /// A call behind the opening tag.
+    Tagged,
+    /// A call that is only spelled.
+    Spelled,
+}
+
+/// How a spelled call begins.
+struct SpelledCall {
+    /// Up to the end of the function's name.
+    begin: Vec<u8>,
+    /// Where the call's object begins in it, in bytes.
+    object_at: usize,
 }
 
 struct Parser {
     tags: Tags,
+    spelled: Vec<SpelledCall>,
+    /// Everything of a call, or what has come of an unknown reply.
+    seen: Vec<u8>,
+    kind: Kind,
     text: TextStream,
-    call: Option<Vec<u8>>,
     closed: bool,
+    /// A tag stood where none can.
+    misplaced: bool,
+}
+
+impl Parser {
+    fn kind_of_seen(&self) -> Kind {
+        if self.spelled.iter().any(|call| self.seen.starts_with(&call.begin)) {
+            Kind::Spelled
+        } else if self.spelled.iter().any(|call| call.begin.starts_with(&self.seen)) {
+            Kind::Unknown
+        } else {
+            Kind::Text
+        }
+    }
+
+    fn tagged_call(&self, complete: bool) -> Result<Call, Error> {
+        match (self.closed, complete) {
+            (true, _) => parse_call(&self.seen),
+            (false, true) => Err(Error::Malformed { reason: format!("{CLOSE} is missing") }),
+            (false, false) => Err(Error::Incomplete),
+        }
+    }
+
+    /// The object of a spelled call; what encloses it carries no meaning.
+    fn spelled_call(&self, complete: bool) -> Result<Call, Error> {
+        let spelled = self.spelled.iter().find(|call| self.seen.starts_with(&call.begin));
+        let object = spelled.and_then(|call| self.seen.get(call.object_at..)).unwrap_or_default();
+        match serde_json::Deserializer::from_slice(object).into_iter::<Call>().next() {
+            Some(Ok(call)) => Ok(call),
+            Some(Err(error)) if complete => Err(Error::Malformed { reason: error.to_string() }),
+            Some(Err(_)) | None => Err(Error::Incomplete),
+        }
+    }
 }
 
 impl ReplyParser for Parser {
     fn push(&mut self, token: TokenId, bytes: &[u8]) -> Vec<Piece> {
         if token == self.tags.open {
-            self.call.get_or_insert_default();
+            self.misplaced |= !self.seen.is_empty() || self.kind != Kind::Unknown;
+            self.kind = Kind::Tagged;
         } else if token == self.tags.close {
+            self.misplaced |= self.kind != Kind::Tagged;
             self.closed = true;
-        } else if let Some(call) = &mut self.call {
-            if !self.closed {
-                call.extend_from_slice(bytes);
-            }
-        } else {
-            return self.text.push(bytes).map(Piece::Text).into_iter().collect();
+        } else if !self.closed {
+            self.seen.extend_from_slice(bytes);
         }
-        Vec::new()
+        if self.kind == Kind::Unknown && !self.seen.is_empty() {
+            self.kind = self.kind_of_seen();
+        }
+        if self.kind != Kind::Text {
+            return Vec::new();
+        }
+        let seen = std::mem::take(&mut self.seen);
+        self.text.push(&seen).map(Piece::Text).into_iter().collect()
     }
 
-    fn finish(self: Box<Self>, complete: bool) -> Result<Action, Error> {
-        let text = self.text.into_text();
-        let Some(call) = self.call else {
-            return Ok(if text.is_empty() { Action::Nothing } else { Action::Text { thoughts: None, text } });
+    fn finish(mut self: Box<Self>, complete: bool) -> Result<Action, Error> {
+        if self.misplaced {
+            return Err(Error::Malformed { reason: format!("{OPEN} or {CLOSE} stands behind text") });
+        }
+        let call = match self.kind {
+            Kind::Tagged => self.tagged_call(complete)?,
+            Kind::Spelled => self.spelled_call(complete)?,
+            Kind::Unknown if !complete && !self.seen.is_empty() => return Err(Error::Incomplete),
+            Kind::Unknown | Kind::Text => {
+                let seen = std::mem::take(&mut self.seen);
+                self.text.push(&seen);
+                let text = self.text.into_text();
+                return Ok(if text.is_empty() { Action::Nothing } else { Action::Text { thoughts: None, text } });
+            }
         };
-        if !self.closed {
-            return Err(if complete {
-                Error::Malformed { reason: format!("{CLOSE} is missing") }
-            } else {
-                Error::Incomplete
-            });
-        }
-        if !text.is_empty() {
-            return Err(Error::Malformed { reason: format!("text stands before {OPEN}") });
-        }
-        Ok(Action::Call { thoughts: None, call: parse_call(&call)?, request_heartbeat: None })
+        Ok(Action::Call { thoughts: None, call, request_heartbeat: None })
     }
 }
 

@@ -153,7 +153,7 @@ pub trait Dialect: Send + Sync {
     fn grammar(&self, policy: &StepPolicy) -> Result<String, Error>;
 
     /// A parser for one generation under the grammar of `policy`.
-    fn reply_parser(&self) -> Box<dyn ReplyParser>;
+    fn reply_parser(&self, policy: &StepPolicy) -> Box<dyn ReplyParser>;
 }
 
 /// Takes a generation token by token and makes an action of it.

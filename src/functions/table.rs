@@ -124,6 +124,12 @@ impl Function {
         TABLE.iter().find(|(_, schema)| schema.name == name).map(|(function, _)| *function)
     }
 
+    /// Whether it edits core memory.
+    #[must_use]
+    pub const fn edits_core_memory(self) -> bool {
+        matches!(self, Self::CoreMemoryAppend | Self::CoreMemoryReplace)
+    }
+
     /// The name by which the model calls it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -137,14 +143,10 @@ pub fn names() -> Vec<String> {
     TABLE.iter().map(|(_, schema)| schema.name.to_owned()).collect()
 }
 
-/// Schemas that a prompt lists. `send_message` is listed where every action is a call, and only there.
+/// Schemas that a prompt lists: all but those of `without`.
 #[must_use]
-pub fn schemas(with_send_message: bool) -> Vec<FunctionSchema> {
-    TABLE
-        .iter()
-        .filter(|(function, _)| with_send_message || *function != Function::SendMessage)
-        .map(|(_, schema)| schema.clone())
-        .collect()
+pub fn schemas(without: &[Function]) -> Vec<FunctionSchema> {
+    TABLE.iter().filter(|(function, _)| !without.contains(function)).map(|(_, schema)| schema.clone()).collect()
 }
 
 #[cfg(test)]
@@ -162,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_json_schema_requires_every_parameter() {
-        for schema in schemas(true) {
+        for schema in schemas(&[]) {
             let json = schema.to_json();
             let parameters = &json["function"]["parameters"];
             assert_eq!(parameters["required"].as_array().unwrap().len(), schema.parameters.len());

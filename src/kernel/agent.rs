@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::dialect::{self, Action, Dialect, Piece, Profile};
-use crate::functions::{self, SideEffect};
+use crate::functions::{self, Function, SideEffect};
 use crate::inference::{Engine, SamplerOptions};
-use crate::memory::main_context::system::{classic_instructions, native_instructions};
+use crate::memory::main_context::system::{CoreMemoryEditor, classic_instructions, native_instructions};
 use crate::memory::{AgentMemory, BlockLabel, MainContext, QueueLimits, RoomReport, make_room};
 use crate::types::{
     Body, Call, Cancel, Clock, CoreMemoryText, Event, MessageId, NewMessage, Notification, StopReason, TurnReport,
@@ -97,13 +97,18 @@ impl Agent {
         cancel: Cancel,
         settings: Settings,
     ) -> Result<Self, Error> {
-        let (instructions, with_send_message) = match settings.profile {
-            Profile::Native => (native_instructions(), false),
-            Profile::Classic => (classic_instructions(), true),
+        let (instructions, without): (String, &[Function]) = match settings.profile {
+            Profile::Classic => (classic_instructions().to_owned(), &[]),
+            // Plain text is the message.
+            Profile::Native if settings.memory_pass => (
+                native_instructions(CoreMemoryEditor::Pass),
+                &[Function::SendMessage, Function::CoreMemoryAppend, Function::CoreMemoryReplace],
+            ),
+            Profile::Native => (native_instructions(CoreMemoryEditor::Model), &[Function::SendMessage]),
         };
-        let schemas = functions::schemas(with_send_message);
+        let schemas = functions::schemas(without);
         let model = Model::new(engine, dialect, settings.sampler, schemas, clock.zone(), cancel.clone())?;
-        let mut context = memory.view().main_context(instructions)?;
+        let mut context = memory.view().main_context(&instructions)?;
         context.messages.clear();
         let mut agent = Self { memory, model, clock, cancel, settings, context, idle_passes: 0, idle: Duration::ZERO };
         agent.check_window()?;
@@ -406,6 +411,7 @@ impl Agent {
             archival_count: memory.archival_count()?,
             calls: progress.calls.clone(),
             by_heartbeat: progress.by_heartbeat,
+            edits_core_memory: !self.settings.memory_pass,
             max_answer_chars,
         })
     }

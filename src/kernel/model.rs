@@ -123,7 +123,7 @@ impl Model {
         if !self.read(&prompt)? {
             return Ok(Written { action: Ok(Action::Nothing), whole: false, cancelled: true });
         }
-        let mut parser = self.dialect.reply_parser();
+        let mut parser = self.dialect.reply_parser(policy);
         let options = GenerateOptions { max_tokens, ..GenerateOptions::default() };
         let generation = generate(
             &mut self.session,

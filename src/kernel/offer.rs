@@ -50,6 +50,8 @@ pub struct MemoryView {
     pub calls: Vec<Call>,
     /// The turn was begun by a heartbeat.
     pub by_heartbeat: bool,
+    /// Core memory is edited by calls while the model answers, as against a memory pass after it.
+    pub edits_core_memory: bool,
     /// Most characters of an answer.
     pub max_answer_chars: usize,
 }
@@ -78,6 +80,7 @@ pub fn step_policy(offer: Offer, memory: &MemoryView) -> StepPolicy {
         calls: offered
             .iter()
             .filter(|function| memory.calls_of(**function) < MAX_CALLS_OF_A_FUNCTION)
+            .filter(|function| memory.edits_core_memory || offer == Offer::SaveOnly || !function.edits_core_memory())
             .filter_map(|function| memory.allowed_call(*function))
             .collect(),
         function_names: functions::names(),
@@ -180,6 +183,7 @@ mod tests {
         MemoryView {
             blocks: vec![block("persona", &["I am calm."], 2000), block("human", &[], 2000)],
             max_answer_chars: 1000,
+            edits_core_memory: true,
             ..MemoryView::default()
         }
     }
@@ -222,6 +226,13 @@ mod tests {
         let policy = step_policy(Offer::Everything, &room);
         let append = policy.calls.iter().find(|call| call.name == "core_memory_append").unwrap();
         assert_eq!(append.variants[0][1].rule, ArgumentRule::Text { min_chars: 1, max_chars: 200 });
+    }
+
+    #[test]
+    fn with_a_memory_pass_an_answering_model_does_not_edit_core_memory() {
+        let memory = MemoryView { edits_core_memory: false, ..view() };
+        assert_eq!(names(&step_policy(Offer::Everything, &memory)), ["archival_memory_insert"]);
+        assert!(names(&step_policy(Offer::SaveOnly, &memory)).contains(&"core_memory_append"));
     }
 
     #[test]

@@ -3,24 +3,36 @@
 //! Nothing in them changes while an agent runs, so that the KV cache keeps them: no date, no counter. No example facts
 //! either: small models repeat what an example holds as if the user had said it.
 
+/// Who edits core memory in the native profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoreMemoryEditor {
+    /// A memory pass after the answer; the model is not told of the functions while it answers.
+    Pass,
+    /// The model itself, by calls while it answers.
+    Model,
+}
+
+const COMPANION: &str = "You are a warm, attentive companion. You talk with the user, and you remember what they tell \
+you. Reply to every message in one or two short sentences of your own, as a friend would: react to what the user says, \
+answer questions, ask back where it fits. Never repeat the user's words as your reply. Answer in the user's language.
+What you know about the user stands in core memory, section human; who you are stands in section persona.";
+
+const SEARCHES: &str = "
+Messages that are out of view can be found with conversation_search; longer notes are kept with archival_memory_insert \
+and found with archival_memory_search. Call a function only when you need it.";
+
+const EDITS: &str = "
+When the user tells you a lasting fact about themselves, first save it with core_memory_append in section human, as one \
+sentence about the user. When a line of core memory is no longer true, correct it with core_memory_replace.";
+
 /// Instructions for the native profile: the model writes plain text to the user and calls in its own format. Short,
 /// because small models lose long instructions and every token is read on a CPU.
 #[must_use]
-pub fn native_instructions() -> &'static str {
-    "You are a companion who remembers. You talk with one user over a long time. Older messages leave your view; your \
-memory stays.
-
-Core memory is always in view. Its section human says who the user is, its section persona says who you are.
-- When the user tells you something lasting about themselves (name, family, work, home, tastes, habits, plans, dates), \
-save it first with core_memory_append in section human, one short sentence for each fact.
-- When a line of core memory is no longer true, correct it with core_memory_replace.
-- When the user wants you to be different, change section persona.
-- Do not save questions, greetings, general knowledge, guesses, or what core memory already says.
-Messages that have left your view are found with conversation_search. Longer notes go to archival_memory_insert and \
-are found with archival_memory_search.
-
-Then answer the user in plain text: short, friendly, in the user's language. Answer from core memory and from the \
-conversation. If you do not know something about the user, say so. Do not speak of functions or sections."
+pub fn native_instructions(editor: CoreMemoryEditor) -> String {
+    match editor {
+        CoreMemoryEditor::Pass => format!("{COMPANION}{SEARCHES}"),
+        CoreMemoryEditor::Model => format!("{COMPANION}{EDITS}{SEARCHES}"),
+    }
 }
 
 /// Instructions for the classic profile: every action is a function call with inner thoughts, as in the paper.
@@ -53,19 +65,24 @@ mod tests {
 
     #[test]
     fn the_native_instructions_are_short() {
-        let words = native_instructions().split_whitespace().count();
+        let words = native_instructions(CoreMemoryEditor::Model).split_whitespace().count();
         assert!(words < 200, "{words} words");
     }
 
     #[test]
-    fn the_instructions_hold_nothing_that_changes() {
-        for instructions in [native_instructions(), classic_instructions()] {
+    fn the_instructions_hold_nothing_that_changes_and_name_what_they_offer() {
+        let pass = native_instructions(CoreMemoryEditor::Pass);
+        let model = native_instructions(CoreMemoryEditor::Model);
+        for instructions in [pass.as_str(), model.as_str(), classic_instructions()] {
             assert!(!instructions.contains(|c: char| c.is_ascii_digit()), "a digit");
-            for part in ["core_memory_append", "core_memory_replace", "conversation_search", "archival_memory_search"] {
+            for part in ["conversation_search", "archival_memory_search"] {
                 assert!(instructions.contains(part), "{part}");
             }
         }
+        assert!(!pass.contains("core_memory_append"));
+        for instructions in [model.as_str(), classic_instructions()] {
+            assert!(instructions.contains("core_memory_append") && instructions.contains("core_memory_replace"));
+        }
         assert!(classic_instructions().contains("request_heartbeat"));
-        assert!(classic_instructions().contains("Inner thoughts"));
     }
 }

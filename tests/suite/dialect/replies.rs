@@ -18,7 +18,9 @@ pub(super) fn parse(
     cuts: &[usize],
     complete: bool,
 ) -> (String, String, Result<Action, Error>) {
-    let mut parser = dialect(name).reply_parser();
+    let mut known = policy(TextRule::Silent);
+    known.function_names.push("core".into());
+    let mut parser = dialect(name).reply_parser(&known);
     let (mut text, mut thoughts) = (String::new(), String::new());
     let mut push = |token, bytes: &[u8]| {
         for piece in parser.push(token, bytes) {

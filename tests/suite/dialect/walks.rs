@@ -58,6 +58,7 @@ fn policies() -> impl Strategy<Value = StepPolicy> {
             named.map(|(rule, name)| NamedRule { name: name.into(), rule }).collect()
         });
         policy.calls.push(AllowedCall { name: "core".into(), variants: variants.collect() });
+        policy.function_names.push("core".into());
         policy.max_thought_chars = max_thought_chars;
         policy
     })
@@ -88,6 +89,20 @@ fn allowed(policy: &StepPolicy, call: &Call) -> bool {
     )
 }
 
+/// A call that hermes let through without the tags, as the prompt shows it.
+fn in_tags(name: &str, reply: &str) -> String {
+    let spelled = [("{{", "}}"), ("<tools>\n{", "}\n</tools>"), ("```json\n{", "}\n```"), ("{", "}")];
+    let object = spelled.iter().find_map(|(open, close)| reply.strip_prefix(open)?.strip_suffix(close));
+    match object {
+        Some(members)
+            if name == "hermes" && members.starts_with("\"name\": \"") && members.contains("\"arguments\": {") =>
+        {
+            format!("<T>\n{{{members}}}\n</T>")
+        }
+        _ => reply.to_owned(),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -112,7 +127,7 @@ proptest! {
                     Action::Text { thoughts: parsed, text } => {
                         prop_assert!(matches!(policy.text, TextRule::Allowed { .. }), "{name}: {reply}");
                         // What could become a call up to its last byte is shown with the action only.
-                        let undecided = name == "chatml-json" && shown.is_empty() && text.starts_with('{');
+                        let undecided = shown.is_empty() && (text.starts_with(['{', '<', '`']));
                         prop_assert!(undecided || shown == *text, "{name}: {reply}");
                         prop_assert_eq!(&thoughts, parsed.as_deref().unwrap_or_default());
                         prop_assert_eq!(text.trim(), text);
@@ -125,7 +140,7 @@ proptest! {
                     }
                 };
                 // The prompt of the next step goes on with exactly what was generated.
-                let generated = reply.replace("<T>", "<tool_call>").replace("</T>", "</tool_call>");
+                let generated = in_tags(name, &reply).replace("<T>", "<tool_call>").replace("</T>", "</tool_call>");
                 let expected = plain(&render(&*dialect, &[user("Hello")])) + &generated + "<|im_end|>";
                 let prompt = plain(&render(&*dialect, &[user("Hello"), message(body), result("done")]));
                 prop_assert!(prompt.starts_with(&expected), "{prompt}\n---\n{expected}");
