@@ -8,6 +8,7 @@ export RUSTFLAGS ?= -C target-cpu=native
 MNEME := $(CARGO_TARGET_DIR)/release/mneme
 TEST_MODELS := smollm2-135m-instruct-q4_1
 LONG_TEST_MODELS := qwen2.5-coder-0.5b-instruct-q4_k_m qwen2.5-coder-1.5b-instruct-q4_k_m
+BENCH_MODEL ?= qwen2.5-coder-1.5b-instruct-q4_k_m
 ARGS ?=
 
 .PHONY: help chat build setup test test-long lint bench clean
@@ -39,7 +40,7 @@ lint: setup ## Formatting, clippy and documentation, warnings as errors
 	@RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
 
 bench: build ## Reading and decoding rates beside the bare llama.cpp library
-	@$(MNEME) bench engine $(ARGS)
+	@$(MNEME) bench engine --model $(BENCH_MODEL) $(ARGS)
 
 clean: ## Delete the builds of this checkout's cache folder (models and memories stay)
 	@rm -rf $(CACHE_HOME)/mneme/target-*

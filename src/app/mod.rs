@@ -24,6 +24,8 @@ pub fn run(cli: Cli) -> ExitCode {
     };
     match done {
         Ok(code) => code,
+        // Whoever reads the output has enough of it: `mneme models list | head`.
+        Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::Ok,
         Err(error) => {
             anstream::eprintln!("error: {}", crate::ui::sanitize(&error.sentence()));
             anstream::eprintln!("  {}", crate::ui::sanitize(&error.hint()));

@@ -450,3 +450,14 @@ fn the_probe_sees_a_hub_that_answers_and_one_that_does_not() {
     let reach = world.store.probe(&hub("http://127.0.0.1:9"), &no_pip, &world.limits);
     assert!(!reach.hub && !reach.wheels);
 }
+
+#[test]
+fn the_readme_names_the_models_that_are_chosen() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let catalogue = mneme::models::Catalogue::shipped().unwrap();
+    for line in mneme::models::advice(&catalogue) {
+        let entry = line.with_hub.unwrap();
+        let row = format!("| {} GB | `{}` |", line.memory_gib, entry.name);
+        assert!(readme.contains(&row), "the README lacks {row}");
+    }
+}
