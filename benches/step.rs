@@ -70,8 +70,11 @@ fn prompt(criterion: &mut Criterion) {
     let messages: Vec<Message> = (0..60)
         .map(|id| {
             let text = format!("Message {id} of a conversation that goes on for a while.");
-            let body =
-                if id % 2 == 0 { Body::User { text } } else { Body::Assistant { thoughts: None, text: Some(text), call: None } };
+            let body = if id % 2 == 0 {
+                Body::User { text }
+            } else {
+                Body::Assistant { thoughts: None, text: Some(text), call: None }
+            };
             Message { id: MessageId(id), at_ms: id * 60_000, body, interrupted: false, stub: None }
         })
         .collect();
