@@ -6,3 +6,5 @@ pub mod hub_server;
 #[cfg(all(unix, feature = "download"))]
 pub mod model_world;
 pub mod program;
+#[cfg(feature = "llama-cpp")]
+pub mod weights;

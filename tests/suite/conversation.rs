@@ -14,11 +14,12 @@ fn long_talk(profile: Profile, window: usize, special: &[(&str, &str)]) -> Talk 
         when: Some("Write a summary of them".to_owned()),
         reply: "We spoke about many small things, and the user was content.".to_owned(),
         repeat: true,
+        plain: false,
     };
     let special = special.iter().map(|(when, reply)| ScriptedReply {
         when: Some((*when).to_owned()),
         reply: (*reply).to_owned(),
-        repeat: false,
+        ..ScriptedReply::default()
     });
     setting.script = Script {
         context_window: window,
