@@ -266,11 +266,8 @@ impl Agent {
         let policy = step_policy(offer, &self.view(progress, reserve_tokens * ANSWER_CHARS_PER_TOKEN)?);
         let mut reply = Reply::new(&mut self.memory, &*self.clock);
         let written = self.model.write(&self.context, &policy, reserve_tokens, &mut |piece| reply.take(piece, emit));
-        let (row, failure) = reply.done();
-        if let Some(error) = failure {
-            return Err(error.into());
-        }
-        let outcome = self.keep(written?, row, progress, emit)?;
+        let started = reply.done()?;
+        let outcome = self.keep(written?, started, progress, emit)?;
         let pressure = self.pressure()?;
         Ok(Happened::Generated { outcome, pressure })
     }
@@ -279,7 +276,7 @@ impl Agent {
     fn keep(
         &mut self,
         written: Written,
-        row: Option<MessageId>,
+        Started { row, thought_is_shown }: Started,
         progress: &mut Progress,
         emit: &mut dyn FnMut(Event),
     ) -> Result<Generated, Error> {
@@ -300,7 +297,7 @@ impl Agent {
                 if cancelled {
                     return Ok(Generated::Interrupted);
                 }
-                if let Some(text) = thoughts {
+                if let Some(text) = thoughts.filter(|_| !thought_is_shown) {
                     emit(Event::Thought { text });
                 }
                 emit(Event::Message { text });
@@ -475,9 +472,16 @@ struct Reply<'a> {
     clock: &'a dyn Clock,
     row: Option<MessageId>,
     thoughts: String,
+    thought_is_shown: bool,
     text: String,
     stored_at: Instant,
     failure: Option<crate::memory::Error>,
+}
+
+/// What is stored and shown of a reply before it is whole.
+struct Started {
+    row: Option<MessageId>,
+    thought_is_shown: bool,
 }
 
 impl<'a> Reply<'a> {
@@ -487,6 +491,7 @@ impl<'a> Reply<'a> {
             clock,
             row: None,
             thoughts: String::new(),
+            thought_is_shown: false,
             text: String::new(),
             stored_at: Instant::now(),
             failure: None,
@@ -500,6 +505,15 @@ impl<'a> Reply<'a> {
                 self.text.push_str(&text);
                 if let Err(error) = self.store() {
                     self.failure.get_or_insert(error);
+                }
+                // What could not be stored is not shown.
+                if self.failure.is_some() {
+                    return;
+                }
+                let thought = self.thoughts.trim();
+                if !self.thought_is_shown && !thought.is_empty() {
+                    self.thought_is_shown = true;
+                    emit(Event::Thought { text: thought.to_owned() });
                 }
                 emit(Event::Delta { text });
             }
@@ -525,8 +539,11 @@ impl<'a> Reply<'a> {
         Ok(())
     }
 
-    fn done(self) -> (Option<MessageId>, Option<crate::memory::Error>) {
-        (self.row, self.failure)
+    fn done(self) -> Result<Started, crate::memory::Error> {
+        match self.failure {
+            Some(error) => Err(error),
+            None => Ok(Started { row: self.row, thought_is_shown: self.thought_is_shown }),
+        }
     }
 }
 
