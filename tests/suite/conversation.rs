@@ -125,3 +125,8 @@ fn the_model_sees_this_in_the_classic_profile() {
     talk.say("How are you?");
     insta::assert_snapshot!("classic_prompt", talk.prompt());
 }
+
+#[test]
+fn a_hundred_random_turns_agree_with_a_simple_model() {
+    crate::harness::soak::soak(7, 200);
+}
