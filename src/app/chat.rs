@@ -211,7 +211,7 @@ pub fn open_agent(
     };
     let settings = kernel::Settings {
         profile: config.profile,
-        sampler: config.sampler.clone(),
+        sampler: config.sampler,
         queue: config.queue.clone(),
         max_steps: config.max_steps,
         memory_pass: config.memory_pass,

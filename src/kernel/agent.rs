@@ -262,10 +262,12 @@ impl Agent {
         if let Some(text) = room_notice(&room) {
             emit(Event::Notice { text });
         }
-        let reserve_tokens = self.settings.queue.answer_reserve_tokens(self.model.window_tokens());
-        let policy = step_policy(offer, &self.view(progress, reserve_tokens * ANSWER_CHARS_PER_TOKEN)?);
+        let window_tokens = self.model.window_tokens();
+        let reserve_tokens = self.settings.queue.answer_reserve_tokens(window_tokens);
+        let answer_tokens = reserve_tokens.min(window_tokens.saturating_sub(room.prompt_tokens));
+        let policy = step_policy(offer, &self.view(progress, answer_tokens * ANSWER_CHARS_PER_TOKEN)?);
         let mut reply = Reply::new(&mut self.memory, &*self.clock);
-        let written = self.model.write(&self.context, &policy, reserve_tokens, &mut |piece| reply.take(piece, emit));
+        let written = self.model.write(&self.context, &policy, answer_tokens, &mut |piece| reply.take(piece, emit));
         let started = reply.done()?;
         let outcome = self.keep(written?, started, progress, emit)?;
         let pressure = self.pressure()?;

@@ -10,6 +10,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::agent::{START_MS, Setting, Talk, answer, call, messages};
 
+const WINDOW_TOKENS: usize = 2048;
 /// Lines that the talk keeps in core memory at most.
 const MAX_LINES: usize = 5;
 const THINGS: [&str; 8] = ["lantern", "compass", "saddle", "violin", "anchor", "basket", "hammer", "kettle"];
@@ -50,16 +51,8 @@ impl Soak {
     fn open(&self) -> Talk {
         let store = Store::open(&self.folder.path().join("mneme.db"), &ManualClock::at(START_MS)).unwrap();
         let mut setting = Setting::new(self.profile, &[]);
-        setting.script = Script { context_window: self.window_tokens(), replies: self.replies(), ..Script::default() };
+        setting.script = Script { context_window: WINDOW_TOKENS, replies: self.replies(), ..Script::default() };
         setting.open_in(store)
-    }
-
-    /// The instructions of the classic profile leave a window of 2048 no room for a call and its result in one turn.
-    const fn window_tokens(&self) -> usize {
-        match self.profile {
-            Profile::Native => 2048,
-            Profile::Classic => 3072,
-        }
     }
 
     /// The cue of a turn begins what the user says and decides what the model does. Its answers are small talk.
@@ -239,11 +232,7 @@ impl Soak {
         assert!(recall_count >= self.expected.said.len() as u64, "turn {turn}: {recall_count}");
         assert_eq!(archival_count, 0, "turn {turn}");
         for generation in talk.log.generations() {
-            assert!(
-                generation.prompt.len() < self.window_tokens(),
-                "turn {turn}: a prompt of {}",
-                generation.prompt.len()
-            );
+            assert!(generation.prompt.len() < WINDOW_TOKENS, "turn {turn}: a prompt of {}", generation.prompt.len());
         }
     }
 }
