@@ -215,7 +215,9 @@ fn a_file_that_cannot_grow_ends_the_turn_and_loses_nothing() {
 #[test]
 fn a_full_disk_is_named_and_the_program_goes_on() {
     let home = tempfile::tempdir().unwrap();
-    let path = script(home.path().parent().unwrap(), &content(json!([]), 0));
+    // Beside the home, which is to be covered by the small disk.
+    let scratch = tempfile::tempdir().unwrap();
+    let path = script(scratch.path(), &content(json!([]), 0));
     let mount = format!("mount -t tmpfs -o size=3m tmpfs {}", home.path().display());
     let can_mount =
         Command::new("unshare").args(["-rm", "sh", "-c", &mount]).output().is_ok_and(|output| output.status.success());
