@@ -10,7 +10,6 @@ use rand_chacha::ChaCha8Rng;
 
 use super::agent::{START_MS, Setting, Talk, answer, call, messages};
 
-const WINDOW_TOKENS: usize = 2048;
 /// Lines that the talk keeps in core memory at most.
 const MAX_LINES: usize = 5;
 const THINGS: [&str; 8] = ["lantern", "compass", "saddle", "violin", "anchor", "basket", "hammer", "kettle"];
@@ -26,6 +25,7 @@ struct Expected {
 
 struct Soak {
     profile: Profile,
+    window_tokens: usize,
     folder: tempfile::TempDir,
     random: ChaCha8Rng,
     expected: Expected,
@@ -34,10 +34,11 @@ struct Soak {
 
 /// Holds `turns` turns with random edits, searches, pops, checkpoints and restarts in between, half of them in each
 /// profile, and checks memory and window after each.
-pub fn soak(seed: u64, turns: usize) {
+pub fn soak(seed: u64, turns: usize, window_tokens: usize) {
     for profile in [Profile::Native, Profile::Classic] {
         let mut soak = Soak {
             profile,
+            window_tokens,
             folder: tempfile::tempdir().unwrap(),
             random: ChaCha8Rng::seed_from_u64(seed),
             expected: Expected::default(),
@@ -51,7 +52,7 @@ impl Soak {
     fn open(&self) -> Talk {
         let store = Store::open(&self.folder.path().join("mneme.db"), &ManualClock::at(START_MS)).unwrap();
         let mut setting = Setting::new(self.profile, &[]);
-        setting.script = Script { context_window: WINDOW_TOKENS, replies: self.replies(), ..Script::default() };
+        setting.script = Script { context_window: self.window_tokens, replies: self.replies(), ..Script::default() };
         setting.open_in(store)
     }
 
@@ -232,7 +233,11 @@ impl Soak {
         assert!(recall_count >= self.expected.said.len() as u64, "turn {turn}: {recall_count}");
         assert_eq!(archival_count, 0, "turn {turn}");
         for generation in talk.log.generations() {
-            assert!(generation.prompt.len() < WINDOW_TOKENS, "turn {turn}: a prompt of {}", generation.prompt.len());
+            assert!(
+                generation.prompt.len() < self.window_tokens,
+                "turn {turn}: a prompt of {}",
+                generation.prompt.len()
+            );
         }
     }
 }
