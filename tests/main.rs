@@ -12,6 +12,7 @@ mod suite {
     mod inference;
     mod long;
     mod memory;
+    mod memory_pass;
     mod models;
     mod safety;
 }

@@ -34,8 +34,11 @@ pub struct ScriptedReply {
     /// the system turn where the model has not spoken yet.
     #[serde(default)]
     pub when: Option<String>,
-    /// What the model generates; spelled control tokens are control tokens.
+    /// What the model generates; spelled control tokens are control tokens, unless it is `plain`.
     pub reply: String,
+    /// Spelled control tokens are spelled byte by byte, as a model can do where a grammar takes any text.
+    #[serde(default)]
+    pub plain: bool,
     /// Whether it can be used more than once.
     #[serde(default)]
     pub repeat: bool,
@@ -73,7 +76,7 @@ impl Script {
     /// A script of replies that are given one after the other.
     #[must_use]
     pub fn of<'a>(replies: impl IntoIterator<Item = &'a str>) -> Self {
-        let reply = |text: &str| ScriptedReply { when: None, reply: text.to_owned(), repeat: false };
+        let reply = |text: &str| ScriptedReply { reply: text.to_owned(), ..ScriptedReply::default() };
         Self { replies: replies.into_iter().map(reply).collect(), ..Self::default() }
     }
 
@@ -301,14 +304,15 @@ impl ScriptedEngine {
             (open && matches).then_some(place)
         };
         let chosen = self.script.replies.iter().enumerate().find_map(fits);
-        let text = match chosen {
+        let units: Option<Vec<Unit>> = match chosen {
             Some(place) => {
                 self.used[place] = true;
-                Some(self.script.replies[place].reply.clone())
+                let ScriptedReply { reply, plain, .. } = &self.script.replies[place];
+                Some(if *plain { reply.bytes().map(Unit::Byte).collect() } else { self.reply_units(reply) })
             }
-            None => self.script.otherwise.clone(),
+            None => self.script.otherwise.as_deref().map(|text| self.reply_units(text)),
         };
-        self.current = text.map(|text| (self.reply_units(&text), self.cached.len()));
+        self.current = units.map(|units| (units, self.cached.len()));
         self.log.lock().push(ScriptedGeneration {
             prompt: self.cached.clone(),
             text: self.text(&self.cached),

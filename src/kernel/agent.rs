@@ -267,15 +267,14 @@ impl Agent {
         if let Some(text) = room_notice(&room) {
             emit(Event::Notice { text });
         }
-        let reserve_tokens = self.settings.queue.answer_reserve_tokens(self.model.window_tokens());
-        let policy = step_policy(offer, &self.view(progress, reserve_tokens * ANSWER_CHARS_PER_TOKEN)?);
+        let window_tokens = self.model.window_tokens();
+        let reserve_tokens = self.settings.queue.answer_reserve_tokens(window_tokens);
+        let answer_tokens = reserve_tokens.min(window_tokens.saturating_sub(room.prompt_tokens));
+        let policy = step_policy(offer, &self.view(progress, answer_tokens * ANSWER_CHARS_PER_TOKEN)?);
         let mut reply = Reply::new(&mut self.memory, &*self.clock);
-        let written = self.model.write(&self.context, &policy, reserve_tokens, &mut |piece| reply.take(piece, emit));
-        let (row, failure) = reply.done();
-        if let Some(error) = failure {
-            return Err(error.into());
-        }
-        let outcome = self.keep(written?, row, progress, emit)?;
+        let written = self.model.write(&self.context, &policy, answer_tokens, &mut |piece| reply.take(piece, emit));
+        let started = reply.done()?;
+        let outcome = self.keep(written?, started, progress, emit)?;
         let pressure = self.pressure()?;
         Ok(Happened::Generated { outcome, pressure })
     }
@@ -284,7 +283,7 @@ impl Agent {
     fn keep(
         &mut self,
         written: Written,
-        row: Option<MessageId>,
+        Started { row, thought_is_shown }: Started,
         progress: &mut Progress,
         emit: &mut dyn FnMut(Event),
     ) -> Result<Generated, Error> {
@@ -305,7 +304,7 @@ impl Agent {
                 if cancelled {
                     return Ok(Generated::Interrupted);
                 }
-                if let Some(text) = thoughts {
+                if let Some(text) = thoughts.filter(|_| !thought_is_shown) {
                     emit(Event::Thought { text });
                 }
                 emit(Event::Message { text });
@@ -481,9 +480,16 @@ struct Reply<'a> {
     clock: &'a dyn Clock,
     row: Option<MessageId>,
     thoughts: String,
+    thought_is_shown: bool,
     text: String,
     stored_at: Instant,
     failure: Option<crate::memory::Error>,
+}
+
+/// What is stored and shown of a reply before it is whole.
+struct Started {
+    row: Option<MessageId>,
+    thought_is_shown: bool,
 }
 
 impl<'a> Reply<'a> {
@@ -493,6 +499,7 @@ impl<'a> Reply<'a> {
             clock,
             row: None,
             thoughts: String::new(),
+            thought_is_shown: false,
             text: String::new(),
             stored_at: Instant::now(),
             failure: None,
@@ -506,6 +513,15 @@ impl<'a> Reply<'a> {
                 self.text.push_str(&text);
                 if let Err(error) = self.store() {
                     self.failure.get_or_insert(error);
+                }
+                // What could not be stored is not shown.
+                if self.failure.is_some() {
+                    return;
+                }
+                let thought = self.thoughts.trim();
+                if !self.thought_is_shown && !thought.is_empty() {
+                    self.thought_is_shown = true;
+                    emit(Event::Thought { text: thought.to_owned() });
                 }
                 emit(Event::Delta { text });
             }
@@ -531,8 +547,11 @@ impl<'a> Reply<'a> {
         Ok(())
     }
 
-    fn done(self) -> (Option<MessageId>, Option<crate::memory::Error>) {
-        (self.row, self.failure)
+    fn done(self) -> Result<Started, crate::memory::Error> {
+        match self.failure {
+            Some(error) => Err(error),
+            None => Ok(Started { row: self.row, thought_is_shown: self.thought_is_shown }),
+        }
     }
 }
 

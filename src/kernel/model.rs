@@ -184,12 +184,21 @@ impl Model {
         Ok((generation.stop != StopCause::Cancelled).then_some(text))
     }
 
-    /// Whether any legal first token but that of `nothing` is `min_odds` times likelier than it.
+    /// Whether any legal first token but that of `nothing` is `min_odds` times likelier than it, or the first token does
+    /// not tell: another answer can begin with it as well, and writing it out decides.
     fn outweighs(&mut self, matcher: &mut Matcher, nothing: &str, min_odds: f32) -> Result<bool, Error> {
         let Some(first) = tokenize_text(self.session.engine(), nothing)?.first().copied() else { return Ok(true) };
-        let mut allowed = Vec::new();
-        matcher.allowed_tokens(&mut allowed).map_err(crate::inference::Error::from)?;
         let vocab = Arc::clone(self.session.vocab());
+        let mut allowed = Vec::new();
+        let mut ahead = matcher.clone();
+        ahead.commit(first).map_err(crate::inference::Error::from)?;
+        ahead.allowed_tokens(&mut allowed).map_err(crate::inference::Error::from)?;
+        let rest = nothing.as_bytes().strip_prefix(vocab.bytes(first)).unwrap_or_default();
+        let goes_on_with_nothing = |token: &TokenId| rest.starts_with(vocab.bytes(*token));
+        if !rest.is_empty() && !allowed.iter().all(goes_on_with_nothing) {
+            return Ok(true);
+        }
+        matcher.allowed_tokens(&mut allowed).map_err(crate::inference::Error::from)?;
         let logits = self.session.logits()?;
         let logit = |token: TokenId| logits.get(token.index()).copied().unwrap_or(f32::NEG_INFINITY);
         // A shorter token can begin `nothing` too; only what cannot counts against it.

@@ -102,12 +102,14 @@ impl Service {
     fn serve(mut self, ready: Event, incoming: &Receiver<(Option<u64>, Request)>) {
         self.send(Cause::Command, None, ready);
         self.done();
+        // What an earlier process left to be done waits for the first request: until then the model runs nothing.
+        let mut asked = false;
         loop {
             let (seq, request) = match incoming.try_recv() {
                 Ok(input) => input,
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => {
-                    if self.work_in_idle_time() {
+                    if asked && self.work_in_idle_time() {
                         continue;
                     }
                     match incoming.recv() {
@@ -116,6 +118,7 @@ impl Service {
                     }
                 }
             };
+            asked = true;
             self.idle.store(false, Ordering::Relaxed);
             self.preempt.clear();
             let outgoing = self.outgoing.clone();

@@ -105,6 +105,11 @@ pub fn make_room(
         if shorten_summary(memory, &context.messages, at_ms)? {
             continue;
         }
+        // A call and its result in a small window: the answer gets less room rather than none.
+        let least_answer_tokens = limits.answer_reserve_tokens(window_tokens) / 2;
+        if prompt_tokens.saturating_add(least_answer_tokens) <= window_tokens {
+            return Ok(report);
+        }
         return Err(Error::WindowTooSmall {
             needed_tokens: prompt_tokens,
             reserve_tokens: limits.answer_reserve_tokens(window_tokens),

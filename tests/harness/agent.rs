@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mneme::app::chat::{Opened, Texts, open_agent};
-use mneme::config::{Config, ConfigFile, Overrides};
+use mneme::config::{Config, ConfigFile, Idle, Overrides};
 use mneme::dialect::Profile;
 use mneme::inference::{Script, ScriptedEngine, ScriptedLog};
 use mneme::kernel::{Agent, Request, handle};
 use mneme::memory::Store;
-use mneme::types::{Cancel, Clock, CoreMemoryText, Event, ManualClock};
+use mneme::types::{Cancel, Cause, Clock, CoreMemoryText, Event, ManualClock};
 
 /// Tuesday 2026-03-03 09:30 UTC.
 pub const START_MS: i64 = 1_772_530_200_000;
@@ -31,6 +31,8 @@ pub struct Setting<'a> {
     pub persona: &'a str,
     pub human: &'a str,
     pub config: ConfigFile,
+    /// Whether a turn waits for the memory passes.
+    pub idle: Idle,
 }
 
 impl<'a> Setting<'a> {
@@ -43,6 +45,7 @@ impl<'a> Setting<'a> {
             persona: "I am a test.",
             human: "",
             config: ConfigFile { memory_pass: Some(false), ..ConfigFile::default() },
+            idle: Idle::Now,
         }
     }
 
@@ -56,7 +59,7 @@ impl<'a> Setting<'a> {
         let clock = ManualClock::at(START_MS);
         let engine = ScriptedEngine::new(self.script);
         let log = engine.log();
-        let overrides = Overrides { profile: Some(self.profile), ..Overrides::default() };
+        let overrides = Overrides { profile: Some(self.profile), idle: Some(self.idle), ..Overrides::default() };
         let config = Config::new(PathBuf::from("unused"), self.config, overrides).unwrap();
         let texts = Texts { persona: self.persona.to_owned(), human: self.human.to_owned() };
         let clock_for_agent: Arc<dyn Clock> = Arc::new(clock.clone());
@@ -98,10 +101,15 @@ pub fn call(profile: Profile, name: &str, arguments: &[(&str, &str)]) -> String 
 impl Talk {
     /// Answers one request and gives back its events without the deltas.
     pub fn request(&mut self, request: Request) -> Vec<Event> {
+        self.request_with_causes(request).into_iter().map(|(_, event)| event).collect()
+    }
+
+    /// Answers one request and gives back its events without the deltas, each with what brought it about.
+    pub fn request_with_causes(&mut self, request: Request) -> Vec<(Cause, Event)> {
         self.clock.advance(MINUTE_MS);
         let mut events = Vec::new();
-        handle(&mut self.agent, request, &mut |_, event| events.push(event));
-        events.retain(|event| !matches!(event, Event::Delta { .. }));
+        handle(&mut self.agent, request, &mut |cause, event| events.push((cause, event)));
+        events.retain(|(_, event)| !matches!(event, Event::Delta { .. }));
         events
     }
 

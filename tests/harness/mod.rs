@@ -6,3 +6,8 @@ pub mod hub_server;
 #[cfg(all(unix, feature = "download"))]
 pub mod model_world;
 pub mod program;
+#[cfg(unix)]
+pub mod screen;
+pub mod soak;
+#[cfg(feature = "llama-cpp")]
+pub mod weights;

@@ -107,13 +107,20 @@ impl Program {
         let mut events = Vec::new();
         loop {
             let event = self.event();
-            assert_eq!(event["seq"], self.seq, "{event}");
+            // What is done in idle time belongs to no input line.
+            let expected = if event["cause"] == "idle" { Value::Null } else { json!(self.seq) };
+            assert_eq!(event["seq"], expected, "{event}");
             let last = is_last(&event);
             events.push(event);
             if last {
                 return events;
             }
         }
+    }
+
+    /// Id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Kills the program with SIGKILL.

@@ -14,11 +14,12 @@ fn long_talk(profile: Profile, window: usize, special: &[(&str, &str)]) -> Talk 
         when: Some("Write a summary of them".to_owned()),
         reply: "We spoke about many small things, and the user was content.".to_owned(),
         repeat: true,
+        plain: false,
     };
     let special = special.iter().map(|(when, reply)| ScriptedReply {
         when: Some((*when).to_owned()),
         reply: (*reply).to_owned(),
-        repeat: false,
+        ..ScriptedReply::default()
     });
     setting.script = Script {
         context_window: window,
@@ -123,4 +124,9 @@ fn the_model_sees_this_in_the_classic_profile() {
     talk.say("Good morning.");
     talk.say("How are you?");
     insta::assert_snapshot!("classic_prompt", talk.prompt());
+}
+
+#[test]
+fn a_hundred_random_turns_agree_with_a_simple_model() {
+    crate::harness::soak::soak(7, 200, 2048);
 }

@@ -170,6 +170,7 @@ fn scripted_replies_are_chosen_by_what_is_new_in_the_prompt() {
         when: Some(when.to_owned()),
         reply: reply.to_owned(),
         repeat,
+        plain: false,
     };
     let script = Script {
         replies: vec![reply("kind", "never", true), reply("Hello", "once", false), reply("Hello", "often", true)],
@@ -386,12 +387,7 @@ mod native {
     use super::*;
 
     fn model_path() -> PathBuf {
-        const NAME: &str = "smollm2-135m-instruct-q4_1";
-        let folder =
-            std::env::var_os("MNEME_MODELS").expect("MNEME_MODELS names no folder; set it and fetch the model");
-        let path = PathBuf::from(folder).join(format!("{NAME}.gguf"));
-        assert!(path.is_file(), "{} is missing: mneme models pull {NAME}", path.display());
-        path
+        crate::harness::weights::model_path("smollm2-135m-instruct-q4_1")
     }
 
     fn engine() -> LlamaCppEngine {

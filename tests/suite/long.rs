@@ -1,1 +1,96 @@
-//! Placeholder.
+//! What takes minutes, for `make test-long`: a soak run, and talks with real models.
+
+use crate::harness::soak::soak;
+
+#[test]
+fn two_thousand_random_turns_agree_with_a_simple_model() {
+    // In 2048 tokens an exchange of the classic profile is evicted while it runs, and the script's cues with it.
+    soak(20_260_303, 2000, 3072);
+}
+
+#[cfg(feature = "llama-cpp")]
+mod models {
+    use std::path::Path;
+
+    use serde_json::{Value, json};
+
+    use crate::harness::program::{Program, binary, reply};
+    use crate::harness::weights::model_path;
+
+    const SMALL: &str = "smollm2-135m-instruct-q4_1";
+    const LARGE: &str = "qwen2.5-coder-1.5b-instruct-q4_k_m";
+
+    /// The program on a model, with everything that decides what it says pinned.
+    fn start(home: &Path, model: &str, arguments: &[&str]) -> Program {
+        let path = model_path(model);
+        let mut command = binary();
+        command.env("MNEME_MODELS", path.parent().unwrap());
+        command.args(["run", "--jsonl", "--yes", "--agent", "long", "--engine", "llama-cpp", "--idle", "wait"]);
+        command.args(["--seed", "1", "--temperature", "0", "--model", model]).args(arguments);
+        Program::spawn(home, command)
+    }
+
+    /// Every turn ends with an answer, and every call in it was carried out.
+    fn assert_sound(events: &[Value], said: &str, window: u64) {
+        let turn = events.last().unwrap();
+        assert_eq!(turn["stop_reason"], "answer", "{said}: {events:?}");
+        assert!(!reply(events).trim().is_empty(), "{said}: a silent turn: {events:?}");
+        let failed = events.iter().find(|event| event["type"] == "result" && event["status"] != "OK");
+        assert_eq!(failed, None, "{said}");
+        let error = events.iter().find(|event| event["type"] == "error");
+        assert_eq!(error, None, "{said}");
+        let steps = turn["steps"].as_u64().unwrap();
+        assert!(turn["tokens_read"].as_u64().unwrap() <= (steps + 2) * window, "{turn}");
+    }
+
+    #[test]
+    fn facts_told_to_the_large_model_survive_a_kill() {
+        let home = tempfile::tempdir().unwrap();
+        let facts = [
+            ("Hi! My name is Torvald.", "torvald"),
+            ("By the way, I keep two alpacas behind the house.", "alpaca"),
+            ("My brother Anselm repairs church organs.", "anselm"),
+        ];
+        let mut program = start(home.path(), LARGE, &[]);
+        let window = program.ready["context_window"].as_u64().unwrap();
+        for (said, _) in facts {
+            assert_sound(&program.say(said), said, window);
+        }
+        program
+            .send_line(&json!({"type": "user", "text": "Tell me a long story about a ship in a storm."}).to_string());
+        let mut deltas = 0;
+        while deltas < 5 {
+            let event = program.event();
+            assert_ne!(event["type"], "turn", "the story was over before the kill: {event}");
+            deltas += u32::from(event["type"] == "delta");
+        }
+        program.kill();
+        let mut program = start(home.path(), LARGE, &[]);
+        assert_eq!(program.ready["resumed"], true);
+        let memory = program.memory();
+        let human = memory["core"]["human"].as_str().unwrap().to_lowercase();
+        for (said, word) in facts {
+            assert!(human.contains(word), "{said:?} is not in {human:?}");
+        }
+        assert_sound(&program.say("What is my brother's name?"), "after the kill", window);
+    }
+
+    #[test]
+    fn thirty_turns_with_the_small_model_in_a_small_window_are_all_answered() {
+        for profile in ["native", "classic"] {
+            let home = tempfile::tempdir().unwrap();
+            let mut program = start(home.path(), SMALL, &["--context-window", "2048", "--profile", profile]);
+            assert_eq!(program.ready["context_window"], 2048);
+            for turn in 0..30 {
+                let said = match turn % 3 {
+                    0 => format!("I saw {} herons by the river this morning.", turn + 2),
+                    1 => "What do you think about the weather in autumn?".to_owned(),
+                    _ => "Tell me something about rivers.".to_owned(),
+                };
+                assert_sound(&program.say(&said), &format!("{profile}, turn {turn}: {said}"), 2048);
+            }
+            let memory = program.memory();
+            assert!(memory["recall_count"].as_u64().unwrap() >= 60, "{memory}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The program on a pseudo-terminal: what it writes, byte by byte, and what a user would see of it.
+
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::{Child, ExitStatus};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use pty_process::Size;
+use pty_process::blocking::{Command, Pty};
+
+/// A program that shows nothing for so long hangs.
+const SILENCE: Duration = Duration::from_secs(60);
+const ROWS: u16 = 40;
+const COLUMNS: u16 = 120;
+
+/// A program on a terminal of 40 rows and 120 columns.
+pub struct Screen {
+    child: Child,
+    pty: Pty,
+    pieces: Receiver<Vec<u8>>,
+    terminal: vt100::Parser,
+    /// Everything that was written.
+    pub raw: Vec<u8>,
+}
+
+impl Screen {
+    /// Starts `mneme run` on the scripted engine in `home`.
+    pub fn start(home: &Path, script: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let config = home.join("config.toml");
+        if !config.exists() {
+            std::fs::write(config, "memory_pass = false\n").unwrap();
+        }
+        let (pty, pts) = pty_process::blocking::open().unwrap();
+        pty.resize(Size::new(ROWS, COLUMNS)).unwrap();
+        // Without a umask, so that what is private is so by the program's own doing.
+        let mut command = Command::new("sh")
+            .args([
+                "-c",
+                "umask 000; exec \"$0\" \"$@\"",
+                env!("CARGO_BIN_EXE_mneme"),
+                "run",
+                "--yes",
+                "--engine",
+                "scripted",
+                "--model",
+            ])
+            .arg(script)
+            .args(arguments)
+            .env("MNEME_HOME", home)
+            .env("TERM", "xterm-256color")
+            .env_remove("NO_COLOR")
+            .env_remove("CLICOLOR")
+            .env_remove("CLICOLOR_FORCE");
+        for (name, value) in variables {
+            command = command.env(name, value);
+        }
+        let child = command.spawn(pts).unwrap();
+        let mut output = std::fs::File::from(pty.as_fd().try_clone_to_owned().unwrap());
+        let (sender, pieces) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0_u8; 4096];
+            // Linux reports an error where the other end is closed.
+            while let Ok(length) = output.read(&mut buffer) {
+                if length == 0 || sender.send(buffer[..length].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self {
+            child,
+            pty,
+            pieces,
+            terminal: vt100::Parser::new(ROWS.try_into().unwrap(), COLUMNS.try_into().unwrap(), 0),
+            raw: Vec::new(),
+        }
+    }
+
+    /// Types bytes as they are.
+    pub fn keys(&mut self, bytes: &[u8]) {
+        self.pty.write_all(bytes).unwrap();
+        self.pty.flush().unwrap();
+    }
+
+    /// Types a line.
+    pub fn line(&mut self, text: &str) {
+        self.keys(format!("{text}\r").as_bytes());
+    }
+
+    /// What the user sees.
+    pub fn text(&self) -> String {
+        self.terminal.screen().contents()
+    }
+
+    /// Waits until what the user sees is as `wanted` says, and gives it back.
+    pub fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        loop {
+            let text = self.text();
+            if wanted(&text) {
+                return text;
+            }
+            match self.pieces.recv_timeout(SILENCE) {
+                Ok(piece) => {
+                    self.terminal.process(&piece);
+                    self.raw.extend(piece);
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("no {what} within {SILENCE:?}:\n{text}"),
+                Err(RecvTimeoutError::Disconnected) => panic!("the program left before {what}:\n{text}"),
+            }
+        }
+    }
+
+    /// Waits for the prompt on the last line that is not blank.
+    pub fn until_prompt(&mut self) -> String {
+        self.until("prompt", |text| text.trim_end().ends_with("you>"))
+    }
+
+    /// The cell where `needle` begins.
+    pub fn cell(&self, needle: &str) -> vt100::Cell {
+        let screen = self.terminal.screen();
+        let (row, column) = (0..ROWS)
+            .zip(screen.rows(0, COLUMNS))
+            .find_map(|(row, text)| Some((row, text[..text.find(needle)?].chars().count())))
+            .unwrap_or_else(|| panic!("{needle:?} is not on the screen:\n{}", self.text()));
+        screen.cell(row, u16::try_from(column).unwrap()).unwrap().clone()
+    }
+
+    /// Waits for the program to leave.
+    pub fn wait(mut self) -> (ExitStatus, Vec<u8>) {
+        while let Ok(piece) = self.pieces.recv_timeout(SILENCE) {
+            self.raw.extend(piece);
+        }
+        (self.child.wait().unwrap(), self.raw)
+    }
+}

@@ -1,0 +1,241 @@
+//! The memory pass: what the user said is looked at once more after the answer, and lands in core memory.
+
+use std::path::Path;
+
+use mneme::config::Idle;
+use mneme::dialect::Profile;
+use mneme::inference::{Script, ScriptedReply};
+use mneme::kernel::Request;
+use mneme::memory::Store;
+use mneme::types::{Cause, Event, ManualClock, Status};
+use serde_json::{Value, json};
+
+use crate::harness::agent::{START_MS, Setting, Talk, answer};
+use crate::harness::program::{Program, script, types};
+
+const PROFILES: [Profile; 2] = [Profile::Native, Profile::Classic];
+/// Stands in the prompt of every pass and in no other.
+const PASS_MARK: &str = "You keep short notes about the user of a chat";
+
+/// What the model finds in each message, in this order of precedence; in all others nothing.
+fn setting(profile: Profile, findings: &[(&str, &str)]) -> Setting<'static> {
+    let reply = |when: String, reply: &str| ScriptedReply {
+        when: Some(when),
+        reply: reply.to_owned(),
+        repeat: true,
+        ..ScriptedReply::default()
+    };
+    let mut setting = Setting::new(profile, &[]);
+    setting.script = Script {
+        replies: findings
+            .iter()
+            .map(|(message, finding)| reply(format!("Message:\n{message}"), finding))
+            .chain([reply("Notes:\n".to_owned(), "NONE")])
+            .collect(),
+        otherwise: Some(answer(profile, "All right.")),
+        ..Script::default()
+    };
+    setting.config.memory_pass = Some(true);
+    setting.idle = Idle::Wait;
+    setting
+}
+
+/// Prompts of passes, and those of the conversation.
+fn passes_and_prompts(talk: &Talk) -> (Vec<String>, Vec<String>) {
+    talk.log.prompts().into_iter().partition(|prompt| prompt.contains(PASS_MARK))
+}
+
+fn statuses(events: &[Event]) -> Vec<Status> {
+    events
+        .iter()
+        .filter_map(|event| if let Event::Result { status, .. } = event { Some(*status) } else { None })
+        .collect()
+}
+
+#[test]
+fn a_fact_that_the_user_told_lands_in_core_memory() {
+    for profile in PROFILES {
+        let two = "NEW: The user has a kayak.\nNEW: The user's sister is called Odile.";
+        let mut talk = setting(profile, &[("My sister Odile gave me her kayak.", two)]).open();
+        let events = talk.say("My sister Odile gave me her kayak.");
+        assert_eq!(statuses(&events), [Status::Ok, Status::Ok], "{events:?}");
+        assert_eq!(talk.memory().0.human, "The user has a kayak.\nThe user's sister is called Odile.");
+        let (passes, _) = passes_and_prompts(&talk);
+        assert_eq!(passes.len(), 1);
+        assert!(talk.log.generations().iter().all(|generation| !generation.diverged), "{profile:?}");
+    }
+}
+
+#[test]
+fn a_note_that_became_untrue_is_replaced_also_in_the_next_prompt() {
+    for profile in PROFILES {
+        let mut setting = setting(profile, &[("I moved out of the tent.", "CHANGE 2: The user lives in a mill.")]);
+        setting.human = "The user has a kayak.\nThe user lives in a tent.";
+        let mut talk = setting.open();
+        talk.say("I moved out of the tent.");
+        assert_eq!(talk.memory().0.human, "The user has a kayak.\nThe user lives in a mill.");
+        talk.say("Anything new?");
+        let (passes, prompts) = passes_and_prompts(&talk);
+        let core = prompts.last().unwrap().split("### Core memory").nth(1).unwrap().split("<|im_end|>").next().unwrap();
+        assert!(core.contains("The user lives in a mill.") && !core.contains("tent"), "{core}");
+        assert!(passes[1].contains("2. The user lives in a mill."), "{}", passes[1]);
+    }
+}
+
+#[test]
+fn a_message_without_a_fact_changes_nothing() {
+    for profile in PROFILES {
+        let mut setting = setting(profile, &[]);
+        setting.human = "The user has a kayak.";
+        let mut talk = setting.open();
+        let before = talk.memory().0;
+        let events = talk.request_with_causes(Request::User { text: "How deep is the lake?".to_owned() });
+        assert!(events.iter().all(|(cause, _)| *cause == Cause::User), "{events:?}");
+        assert_eq!(talk.memory().0, before);
+        assert_eq!(passes_and_prompts(&talk).0.len(), 1, "it was looked at");
+    }
+}
+
+#[test]
+fn a_name_for_the_agent_replaces_the_one_in_its_persona() {
+    for profile in PROFILES {
+        let mut setting = setting(profile, &[("From now on you are Fern.", "YOU: My name is Fern.")]);
+        setting.persona = "My name is Mneme.\nI am calm.";
+        let mut talk = setting.open();
+        talk.say("From now on you are Fern.");
+        let core = talk.memory().0;
+        assert_eq!(core.persona, "My name is Fern.\nI am calm.");
+        assert_eq!(core.human, "");
+    }
+}
+
+#[test]
+fn a_fact_that_is_told_twice_is_saved_once() {
+    let kayak = "NEW: The user has a kayak.";
+    let mut talk =
+        setting(Profile::Native, &[("I have a kayak.", kayak), ("Did I say that I have a kayak?", kayak)]).open();
+    talk.say("I have a kayak.");
+    let events = talk.say("Did I say that I have a kayak?");
+    assert!(statuses(&events).is_empty(), "{events:?}");
+    assert_eq!(talk.memory().0.human, "The user has a kayak.");
+}
+
+#[test]
+fn memory_waits_for_the_passes_that_are_due() {
+    let mut setting = setting(
+        Profile::Native,
+        &[("I have a kayak.", "NEW: The user has a kayak."), ("It is green.", "CHANGE 1: The user has a green kayak.")],
+    );
+    setting.idle = Idle::Now;
+    let mut talk = setting.open();
+    talk.say("I have a kayak.");
+    talk.say("It is green.");
+    assert!(passes_and_prompts(&talk).0.is_empty(), "nobody has waited yet");
+    let events = talk.request_with_causes(Request::Command { text: "/memory".to_owned() });
+    let (last, idle) = events.split_last().unwrap();
+    assert!(idle.iter().all(|(cause, _)| *cause == Cause::Idle), "{events:?}");
+    assert_eq!(idle.len(), 4, "{events:?}");
+    let (Cause::Command, Event::Memory { core, .. }) = last else { panic!("{last:?}") };
+    assert_eq!(core.human, "The user has a green kayak.", "in the order in which it was said");
+}
+
+#[test]
+fn a_pass_leaves_the_cache_of_the_conversation_alone() {
+    for profile in PROFILES {
+        let mut talk = setting(profile, &[("I have a kayak.", "NEW: The user has a kayak.")]).open();
+        talk.say("I have a kayak.");
+        let events = talk.say("And it is windy.");
+        let Some(Event::Turn(report)) = events.last() else { panic!("{events:?}") };
+        assert_eq!(passes_and_prompts(&talk).0.len(), 2);
+        assert!(report.tokens_reused > 10 * report.tokens_read, "{profile:?}: {report:?}");
+        assert!(report.idle_passes > 0, "{report:?}");
+    }
+}
+
+#[test]
+fn a_message_is_looked_at_once_also_after_a_pop_and_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |folder: &Path| {
+        let store = Store::open(&folder.join("mneme.db"), &ManualClock::at(START_MS)).unwrap();
+        setting(Profile::Native, &[("I have a kayak.", "NEW: The user has a kayak.")]).open_in(store)
+    };
+    let mut talk = open(folder.path());
+    talk.say("I have a kayak.");
+    assert_eq!(talk.notice("/pop 2"), "Removed the last 2 messages.");
+    talk.memory();
+    talk.say("Where were we?");
+    let looked_at = passes_and_prompts(&talk).0;
+    assert_eq!(looked_at.len(), 2, "{looked_at:?}");
+    assert!(looked_at[0].contains("Message:\nI have a kayak.") && looked_at[1].contains("Message:\nWhere were we?"));
+    drop(talk);
+    let mut talk = open(folder.path());
+    assert_eq!(talk.memory().0.human, "The user has a kayak.");
+    talk.say("Hello again.");
+    let looked_at = passes_and_prompts(&talk).0;
+    assert_eq!(looked_at.len(), 1, "{looked_at:?}");
+    assert!(looked_at[0].contains("Message:\nHello again."));
+}
+
+#[test]
+fn a_message_that_was_removed_before_its_pass_is_not_looked_at() {
+    let mut setting = setting(Profile::Native, &[("I have a kayak.", "NEW: The user has a kayak.")]);
+    setting.idle = Idle::Now;
+    let mut talk = setting.open();
+    talk.say("I have a kayak.");
+    talk.notice("/pop 2");
+    assert_eq!(talk.memory().0.human, "");
+    assert!(passes_and_prompts(&talk).0.is_empty());
+}
+
+/// A script for the program, with memory passes on in `home`.
+fn program(home: &Path, token_delay_ms: u64, arguments: &[&str]) -> Program {
+    std::fs::write(home.join("config.toml"), "memory_pass = true\n").unwrap();
+    let replies = json!([
+        {"when": "Message:\nI have a kayak.", "reply": "NEW: The user has a kayak that is green and rather old.", "repeat": true},
+        {"when": "Notes:\n", "reply": "NONE", "repeat": true},
+    ]);
+    let content = json!({"replies": replies, "otherwise": "Ah.", "token_delay_ms": token_delay_ms});
+    let arguments = [&["--agent", "a"], arguments].concat();
+    Program::start(home, &script(home, &content), &arguments)
+}
+
+#[test]
+fn idle_work_comes_before_the_turn_where_it_is_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let mut program = program(home.path(), 0, &["--idle", "wait"]);
+    let events = program.say("I have a kayak.");
+    assert_eq!(types(&events), ["message", "call", "result", "turn"]);
+    for event in events.iter().filter(|event| matches!(event["type"].as_str(), Some("call" | "result"))) {
+        assert_eq!((&event["cause"], &event["seq"]), (&json!("idle"), &Value::Null), "{event}");
+    }
+    let turn = events.last().unwrap();
+    assert_eq!(turn["cause"], "user");
+    assert!(turn["idle_passes"].as_u64().unwrap() > 0, "{turn}");
+    let memory = program.memory();
+    assert_eq!(memory["core"]["human"], "The user has a kayak that is green and rather old.");
+}
+
+#[test]
+fn a_pass_that_a_kill_cut_off_is_made_up_for_after_the_restart() {
+    let home = tempfile::tempdir().unwrap();
+    // The pass takes some twenty tokens, so a second at least; the kill comes with the turn.
+    let mut first = program(home.path(), 60, &[]);
+    let events = first.say("I have a kayak.");
+    assert!(!types(&events).contains(&"call"), "{events:?}");
+    first.kill();
+    let mut second = program(home.path(), 0, &[]);
+    let memory = second.memory();
+    assert_eq!(memory["core"]["human"], "The user has a kayak that is green and rather old.");
+}
+
+#[test]
+fn the_model_runs_nothing_before_the_first_input_line() {
+    let home = tempfile::tempdir().unwrap();
+    let mut first = program(home.path(), 60, &[]);
+    first.say("I have a kayak.");
+    first.kill();
+    let mut second = program(home.path(), 0, &[]);
+    // Long enough for a pass of a scripted model, were it made.
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    assert_eq!(types(&second.command("/dump")), ["notice"]);
+}

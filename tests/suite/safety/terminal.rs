@@ -1,0 +1,120 @@
+//! The chat on a pseudo-terminal: nothing from model or files steers it, thoughts look different from replies, and
+//! Ctrl-C stops the generation, not the program.
+
+use std::path::Path;
+
+use mneme::dialect::Profile;
+use serde_json::{Value, json};
+
+use crate::harness::agent::answer;
+use crate::harness::program::{Program, script};
+use crate::harness::screen::Screen;
+
+/// Clears the screen, names the window, turns text around, and the same with C1 controls.
+const STEERING: &str =
+    "\u{1b}[2J\u{1b}[31;7m\u{1b}]0;taken over\u{7}\u{202e}\u{2066}\u{9b}2J\u{9d}0;again\u{9c}\u{8}\u{7f}";
+
+fn start(home: &Path, replies: Value, token_delay_ms: u64, arguments: &[&str], variables: &[(&str, &str)]) -> Screen {
+    let content = json!({"replies": replies, "otherwise": "All right.", "token_delay_ms": token_delay_ms});
+    let arguments = [&["--agent", "a", "--first"], arguments].concat();
+    Screen::start(home, &script(home, &content), &arguments, variables)
+}
+
+/// No sequence of the payload and no character that steers is in what was written; what editor and colours write is.
+fn assert_unsteered(raw: &[u8]) {
+    let text = String::from_utf8_lossy(raw);
+    for sequence in
+        ["\u{1b}[2J", "\u{1b}[31;7m", "\u{1b}]0;", "\u{7}", "\u{202e}", "\u{2066}", "\u{9b}", "\u{9d}", "\u{9c}"]
+    {
+        assert!(!text.contains(sequence), "{sequence:?} was written: {text:?}");
+    }
+}
+
+#[test]
+fn escapes_of_model_and_persona_do_not_reach_the_terminal() {
+    let home = tempfile::tempdir().unwrap();
+    let persona = home.path().join("evil.txt");
+    std::fs::write(&persona, format!("I am {STEERING}calm.")).unwrap();
+    // What a script has said earlier is shown again by /dump.
+    let quiet = script(home.path(), &json!({"replies": [], "otherwise": "All right."}));
+    let arguments = ["--agent", "a", "--persona", persona.to_str().unwrap()];
+    let mut program = Program::start(home.path(), &quiet, &arguments);
+    program.say(&format!("Earlier {STEERING}said."));
+    assert!(program.close().success());
+    // Grammars let a model write no control characters, so that its reply ends there; other marks of direction pass.
+    let replies = json!([{"reply": format!("Before {STEERING}after.")}, {"reply": "Left\u{202e} and \u{2066}right."}]);
+    let mut screen = start(home.path(), replies, 0, &[], &[]);
+    screen.until_prompt();
+    screen.line("Hello there.");
+    screen.until("reply", |text| text.contains("a> Before"));
+    screen.until_prompt();
+    screen.line("And now?");
+    screen.until("reply", |text| text.contains("a> Left and right."));
+    screen.until_prompt();
+    screen.line("/memory");
+    let text = screen.until("memory", |text| text.contains("calm."));
+    assert!(text.contains("Hello there.") && text.contains("Before"), "nothing was cleared: {text}");
+    screen.until_prompt();
+    screen.line("/dump");
+    screen.until("dump", |text| text.contains("said."));
+    screen.until_prompt();
+    screen.line("/exit");
+    let (status, raw) = screen.wait();
+    assert_eq!(status.code(), Some(0));
+    assert_unsteered(&raw);
+}
+
+#[test]
+fn thoughts_look_different_from_the_reply() {
+    let home = tempfile::tempdir().unwrap();
+    let replies = json!([{"reply": answer(Profile::Classic, "Good evening to you.")}]);
+    let mut screen = start(home.path(), replies, 0, &["--profile", "classic"], &[]);
+    screen.until_prompt();
+    screen.line("Hello.");
+    screen.until("reply and prompt", |text| text.contains("Good evening to you.") && text.trim_end().ends_with("you>"));
+    assert_eq!(screen.text().matches("Good evening to you.").count(), 1, "{}", screen.text());
+    let (thought, reply) = (screen.cell("I answer."), screen.cell("Good evening"));
+    assert!(thought.italic() || thought.dim() || thought.fgcolor() != reply.fgcolor(), "{}", screen.text());
+    assert!(!reply.italic() && !reply.dim());
+    assert!(screen.text().contains("~ I answer."), "also without colours: {}", screen.text());
+    screen.line("/exit");
+    assert!(screen.wait().0.success());
+}
+
+#[test]
+fn ctrl_c_stops_the_reply_and_not_the_program() {
+    let home = tempfile::tempdir().unwrap();
+    let replies = json!([{"reply": "On and on it went. ".repeat(300)}, {"reply": "Yes, I am here."}]);
+    let mut screen = start(home.path(), replies, 15, &[], &[]);
+    screen.until_prompt();
+    screen.line("Tell me a story.");
+    screen.until("beginning of the reply", |text| text.contains("On and on it went. On"));
+    screen.keys(b"\x03");
+    screen.until("notice", |text| text.contains("stopped"));
+    screen.until_prompt();
+    screen.line("Are you there?");
+    screen.until("second reply", |text| text.contains("Yes, I am here."));
+    screen.until_prompt();
+    screen.line("/exit");
+    assert_eq!(screen.wait().0.code(), Some(0));
+}
+
+#[test]
+fn it_works_without_colours_and_on_a_dumb_terminal() {
+    for variables in [[("NO_COLOR", "1")], [("TERM", "dumb")]] {
+        let home = tempfile::tempdir().unwrap();
+        let replies = json!([{"reply": answer(Profile::Classic, "Good evening to you.")}]);
+        let mut screen = start(home.path(), replies, 0, &["--profile", "classic"], &variables);
+        screen.until_prompt();
+        screen.line("Hello.");
+        screen.until("reply", |text| text.contains("Good evening to you."));
+        let text = screen.until_prompt();
+        assert!(text.contains("~ I answer."), "{text}");
+        let colour = String::from_utf8_lossy(&screen.raw).into_owned();
+        for code in ["\u{1b}[32m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[3m", "\u{1b}[33m", "\u{1b}[36m"] {
+            assert!(!colour.contains(code), "{variables:?}: {code:?} in {colour:?}");
+        }
+        screen.line("/exit");
+        assert_eq!(screen.wait().0.code(), Some(0));
+    }
+}
