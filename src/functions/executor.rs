@@ -15,6 +15,7 @@ use crate::types::{Argument, Call, Status};
 
 /// Results on a page of a search, as in the original.
 pub const PAGE_SIZE: u64 = 5;
+const MINUTE_MS: i64 = 60_000;
 /// Characters of one search result; with five on a page they fit the reserve of the window for a function's result.
 const MAX_RESULT_CHARS: usize = 280;
 
@@ -34,11 +35,6 @@ pub struct Outcome {
 pub enum SideEffect {
     /// A line of core memory is no longer true.
     CoreMemoryCorrected,
-    /// Timed heartbeats are to pause.
-    HeartbeatsPaused {
-        /// For so many minutes.
-        minutes: u32,
-    },
 }
 
 impl Outcome {
@@ -101,8 +97,8 @@ fn run(
         Function::SendMessage => Ok(Outcome::ok("Sent.")),
         Function::PauseHeartbeats => {
             let minutes = u32::try_from(arguments.integer("minutes")?).unwrap_or(u32::MAX).clamp(1, MAX_PAUSE_MINUTES);
-            let outcome = Outcome::ok(format!("Timed heartbeats pause for {minutes} minutes."));
-            Ok(outcome.with(SideEffect::HeartbeatsPaused { minutes }))
+            step.pause_heartbeats(step.at_ms() + i64::from(minutes) * MINUTE_MS)?;
+            Ok(Outcome::ok(format!("Timed heartbeats pause for {minutes} minutes.")))
         }
         Function::CoreMemoryAppend => {
             let block = step.core_append(arguments.section()?, arguments.text("content")?)?;

@@ -1,19 +1,19 @@
 //! The driver: carries out what the step machine decides, against memory, model and user.
 //!
 //! Everything is written before it is shown. A call, its result and the edit that it makes are one transaction; a reply
-//! that is still streaming is stored at least every [`STORE_REPLY_EVERY`].
+//! that is still streaming is stored as it grows (`reply`).
 
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::dialect::{self, Action, Dialect, Piece, Profile};
+use crate::dialect::{self, Action, Dialect, Profile};
 use crate::functions::{self, Function, SideEffect};
 use crate::inference::{Engine, SamplerOptions};
 use crate::memory::main_context::system::{CoreMemoryEditor, classic_instructions, native_instructions};
 use crate::memory::{AgentMemory, BlockLabel, MainContext, QueueLimits, RoomReport, make_room};
 use crate::types::{
-    Body, Call, Cancel, Clock, CoreMemoryText, Event, MessageId, NewMessage, Notification, StopReason, TurnReport,
+    Body, Call, Cancel, Clock, CoreMemoryText, Event, NewMessage, Notification, StopReason, TurnReport,
 };
 
 use super::Error;
@@ -21,13 +21,11 @@ use super::command::{self, Command};
 use super::cost::Cost;
 use super::dump::{dump, local_time};
 use super::interrupt::Interrupt;
-use super::memory_pass::{self, MemoryPass};
 use super::model::{Counter, Model, Summarizer, Written};
 use super::offer::{BlockView, MemoryView, step_policy};
+use super::reply::{Reply, Started};
 use super::step::{Effect, Generated, Happened, Offer, Turn};
 
-/// A reply on the screen is stored at least this often (DESIGN D6).
-const STORE_REPLY_EVERY: Duration = Duration::from_millis(400);
 /// Characters of an answer for each token of the answer reserve: the token limit is the real one, this only keeps the
 /// grammar's own bound out of its way.
 const ANSWER_CHARS_PER_TOKEN: usize = 6;
@@ -54,17 +52,19 @@ pub struct Settings {
 
 /// An agent that is ready to take turns.
 pub struct Agent {
-    memory: AgentMemory,
-    model: Model,
-    clock: Arc<dyn Clock>,
-    cancel: Cancel,
-    settings: Settings,
+    pub(super) memory: AgentMemory,
+    pub(super) model: Model,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) cancel: Cancel,
+    pub(super) settings: Settings,
     /// Instructions and core memory as they stand in the prompt; core memory is older than the database until the next
     /// refresh, so that the KV cache keeps what comes after it.
-    context: MainContext,
+    pub(super) context: MainContext,
     /// Cost of the work beside the turns since it was last reported.
-    idle_passes: u64,
-    idle: Duration,
+    pub(super) idle_passes: u64,
+    pub(super) idle: Duration,
+    /// What passes within a turn have done; shown behind the turn.
+    pub(super) idle_events: Vec<Event>,
 }
 
 /// What a turn gathers while it runs.
@@ -110,7 +110,17 @@ impl Agent {
         let model = Model::new(engine, dialect, settings.sampler, schemas, clock.zone(), cancel.clone())?;
         let mut context = memory.view().main_context(&instructions)?;
         context.messages.clear();
-        let mut agent = Self { memory, model, clock, cancel, settings, context, idle_passes: 0, idle: Duration::ZERO };
+        let mut agent = Self {
+            memory,
+            model,
+            clock,
+            cancel,
+            settings,
+            context,
+            idle_passes: 0,
+            idle: Duration::ZERO,
+            idle_events: Vec::new(),
+        };
         agent.check_window()?;
         let now_ms = agent.clock.now_ms();
         let last_login_at_ms = agent.memory.login(now_ms)?;
@@ -133,8 +143,6 @@ impl Agent {
     /// Takes one turn. The report that ends it is the caller's to show, after the work that is to be waited for.
     pub fn turn(&mut self, interrupt: Interrupt, emit: &mut dyn FnMut(Event)) -> TurnReport {
         let started = Instant::now();
-        // Ctrl-C stops the turn in which it is pressed, not the next one.
-        self.cancel.clear();
         self.model.cost = Cost::default();
         let mut progress =
             Progress { by_heartbeat: matches!(interrupt, Interrupt::Heartbeat { .. }), ..Progress::default() };
@@ -177,54 +185,6 @@ impl Agent {
         self.settings.waits_for_idle
     }
 
-    /// Looks once more at the oldest message of the user that has not been looked at, and saves what it brings; false
-    /// where there is none, or `preempt` was raised (the message is then looked at another time).
-    pub fn memory_pass(&mut self, preempt: &Cancel, emit: &mut dyn FnMut(Event)) -> bool {
-        let started = Instant::now();
-        self.model.cost = Cost::default();
-        let done = match self.pass_over_next(preempt, emit) {
-            Ok(done) => done,
-            Err(error) => {
-                tracing::error!(?error, "memory pass");
-                emit(Event::Error { message: error.to_string(), hint: error.hint() });
-                false
-            }
-        };
-        self.idle_passes += self.model.cost.forward_passes();
-        self.idle += started.elapsed();
-        done
-    }
-
-    fn pass_over_next(&mut self, preempt: &Cancel, emit: &mut dyn FnMut(Event)) -> Result<bool, Error> {
-        if !self.settings.memory_pass {
-            return Ok(false);
-        }
-        let Some(message) = self.memory.view().next_unpassed()? else { return Ok(false) };
-        let Body::User { text } = &message.body else { return Ok(false) };
-        let pass = MemoryPass::new(&self.memory.view().core()?, text);
-        let (instructions, examples, question) = pass.prompt();
-        let prompt = (instructions, examples.as_slice(), question.as_str());
-        let odds = (memory_pass::NOTHING, memory_pass::MIN_ODDS);
-        let Some(written) = self.model.ask_aside(prompt, &pass.grammar(), odds, preempt)? else { return Ok(false) };
-        let now_ms = self.clock.now_ms();
-        let mut step = self.memory.step(now_ms)?;
-        step.pass_over(message.id)?;
-        let mut done = Vec::new();
-        for call in pass.calls(&written) {
-            let outcome = functions::execute(&call, &mut step, &self.clock.zone())?;
-            done.push((call, outcome));
-        }
-        step.commit()?;
-        for (Call { name, arguments }, outcome) in done {
-            emit(Event::Call { name: name.clone(), arguments });
-            emit(Event::Result { name, status: outcome.status, message: outcome.message });
-            if outcome.side_effect == Some(SideEffect::CoreMemoryCorrected) {
-                self.refresh_core()?;
-            }
-        }
-        Ok(true)
-    }
-
     /// The report of a turn in which nothing happened.
     #[must_use]
     pub fn empty_report(&self, stop_reason: StopReason) -> TurnReport {
@@ -239,7 +199,7 @@ impl Agent {
     ) -> Result<Option<Happened>, Error> {
         match effect {
             Effect::RecordUser { text } => {
-                self.record(Body::User { text })?;
+                self.record_user(text)?;
                 Ok(None)
             }
             Effect::Notify(notification) => {
@@ -263,6 +223,7 @@ impl Agent {
         progress: &mut Progress,
         emit: &mut dyn FnMut(Event),
     ) -> Result<Happened, Error> {
+        self.settle_before_eviction()?;
         let room = self.make_room()?;
         if let Some(text) = room_notice(&room) {
             emit(Event::Notice { text });
@@ -271,9 +232,10 @@ impl Agent {
         let reserve_tokens = self.settings.queue.answer_reserve_tokens(window_tokens);
         let answer_tokens = reserve_tokens.min(window_tokens.saturating_sub(room.prompt_tokens));
         let policy = step_policy(offer, &self.view(progress, answer_tokens * ANSWER_CHARS_PER_TOKEN)?);
-        let mut reply = Reply::new(&mut self.memory, &*self.clock);
+        let mut reply = Reply::new(&mut self.memory, &*self.clock, &self.cancel);
         let written = self.model.write(&self.context, &policy, answer_tokens, &mut |piece| reply.take(piece, emit));
-        let started = reply.done()?;
+        let is_text = matches!(&written, Ok(Written { action: Ok(Action::Text { .. }), .. }));
+        let started = reply.done(is_text)?;
         let outcome = self.keep(written?, started, progress, emit)?;
         let pressure = self.pressure()?;
         Ok(Happened::Generated { outcome, pressure })
@@ -308,6 +270,11 @@ impl Agent {
                     emit(Event::Thought { text });
                 }
                 emit(Event::Message { text });
+                if !whole {
+                    emit(Event::Notice {
+                        text: "The answer stops here: it has reached its limit of tokens.".to_owned(),
+                    });
+                }
                 Ok(Generated::Answer)
             }
             Ok(action @ Action::Call { .. }) => {
@@ -383,7 +350,7 @@ impl Agent {
         Ok(prompt_tokens >= self.settings.queue.warn_from_tokens(self.model.window_tokens()))
     }
 
-    fn refresh_core(&mut self) -> Result<(), Error> {
+    pub(super) fn refresh_core(&mut self) -> Result<(), Error> {
         self.context.core_memory = self.memory.view().core()?.render();
         Ok(())
     }
@@ -413,6 +380,19 @@ impl Agent {
             edits_core_memory: !self.settings.memory_pass,
             max_answer_chars,
         })
+    }
+
+    /// Records what the user said; without memory passes it counts as looked at, so that a later run with passes does
+    /// not begin with the whole history.
+    fn record_user(&mut self, text: String) -> Result<(), Error> {
+        let at_ms = self.clock.now_ms();
+        let mut step = self.memory.step(at_ms)?;
+        let message = step.record(&NewMessage { at_ms, body: Body::User { text }, interrupted: false })?;
+        if !self.settings.memory_pass {
+            step.pass_over(message.id)?;
+        }
+        step.commit()?;
+        Ok(())
     }
 
     fn record(&mut self, body: Body) -> Result<(), Error> {
@@ -471,87 +451,6 @@ impl Agent {
     #[must_use]
     pub fn cancel(&self) -> &Cancel {
         &self.cancel
-    }
-}
-
-/// A reply on its way: shown piece by piece, stored from time to time.
-struct Reply<'a> {
-    memory: &'a mut AgentMemory,
-    clock: &'a dyn Clock,
-    row: Option<MessageId>,
-    thoughts: String,
-    thought_is_shown: bool,
-    text: String,
-    stored_at: Instant,
-    failure: Option<crate::memory::Error>,
-}
-
-/// What is stored and shown of a reply before it is whole.
-struct Started {
-    row: Option<MessageId>,
-    thought_is_shown: bool,
-}
-
-impl<'a> Reply<'a> {
-    fn new(memory: &'a mut AgentMemory, clock: &'a dyn Clock) -> Self {
-        Self {
-            memory,
-            clock,
-            row: None,
-            thoughts: String::new(),
-            thought_is_shown: false,
-            text: String::new(),
-            stored_at: Instant::now(),
-            failure: None,
-        }
-    }
-
-    fn take(&mut self, piece: Piece, emit: &mut dyn FnMut(Event)) {
-        match piece {
-            Piece::Thought(text) => self.thoughts.push_str(&text),
-            Piece::Text(text) => {
-                self.text.push_str(&text);
-                if let Err(error) = self.store() {
-                    self.failure.get_or_insert(error);
-                }
-                // What could not be stored is not shown.
-                if self.failure.is_some() {
-                    return;
-                }
-                let thought = self.thoughts.trim();
-                if !self.thought_is_shown && !thought.is_empty() {
-                    self.thought_is_shown = true;
-                    emit(Event::Thought { text: thought.to_owned() });
-                }
-                emit(Event::Delta { text });
-            }
-        }
-    }
-
-    fn store(&mut self) -> Result<(), crate::memory::Error> {
-        let due = self.row.is_none() || self.stored_at.elapsed() >= STORE_REPLY_EVERY;
-        if !due {
-            return Ok(());
-        }
-        let thoughts = (!self.thoughts.is_empty()).then(|| self.thoughts.clone());
-        let body = Body::Assistant { thoughts, text: Some(self.text.clone()), call: None };
-        match self.row {
-            Some(id) => self.memory.update_reply(id, &body)?,
-            None => {
-                let id = self.memory.begin_reply(self.clock.now_ms())?;
-                self.memory.update_reply(id, &body)?;
-                self.row = Some(id);
-            }
-        }
-        self.stored_at = Instant::now();
-        Ok(())
-    }
-
-    fn done(self) -> Result<Started, crate::memory::Error> {
-        match self.failure {
-            Some(error) => Err(error),
-            None => Ok(Started { row: self.row, thought_is_shown: self.thought_is_shown }),
-        }
     }
 }
 

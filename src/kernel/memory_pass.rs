@@ -13,14 +13,20 @@ use crate::grammar::policy::literal;
 use crate::memory::{BlockLabel, CoreMemory};
 use crate::types::Call;
 
-use super::offer::{MAX_CORE_LINE_CHARS, MIN_APPEND_ROOM_CHARS};
+use super::offer::MAX_CORE_LINE_CHARS;
 
 /// Facts that one message can bring.
 const MAX_FACTS: usize = 4;
 /// Notes that are shown; the oldest are left out beyond it, to keep the prompt short.
 const MAX_NOTES: usize = 40;
-/// Characters of a message that are looked at: the rest of a longer one is a document, not a remark.
-const MAX_MESSAGE_CHARS: usize = 1200;
+/// Characters of a message that are looked at together.
+const PIECE_CHARS: usize = 1200;
+/// Pieces of a message that are looked at: a longer one is a document, not a remark.
+const MAX_PIECES: usize = 5;
+/// Below this a message is not shortened further.
+const LEAST_PIECE_CHARS: usize = 80;
+/// Characters of a fact.
+const MAX_FACT_CHARS: usize = MAX_CORE_LINE_CHARS / 2;
 /// The model must find that a message says something this much likelier than that it says nothing.
 pub(super) const MIN_ODDS: f32 = 1.3;
 
@@ -82,8 +88,34 @@ pub(super) struct MemoryPass {
     notes: Vec<String>,
     /// Lines of the agent's own block.
     persona: Vec<String>,
-    has_room: bool,
+    /// Characters that the two blocks still take.
+    human_room: usize,
+    persona_room: usize,
     message: String,
+}
+
+/// A long message in pieces that end with a line, a sentence or a word.
+pub(super) fn pieces(message: &str) -> Vec<String> {
+    let mut pieces = Vec::new();
+    let mut rest = message.trim();
+    while !rest.is_empty() && pieces.len() < MAX_PIECES {
+        let limit = rest.char_indices().nth(PIECE_CHARS).map_or(rest.len(), |(at, _)| at);
+        let (head, tail) = rest.split_at(limit);
+        let end = if tail.is_empty() {
+            head.len()
+        } else {
+            let after = |found: Option<usize>, length: usize| found.map(|at| at + length);
+            after(head.rfind('\n'), 1)
+                .or_else(|| after(head.rfind(". "), 2))
+                .or_else(|| after(head.rfind(' '), 1))
+                .filter(|end| *end > head.len() / 2)
+                .unwrap_or(head.len())
+        };
+        let (piece, behind) = rest.split_at(end);
+        pieces.push(piece.trim().to_owned());
+        rest = behind.trim_start();
+    }
+    pieces
 }
 
 impl MemoryPass {
@@ -93,10 +125,22 @@ impl MemoryPass {
         Self {
             notes: notes.into_iter().skip(skipped).collect(),
             persona: core.persona.lines().map(str::to_owned).collect(),
-            has_room: core.human.free_chars() > MIN_APPEND_ROOM_CHARS
-                && core.persona.free_chars() > MIN_APPEND_ROOM_CHARS,
-            message: message.chars().take(MAX_MESSAGE_CHARS).collect(),
+            human_room: core.human.free_chars(),
+            persona_room: core.persona.free_chars(),
+            message: message.to_owned(),
         }
+    }
+
+    /// Leaves out the older half of the notes, or else the second half of the message; false where nothing is left to
+    /// leave out.
+    pub(super) fn shrink(&mut self) -> bool {
+        if !self.notes.is_empty() {
+            self.notes.drain(..self.notes.len().div_ceil(2));
+            return true;
+        }
+        let chars = self.message.chars().count();
+        self.message = self.message.chars().take(chars / 2).collect();
+        chars > LEAST_PIECE_CHARS
     }
 
     /// Instructions, examples and question for `Dialect::render_side`. Instructions and examples never change, so that
@@ -107,12 +151,10 @@ impl MemoryPass {
         (INSTRUCTIONS, examples, question(&self.notes, &self.message))
     }
 
-    /// What may be written: nothing to note, or a few facts; only lines that exist can be changed, and only while
-    /// there is room is anything added.
+    /// What may be written: nothing to note, or a few facts; only lines that exist can be changed.
     pub(super) fn grammar(&self) -> String {
-        let mut kinds = Vec::new();
-        if self.has_room {
-            kinds.push("\"NEW: \" fact".to_owned());
+        let mut kinds = vec!["\"NEW: \" fact".to_owned()];
+        if self.persona_room > MAX_FACT_CHARS {
             kinds.push("\"YOU: \" fact".to_owned());
         }
         if !self.notes.is_empty() {
@@ -120,11 +162,8 @@ impl MemoryPass {
             kinds.push(format!("\"CHANGE \" ({}) \": \" fact", numbers.join(" | ")));
         }
         let nothing = literal(NOTHING);
-        if kinds.is_empty() {
-            return format!("root ::= {nothing}\n");
-        }
         let more = MAX_FACTS - 1;
-        let last = MAX_CORE_LINE_CHARS / 2;
+        let last = MAX_FACT_CHARS - 2;
         format!(
             "root ::= {nothing} | item (\"\\n\" item){{0,{more}}}\nitem ::= {}\n\
              fact ::= [^ \\x00-\\x1F\\x7F] [^\\x00-\\x1F\\x7F]{{1,{last}}} [^ \\x00-\\x1F\\x7F]\n",
@@ -132,17 +171,36 @@ impl MemoryPass {
         )
     }
 
-    /// The calls that carry out what was written. What changes nothing, or repeats a note, is left out.
+    /// The calls that carry out what was written, all of which can be executed in this order. What changes nothing or
+    /// repeats a note is left out; a fact for which core memory has no room goes to archival storage.
     pub(super) fn calls(&self, written: &str) -> Vec<Call> {
         let mut calls = Vec::new();
+        let mut room = self.human_room;
+        let mut changed = Vec::new();
         for line in written.lines() {
             let call = if let Some(fact) = line.strip_prefix("NEW: ") {
-                self.append(BlockLabel::Human, &self.notes, fact)
+                let needed = fact.chars().count() + 1;
+                if needed <= room {
+                    room -= needed;
+                    self.append(BlockLabel::Human, &self.notes, fact)
+                } else {
+                    Some(call(Function::ArchivalMemoryInsert, &[("content", fact.trim())]))
+                }
             } else if let Some(fact) = line.strip_prefix("YOU: ") {
                 self.adopt(fact)
             } else if let Some((number, fact)) = line.strip_prefix("CHANGE ").and_then(|rest| rest.split_once(": ")) {
                 let old = number.parse::<usize>().ok().and_then(|number| self.notes.get(number.wrapping_sub(1)));
-                old.and_then(|old| change(BlockLabel::Human, old, fact))
+                // A line is corrected once; after that it reads differently.
+                old.filter(|_| !changed.contains(&number)).and_then(|old| {
+                    changed.push(number);
+                    let freed = old.chars().count();
+                    let needed = fact.chars().count();
+                    if needed > freed + room {
+                        return None;
+                    }
+                    room = room + freed - needed;
+                    change(BlockLabel::Human, old, fact)
+                })
             } else {
                 None
             };
@@ -260,9 +318,50 @@ mod tests {
     }
 
     #[test]
-    fn a_full_memory_can_only_be_changed() {
-        let grammar = pass(&"x".repeat(1900)).grammar();
-        assert!(!grammar.contains("NEW") && grammar.contains("CHANGE"), "{grammar}");
+    fn what_core_memory_has_no_room_for_goes_to_archival_storage() {
+        let calls = pass(&"x".repeat(1990)).calls("NEW: The user has a garden with seven gnomes.");
+        assert_eq!(calls[0].name, "archival_memory_insert");
+        let calls = pass(&"x".repeat(1960)).calls("NEW: The user has a garden.\nNEW: The user has a shed.");
+        let names: Vec<&str> = calls.iter().map(|call| call.name.as_str()).collect();
+        assert_eq!(names, ["core_memory_append", "archival_memory_insert"]);
+    }
+
+    #[test]
+    fn a_line_is_changed_once_and_only_as_far_as_there_is_room() {
+        let full = format!("{}\nShort.", "x".repeat(1990));
+        let calls = pass(&full).calls("CHANGE 2: Short too.\nCHANGE 2: Shorter.");
+        assert!(calls.is_empty(), "{calls:?}");
+        let calls = pass("One.\nTwo.").calls("CHANGE 2: Three.\nCHANGE 2: Four.");
+        assert_eq!(calls.len(), 1);
+    }
+
+    #[test]
+    fn a_full_persona_does_not_keep_facts_about_the_user_out() {
+        let mut pass = pass("");
+        pass.persona_room = 0;
+        let grammar = pass.grammar();
+        assert!(grammar.contains("NEW") && !grammar.contains("YOU"), "{grammar}");
+    }
+
+    #[test]
+    fn long_messages_are_looked_at_in_pieces_that_lose_no_word() {
+        let message = "A sentence of some length stands here. ".repeat(80);
+        let pieces = pieces(&message);
+        assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.chars().count() <= PIECE_CHARS));
+        assert!(pieces.iter().all(|piece| piece.ends_with('.')), "{pieces:?}");
+        assert_eq!(pieces.join(" "), message.trim());
+        assert!(super::pieces("  ").is_empty());
+    }
+
+    #[test]
+    fn a_prompt_that_does_not_fit_loses_notes_first_and_then_the_end_of_the_message() {
+        let mut pass = pass("One.\nTwo.\nThree.");
+        pass.message = "word ".repeat(100);
+        let mut steps = 0;
+        while pass.shrink() {
+            steps += 1;
+        }
+        assert!(pass.notes.is_empty() && (3..10).contains(&steps), "{steps}");
     }
 
     #[test]

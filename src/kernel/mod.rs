@@ -12,6 +12,8 @@ mod interrupt;
 mod memory_pass;
 mod model;
 mod offer;
+mod passes;
+mod reply;
 mod service;
 pub mod step;
 

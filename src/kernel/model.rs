@@ -163,6 +163,11 @@ impl Model {
         cancel: &Cancel,
     ) -> Result<Option<String>, Error> {
         let prompt = self.tokens(&self.dialect.render_side(instructions, examples, question)?)?;
+        let window_tokens = self.session.engine().context_window_tokens();
+        if prompt.len() + MAX_ASIDE_TOKENS > window_tokens {
+            let needed_tokens = prompt.len() + MAX_ASIDE_TOKENS;
+            return Err(crate::inference::Error::ContextOverflow { needed_tokens, window_tokens }.into());
+        }
         let mut matcher = self.compiler.compile(grammar)?.matcher().map_err(crate::inference::Error::from)?;
         let report = self.session.prepare(&prompt, cancel)?;
         self.cost.add_read(&report);
@@ -261,9 +266,10 @@ impl Summarize for Summarizer<'_, '_> {
             messages,
         };
         let prompt = model.prompt(&context)?;
-        if !model.read(&prompt)? {
-            return Ok(String::new());
-        }
+        // A summary is finished once it is begun: half of one would stand for the messages for good.
+        let uncancelled = Cancel::new();
+        let report = model.session.prepare(&prompt, &uncancelled)?;
+        model.cost.add_read(&report);
         let vocab = Arc::clone(model.session.vocab());
         let mut text = Vec::new();
         let options = GenerateOptions { max_tokens: MAX_SUMMARY_TOKENS, ..GenerateOptions::default() };
@@ -272,12 +278,20 @@ impl Summarize for Summarizer<'_, '_> {
             &mut Unconstrained { is_text: vocab.text_flags() },
             &mut model.aside_sampler,
             &options,
-            &model.cancel,
+            &uncancelled,
             &mut |_, bytes| text.extend_from_slice(bytes),
         )?;
         model.cost.add_generation(&generation.stats);
-        Ok(String::from_utf8_lossy(&text).trim().to_owned())
+        let text = String::from_utf8_lossy(&text).trim().to_owned();
+        Ok(if generation.stop.is_whole() { text } else { whole_sentences(&text).to_owned() })
     }
+}
+
+/// `text` up to its last sentence that is whole; all of it where none is.
+fn whole_sentences(text: &str) -> &str {
+    text.rfind(['.', '!', '?', '。', '！', '？'])
+        .and_then(|at| text.get(..at + text.get(at..)?.chars().next()?.len_utf8()))
+        .unwrap_or(text)
 }
 
 /// The summary before, as the first message of a summary prompt. It is never stored.

@@ -1,7 +1,7 @@
 //! The agent's own thread: requests come in through one channel, events go out through another, in order.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use crate::types::{Cancel, Cause, Event, StopReason};
@@ -52,6 +52,8 @@ pub enum Outgoing {
     Event(Emitted),
     /// A request is answered completely.
     Done,
+    /// The agent has left; without this its thread has failed.
+    Left,
 }
 
 /// The two ends that the user interface holds.
@@ -68,12 +70,40 @@ pub struct Handle {
 pub struct Requests {
     sender: Sender<(Option<u64>, Request)>,
     preempt: Cancel,
+    waiting: Arc<Waiting>,
+}
+
+/// Who waits for whom.
+#[derive(Debug)]
+struct Waiting {
+    /// Requests that are not answered yet.
+    requests: AtomicUsize,
+    /// Up while there are none: Ctrl-C then leaves the program, as nothing is to be stopped or lost.
+    idle: Arc<AtomicBool>,
+}
+
+impl Waiting {
+    fn add(&self) {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        self.idle.store(false, Ordering::SeqCst);
+    }
+
+    fn remove(&self) {
+        if self.requests.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.idle.store(true, Ordering::SeqCst);
+            // One may have come in between.
+            if self.requests.load(Ordering::SeqCst) > 0 {
+                self.idle.store(false, Ordering::SeqCst);
+            }
+        }
+    }
 }
 
 impl Requests {
     /// Hands over a request with the number of its input line; false where the agent has left.
     #[must_use]
     pub fn send(&self, seq: Option<u64>, request: Request) -> bool {
+        self.waiting.add();
         self.preempt.raise();
         self.sender.send((seq, request)).is_ok()
     }
@@ -86,15 +116,16 @@ pub fn spawn(agent: Agent, ready: Event, idle: Arc<AtomicBool>) -> Handle {
     let (sender, incoming) = channel();
     let (outgoing, events) = channel();
     let preempt = Cancel::new();
-    let requests = Requests { sender, preempt: preempt.clone() };
-    std::thread::spawn(move || Service { agent, preempt, idle, outgoing }.serve(ready, &incoming));
+    let waiting = Arc::new(Waiting { requests: AtomicUsize::new(0), idle });
+    let requests = Requests { sender, preempt: preempt.clone(), waiting: Arc::clone(&waiting) };
+    std::thread::spawn(move || Service { agent, preempt, waiting, outgoing }.serve(ready, &incoming));
     Handle { requests, events }
 }
 
 struct Service {
     agent: Agent,
     preempt: Cancel,
-    idle: Arc<AtomicBool>,
+    waiting: Arc<Waiting>,
     outgoing: Sender<Outgoing>,
 }
 
@@ -119,17 +150,19 @@ impl Service {
                 }
             };
             asked = true;
-            self.idle.store(false, Ordering::Relaxed);
             self.preempt.clear();
+            // Ctrl-C stops the request in which it is pressed, not the next one.
+            self.agent.cancel().clear();
             let outgoing = self.outgoing.clone();
             let leaving = handle(&mut self.agent, request, &mut |cause, event| {
                 // Nothing that works by itself has an input line.
                 let seq = seq.filter(|_| cause != Cause::Idle);
                 let _ = outgoing.send(Outgoing::Event(Emitted { cause, seq, event }));
             });
-            self.idle.store(true, Ordering::Relaxed);
             self.done();
+            self.waiting.remove();
             if leaving {
+                let _ = self.outgoing.send(Outgoing::Left);
                 return;
             }
         }
@@ -200,6 +233,9 @@ fn run_command(agent: &mut Agent, command: &Command, emit: &mut dyn FnMut(Cause,
 
 fn take_turn(agent: &mut Agent, interrupt: Interrupt, cause: Cause, emit: &mut dyn FnMut(Cause, Event)) -> StopReason {
     let report = agent.turn(interrupt, &mut |event| emit(cause, event));
+    for event in agent.take_idle_events() {
+        emit(Cause::Idle, event);
+    }
     if agent.waits_for_idle() {
         settle_memory(agent, emit);
     }

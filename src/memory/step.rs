@@ -60,12 +60,34 @@ impl<'a> Step<'a> {
         Ok(message)
     }
 
-    /// The edits that follow were brought about by this message, and a memory pass has looked at it.
+    /// The edits that follow were brought about by this message.
+    pub fn caused_by(&mut self, message: MessageId) {
+        self.cause_message = Some(message);
+    }
+
+    /// No timed heartbeat comes before `until_ms`, UTC milliseconds.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn pause_heartbeats(&mut self, until_ms: i64) -> Result<()> {
+        self.transaction
+            .prepare_cached("UPDATE agents SET heartbeats_paused_until_ms = :until WHERE id = :agent")
+            .and_then(|mut statement| statement.execute(named_params! {":agent": self.agent, ":until": until_ms}))
+            .during("pause heartbeats")?;
+        Ok(())
+    }
+
+    /// When this step happens, UTC milliseconds.
+    #[must_use]
+    pub const fn at_ms(&self) -> i64 {
+        self.at_ms
+    }
+
+    /// A memory pass has looked at this message and all before it.
     ///
     /// # Errors
     /// The database failed.
     pub fn pass_over(&mut self, message: MessageId) -> Result<()> {
-        self.cause_message = Some(message);
         self.transaction
             .prepare_cached("UPDATE agents SET passed_message_id = :message WHERE id = :agent")
             .and_then(|mut statement| statement.execute(named_params! {":agent": self.agent, ":message": message.0}))

@@ -11,7 +11,7 @@ use crate::kernel::{Emitted, Handle, Outgoing, Request};
 use crate::types::{Cause, Event};
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(tag = "type", rename_all = "snake_case")]
 enum Item {
     User { text: String },
     Command { text: String },
@@ -58,12 +58,15 @@ pub fn run(handle: Handle, input: impl BufRead + Send + 'static, output: &mut im
     let requests = handle.requests.clone();
     std::thread::spawn(move || feed(input, |seq, request| requests.send(Some(seq), request)));
     drop(handle.requests);
+    let mut left = false;
     for outgoing in handle.events {
-        if let Outgoing::Event(emitted) = outgoing {
-            write_event(output, &emitted)?;
+        match outgoing {
+            Outgoing::Event(emitted) => write_event(output, &emitted)?,
+            Outgoing::Done => {}
+            Outgoing::Left => left = true,
         }
     }
-    Ok(())
+    if left { Ok(()) } else { Err(std::io::Error::other("the agent stopped unexpectedly")) }
 }
 
 /// Reads lines until the end, `/exit` included as the last request.

@@ -132,7 +132,7 @@ impl<'a> Screen<'a> {
         loop {
             match handle.events.recv().map_err(|_| Error::AgentGone)? {
                 Outgoing::Event(emitted) => self.show(&emitted.event)?,
-                Outgoing::Done => return Ok(()),
+                Outgoing::Done | Outgoing::Left => return Ok(()),
             }
         }
     }
@@ -147,7 +147,7 @@ impl<'a> Screen<'a> {
         loop {
             match handle.events.recv() {
                 Ok(Outgoing::Event(emitted)) => self.show(&emitted.event)?,
-                Ok(Outgoing::Done) => break,
+                Ok(Outgoing::Done | Outgoing::Left) => break,
                 Err(_) if leaving => break,
                 Err(_) => {
                     self.stop_spinning();

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::harness::agent::{START_MS, Setting, Talk, answer};
 use crate::harness::program::{Program, script, types};
 
-const PROFILES: [Profile; 2] = [Profile::Native, Profile::Classic];
+/// The classic profile has no passes: there the model edits its memory itself.
+const PROFILES: [Profile; 1] = [Profile::Native];
 /// Stands in the prompt of every pass and in no other.
 const PASS_MARK: &str = "You keep short notes about the user of a chat";
 

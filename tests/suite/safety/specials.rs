@@ -132,7 +132,7 @@ fn what_calls_write_and_results_say_is_text() {
 
 #[test]
 fn notes_of_a_memory_pass_are_text() {
-    for profile in PROFILES {
+    for profile in [Profile::Native] {
         compare(profile, |text| {
             let replies = vec![
                 reply("Message:\nFirst.", format!("NEW: The user writes {text}"), true),

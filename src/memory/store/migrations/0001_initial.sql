@@ -8,7 +8,8 @@ CREATE TABLE agents (
     last_login_at_ms INTEGER,
     memory_pressure_warned INTEGER NOT NULL DEFAULT 0 CHECK (memory_pressure_warned IN (0, 1)),
     -- The newest message of the user that a memory pass has looked at.
-    passed_message_id INTEGER NOT NULL DEFAULT 0
+    passed_message_id INTEGER NOT NULL DEFAULT 0,
+    heartbeats_paused_until_ms INTEGER
 ) STRICT;
 
 CREATE TABLE core_memory (

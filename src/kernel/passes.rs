@@ -1,0 +1,117 @@
+//! Memory passes as the agent runs them: one message at a time, each in a transaction of its own, so that a pass that is
+//! stopped is simply taken up again.
+
+use std::time::Instant;
+
+use crate::functions::{self, SideEffect};
+use crate::types::{Body, Call, Cancel, Event};
+
+use super::Error;
+use super::agent::Agent;
+use super::memory_pass::{self, MemoryPass};
+
+impl Agent {
+    /// Looks once more at the oldest message of the user that has not been looked at, and saves what it brings; false
+    /// where there is none, or `preempt` was raised (the message is then looked at another time).
+    pub fn memory_pass(&mut self, preempt: &Cancel, emit: &mut dyn FnMut(Event)) -> bool {
+        let started = Instant::now();
+        let cost_of_turn = std::mem::take(&mut self.model.cost);
+        let done = match self.pass_over_next(preempt, emit) {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(?error, "memory pass");
+                emit(Event::Error { message: error.to_string(), hint: error.hint() });
+                false
+            }
+        };
+        self.idle_passes += self.model.cost.forward_passes();
+        self.idle += started.elapsed();
+        self.model.cost = cost_of_turn;
+        done
+    }
+
+    /// What passes within the turn have done, to be shown behind it.
+    pub fn take_idle_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.idle_events)
+    }
+
+    /// Messages leave the view with an eviction: what they bring is saved first.
+    pub(super) fn settle_before_eviction(&mut self) -> Result<(), Error> {
+        if !self.settings.memory_pass || !self.window_is_full()? {
+            return Ok(());
+        }
+        let cancel = self.cancel.clone();
+        let mut events = Vec::new();
+        while self.memory_pass(&cancel, &mut |event| events.push(event)) {}
+        self.idle_events.append(&mut events);
+        Ok(())
+    }
+
+    fn window_is_full(&mut self) -> Result<bool, Error> {
+        self.context.messages = self.memory.view().queue()?;
+        let prompt_tokens = self.model.prompt(&self.context)?.len();
+        Ok(prompt_tokens > self.settings.queue.evict_above_tokens(self.model.window_tokens()))
+    }
+
+    fn pass_over_next(&mut self, preempt: &Cancel, emit: &mut dyn FnMut(Event)) -> Result<bool, Error> {
+        if !self.settings.memory_pass {
+            return Ok(false);
+        }
+        let Some(message) = self.memory.view().next_unpassed()? else { return Ok(false) };
+        let Body::User { text } = &message.body else { return Ok(false) };
+        for piece in memory_pass::pieces(text) {
+            let pass = MemoryPass::new(&self.memory.view().core()?, &piece);
+            let written = match self.ask(pass, preempt) {
+                Ok(Some((pass, written))) => pass.calls(&written),
+                Ok(None) => return Ok(false),
+                // One message that cannot be looked at must not keep all later ones waiting.
+                Err(error) => {
+                    tracing::warn!(?error, message = message.id.0, "a message was not looked at");
+                    continue;
+                }
+            };
+            self.carry_out_pass(&written, message.id, emit)?;
+        }
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        step.pass_over(message.id)?;
+        step.commit()?;
+        Ok(true)
+    }
+
+    /// Asks the model, with fewer notes and less of the message where they do not fit.
+    fn ask(&mut self, mut pass: MemoryPass, preempt: &Cancel) -> Result<Option<(MemoryPass, String)>, Error> {
+        let odds = (memory_pass::NOTHING, memory_pass::MIN_ODDS);
+        loop {
+            let (instructions, examples, question) = pass.prompt();
+            let prompt = (instructions, examples.as_slice(), question.as_str());
+            match self.model.ask_aside(prompt, &pass.grammar(), odds, preempt) {
+                Err(Error::Inference(crate::inference::Error::ContextOverflow { .. })) if pass.shrink() => {}
+                answer => return Ok(answer?.map(|written| (pass, written))),
+            }
+        }
+    }
+
+    fn carry_out_pass(
+        &mut self,
+        calls: &[Call],
+        message: crate::types::MessageId,
+        emit: &mut dyn FnMut(Event),
+    ) -> Result<(), Error> {
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        step.caused_by(message);
+        let mut done = Vec::with_capacity(calls.len());
+        for call in calls {
+            done.push((call, functions::execute(call, &mut step, &self.clock.zone())?));
+        }
+        step.commit()?;
+        for (Call { name, arguments }, outcome) in done {
+            emit(Event::Call { name: name.clone(), arguments: arguments.clone() });
+            emit(Event::Result { name: name.clone(), status: outcome.status, message: outcome.message });
+            if outcome.side_effect == Some(SideEffect::CoreMemoryCorrected) {
+                // The line that was corrected still stands in the prompt and would mislead the next turn.
+                self.refresh_core()?;
+            }
+        }
+        Ok(())
+    }
+}
