@@ -43,7 +43,7 @@ mod network {
     }
 
     fn slow_script(folder: &Path) -> PathBuf {
-        script(folder, &content(json!([{"reply": "Long ago and far away. ".repeat(6)}]), 10))
+        script(folder, &content(json!([{"reply": "Long ago and far away. ".repeat(6).trim_end()}]), 10))
     }
 
     #[test]
