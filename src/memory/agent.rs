@@ -149,6 +149,18 @@ impl AgentMemory {
         self.store
     }
 
+    /// Deletes the agent with everything that belongs to it, and gives the database back.
+    ///
+    /// # Errors
+    /// The database failed; nothing was deleted.
+    pub fn discard(self) -> Result<Store> {
+        self.store
+            .connection
+            .execute("DELETE FROM agents WHERE id = :agent", named_params! {":agent": self.id})
+            .during("delete the agent")?;
+        Ok(self.store)
+    }
+
     /// Replies that were cut off when their process died, found when the agent was opened.
     #[must_use]
     pub fn recovered_replies(&self) -> &[Message] {

@@ -360,3 +360,66 @@ fn two_programs_cannot_run_the_same_agent() {
     first.close();
     assert!(world.start(json!([]), &["--agent", "a"]).close().success());
 }
+
+#[test]
+fn a_window_that_is_refused_leaves_no_agent_behind() {
+    let world = World::new();
+    let persona = world.scratch.path().join("persona.txt");
+    std::fs::write(&persona, "I like long walks by the sea. ".repeat(66)).unwrap();
+    let arguments = ["--agent", "a", "--persona", persona.to_str().unwrap(), "--context-window", "1024"];
+    let (exit, event) = world.refused(&arguments);
+    assert_eq!(exit, 2, "{event}");
+    assert!(event["message"].as_str().unwrap().contains("1024"), "{event}");
+    let mut program = world.start(json!([]), &["--agent", "a"]);
+    assert_eq!(program.ready["resumed"], false);
+    assert!(!program.memory()["core"]["persona"].as_str().unwrap().contains("long walks"));
+    assert_eq!(types(&program.say("hi")), ["message", "turn"]);
+}
+
+#[test]
+fn an_agent_keeps_its_profile_until_a_flag_names_another() {
+    let row = |world: &World| -> (String, i64) {
+        let database = rusqlite::Connection::open(world.home.path().join("mneme.db")).unwrap();
+        database
+            .query_row("SELECT profile, context_window_tokens FROM agents WHERE name = 'a'", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .unwrap()
+    };
+    let classic = json!({
+        "replies": [],
+        "otherwise": "{\"inner_thoughts\": \"I answer.\", \"function\": \"send_message\", \
+                      \"params\": {\"message\": \"Classic.\"}}",
+    });
+    let world = World::new();
+    assert!(world.start(json!([]), &["--agent", "a", "--profile", "classic"]).close().success());
+    let mut program = world.start_script(classic, &["--agent", "a", "--context-window", "6000"]);
+    assert_eq!(reply(&program.say("hi")), "Classic.");
+    assert!(program.close().success());
+    assert_eq!(row(&world), ("classic".to_owned(), 6000));
+    let (exit, event) = world.refused(&["--agent", "a", "--profile", "native", "--context-window", "1024"]);
+    assert_eq!(exit, 2, "{event}");
+    assert_eq!(row(&world), ("classic".to_owned(), 6000), "a refused start changes nothing");
+    assert!(world.start(json!([]), &["--agent", "a", "--profile", "native"]).close().success());
+    assert_eq!(row(&world).0, "native");
+}
+
+#[test]
+fn queue_limits_that_cannot_work_are_refused_at_the_start() {
+    let world = World::new();
+    std::fs::write(world.home.path().join("config.toml"), "[queue]\nkeep_last_messages = 1\n").unwrap();
+    let (exit, event) = world.refused(&["--agent", "a"]);
+    assert_eq!(exit, 2, "{event}");
+    assert!(event["message"].as_str().unwrap().contains("keep_last_messages"), "{event}");
+}
+
+#[test]
+fn a_long_text_is_refused_before_the_model_is_looked_for() {
+    let world = World::new();
+    let long = world.scratch.path().join("long.txt");
+    std::fs::write(&long, "x".repeat(3000)).unwrap();
+    let arguments = ["--agent", "a", "--human", long.to_str().unwrap(), "--model", "no-such-model"];
+    let (exit, event) = world.refused(&arguments);
+    assert_eq!(exit, 2, "{event}");
+    assert!(event["message"].as_str().unwrap().contains("2000"), "{event}");
+}

