@@ -132,42 +132,36 @@ fn what_calls_write_and_results_say_is_text() {
 
 #[test]
 fn notes_of_a_memory_pass_are_text() {
-    for profile in [Profile::Native] {
-        compare(profile, |text| {
-            let replies = vec![
-                reply("Message:\nFirst.", format!("NEW: The user writes {text}"), true),
-                reply("Message:\nSecond.", format!("CHANGE 1: The user wrote {text}"), true),
-            ];
-            let mut talk = {
-                let mut setting = Setting::new(profile, &[]);
-                setting.config.memory_pass = Some(true);
-                setting.idle = Idle::Wait;
-                let nothing = ScriptedReply { repeat: true, ..reply("Notes:\n", "NONE".to_owned(), false) };
-                setting.script = Script {
-                    replies: replies.into_iter().chain([nothing]).collect(),
-                    otherwise: Some(answer(profile, "All right.")),
-                    ..Script::default()
-                };
-                setting.open()
+    compare(Profile::Native, |text| {
+        let replies = vec![
+            reply("Message:\nFirst.", format!("NEW: The user writes {text}"), true),
+            reply("Message:\nSecond.", format!("CHANGE 1: The user wrote {text}"), true),
+        ];
+        let mut talk = {
+            let mut setting = Setting::new(Profile::Native, &[]);
+            setting.config.memory_pass = Some(true);
+            setting.idle = Idle::Wait;
+            let nothing = ScriptedReply { repeat: true, ..reply("Notes:\n", "NONE".to_owned(), false) };
+            setting.script = Script {
+                replies: replies.into_iter().chain([nothing]).collect(),
+                otherwise: Some(answer(Profile::Native, "All right.")),
+                ..Script::default()
             };
-            talk.say("First.");
-            talk.say("Second.");
-            talk.say(text);
-            assert_eq!(talk.memory().0.human, format!("The user wrote {text}"));
-            let prompts = talk.log.prompts();
-            assert!(
-                prompts.iter().any(|prompt| prompt.contains(&format!("1. The user wrote {text}"))),
-                "no pass saw it"
-            );
-            assert!(
-                prompts
-                    .iter()
-                    .any(|prompt| prompt.contains("### Core memory")
-                        && prompt.contains(&format!("The user wrote {text}")))
-            );
-            talk
-        });
-    }
+            setting.open()
+        };
+        talk.say("First.");
+        talk.say("Second.");
+        talk.say(text);
+        assert_eq!(talk.memory().0.human, format!("The user wrote {text}"));
+        let prompts = talk.log.prompts();
+        assert!(prompts.iter().any(|prompt| prompt.contains(&format!("1. The user wrote {text}"))), "no pass saw it");
+        assert!(
+            prompts
+                .iter()
+                .any(|prompt| prompt.contains("### Core memory") && prompt.contains(&format!("The user wrote {text}")))
+        );
+        talk
+    });
 }
 
 #[test]
