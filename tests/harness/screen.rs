@@ -28,6 +28,8 @@ pub struct Screen {
 impl Screen {
     /// Starts `mneme run` on the scripted engine in `home`.
     pub fn start(home: &Path, script: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        // As for a program without a terminal: the home may hold files of the test.
+        std::fs::set_permissions(home, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
         let config = home.join("config.toml");
         if !config.exists() {
             std::fs::write(config, "memory_pass = false\n").unwrap();
