@@ -50,7 +50,9 @@ impl Program {
     pub fn spawn(home: &Path, mut command: Command) -> Self {
         // A home that others can read is refused where the test has put files of its own into it.
         #[cfg(unix)]
-        std::fs::set_permissions(home, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        if home.exists() {
+            std::fs::set_permissions(home, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        }
         command.env("MNEME_HOME", home);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().unwrap();
