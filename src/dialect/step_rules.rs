@@ -9,9 +9,8 @@ use crate::types::{AllowedCall, StepPolicy, TextRule};
 
 use super::Error;
 
-/// Spelled tags by which models of several families open calls. With two braces nothing but a call begins; without this
-/// a model that may not make a call now would make up a function whose name begins like a known one.
-const CALL_TAGS: &[&str] = &["<tool_call>", "<function=", "<tools>", "{{\"name\""];
+/// Spelled tags by which models of several families open calls.
+const CALL_TAGS: &[&str] = &["<tool_call>", "<function=", "<tools>"];
 
 /// The rules of text to the user, kept from step to step: what they follow from hardly ever changes within a run.
 ///
