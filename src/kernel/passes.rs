@@ -80,13 +80,19 @@ impl Agent {
 
     /// Asks the model, with fewer notes and less of the message where they do not fit.
     fn ask(&mut self, mut pass: MemoryPass, preempt: &Cancel) -> Result<Option<(MemoryPass, String)>, Error> {
-        let odds = (memory_pass::NOTHING, memory_pass::MIN_ODDS);
+        let odds = (memory_pass::NOTHING, pass.min_odds());
         loop {
             let (instructions, examples, question) = pass.prompt();
             let prompt = (instructions, examples.as_slice(), question.as_str());
             match self.model.ask_aside(prompt, &pass.grammar(), odds, preempt) {
                 Err(Error::Inference(crate::inference::Error::ContextOverflow { .. })) if pass.shrink() => {}
-                answer => return Ok(answer?.map(|written| (pass, written))),
+                answer => {
+                    let Some(written) = answer? else { return Ok(None) };
+                    match pass.clone().asking_for_new(&written) {
+                        Some(again) => pass = again,
+                        None => return Ok(Some((pass, written))),
+                    }
+                }
             }
         }
     }
