@@ -1,5 +1,6 @@
 //! Engines, tokenising, sampling under constraints and prefix reuse, through the public face. Tests of the native
-//! engine use SmolLM2-135M from `MNEME_MODELS`.
+//! engine use SmolLM2-135M from `MNEME_MODELS`. Longer than 600 lines because scripted and native engine are held to the
+//! same behaviour by helpers that stand between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
