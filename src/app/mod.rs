@@ -15,6 +15,7 @@ pub use error::Error;
 /// Does what the command line asks for. Errors are printed as one sentence with a hint.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
+    spare_dumb_terminals();
     let done = match cli.command {
         Command::Run(arguments) => chat::run(&arguments),
         Command::Models(command) => models::run(&command),
@@ -31,5 +32,12 @@ pub fn run(cli: Cli) -> ExitCode {
             anstream::eprintln!("  {}", crate::ui::sanitize(&error.hint()));
             error.exit_code()
         }
+    }
+}
+
+/// A dumb terminal shows escape sequences as text; `anstream` spares it only where `CI` is not set.
+fn spare_dumb_terminals() {
+    if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        anstream::ColorChoice::Never.write_global();
     }
 }

@@ -6,6 +6,8 @@
 //! question got the same answer for every message. The calls that the model makes by itself while it answers stay as
 //! they are; what they saved is in the notes of the pass and is not saved again.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use crate::functions::Function;
@@ -96,7 +98,7 @@ pub(super) struct MemoryPass {
     human_room: usize,
     persona_room: usize,
     message: String,
-    /// Only new facts may be written.
+    /// Asked a second time, without notes in sight: only new facts may be written.
     only_new: bool,
 }
 
@@ -138,9 +140,10 @@ impl MemoryPass {
         }
     }
 
-    /// The same question, when the answer spoke of a change but changed nothing: what is new, then?
+    /// The same question without the notes, when the answer only said again what stands in them: small models copy a
+    /// note where the message resembles none.
     pub(super) fn asking_for_new(mut self, written: &str) -> Option<Self> {
-        let retries = !self.only_new && written.starts_with("CHANGE") && self.calls(written).is_empty();
+        let retries = !self.only_new && written != NOTHING && self.calls(written).is_empty();
         self.only_new = true;
         retries.then_some(self)
     }
@@ -167,7 +170,8 @@ impl MemoryPass {
     pub(super) fn prompt(&self) -> (&'static str, Vec<(String, String)>, String) {
         let examples =
             EXAMPLES.iter().map(|(notes, message, answer)| (question(notes, message), (*answer).to_owned())).collect();
-        (INSTRUCTIONS, examples, question(&self.notes, &self.message))
+        let notes = if self.only_new { &[] } else { self.notes.as_slice() };
+        (INSTRUCTIONS, examples, question(notes, &self.message))
     }
 
     /// What may be written: nothing to note, or a few facts; only lines that exist can be changed.
@@ -232,8 +236,13 @@ impl MemoryPass {
     }
 
     fn append(&self, label: BlockLabel, lines: &[String], fact: &str) -> Option<Call> {
-        let known = lines.iter().any(|line| line.trim().eq_ignore_ascii_case(fact.trim()));
-        (!known).then(|| call(Function::CoreMemoryAppend, &[("section", label.as_str()), ("content", fact.trim())]))
+        let fact_words = words(fact);
+        let repeats = |line: &String| {
+            // Seen without the notes, the same may have been written in fewer words.
+            line.trim().eq_ignore_ascii_case(fact.trim()) || self.only_new && fact_words.is_subset(&words(line))
+        };
+        (!lines.iter().any(repeats))
+            .then(|| call(Function::CoreMemoryAppend, &[("section", label.as_str()), ("content", fact.trim())]))
     }
 
     /// The agent's own side: a line that begins alike (`My name is ..`) is replaced, else a line is added.
@@ -247,6 +256,10 @@ impl MemoryPass {
             None => self.append(BlockLabel::Persona, &self.persona, fact),
         }
     }
+}
+
+fn words(text: &str) -> HashSet<String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 
 /// Lines of the agent's block that share so many first words speak of the same thing.
@@ -333,12 +346,23 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_changes_nothing_is_asked_again_for_what_is_new() {
-        let asked = pass("One.").asking_for_new("CHANGE 1: One.").unwrap();
-        assert!(asked.grammar().contains("NEW") && !asked.grammar().contains("CHANGE"));
-        assert_eq!(asked.asking_for_new("CHANGE 1: One."), None);
+    fn an_answer_that_repeats_the_notes_is_asked_again_without_them() {
+        for repeated in ["CHANGE 1: One.", "NEW: one."] {
+            let asked = pass("One.").asking_for_new(repeated).unwrap();
+            assert!(asked.grammar().contains("NEW") && !asked.grammar().contains("CHANGE"));
+            assert!(!asked.prompt().2.contains("One."));
+            assert_eq!(asked.asking_for_new(repeated), None);
+        }
         assert_eq!(pass("One.").asking_for_new("CHANGE 1: Two."), None);
         assert_eq!(pass("One.").asking_for_new("NONE"), None);
+    }
+
+    #[test]
+    fn what_is_written_without_the_notes_in_sight_is_held_against_them() {
+        let asked =
+            pass("The user has a dog and a cat.").asking_for_new("CHANGE 1: The user has a dog and a cat.").unwrap();
+        assert!(asked.calls("NEW: The user has a cat.").is_empty());
+        assert_eq!(asked.calls("NEW: The user has a parrot.").len(), 1);
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn ctrl_c_stops_the_reply_and_not_the_program() {
 
 #[test]
 fn it_works_without_colours_and_on_a_dumb_terminal() {
-    for variables in [[("NO_COLOR", "1")], [("TERM", "dumb")]] {
+    for variables in [vec![("NO_COLOR", "1")], vec![("TERM", "dumb")], vec![("TERM", "dumb"), ("CI", "true")]] {
         let home = tempfile::tempdir().unwrap();
         let replies = json!([{"reply": answer(Profile::Classic, "Good evening to you.")}]);
         let mut screen = start(home.path(), replies, 0, &["--profile", "classic"], &variables);
