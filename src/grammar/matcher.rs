@@ -8,9 +8,11 @@ use super::check::check;
 use super::error::Error;
 use super::gbnf::parse;
 use super::hash::FastHash;
+use super::ir::Ir;
 use super::limits::Limits;
+use super::mask::Mask;
 use super::program;
-use super::trie::{Bits, TokenTrie};
+use super::trie::TokenTrie;
 use crate::inference::{TokenKind, Vocab};
 use crate::types::{Constraint, ConstraintError, TokenId};
 
@@ -55,8 +57,19 @@ impl Compiler {
     /// Everything that [`Error`] lists.
     pub fn compile(&self, source: &str) -> Result<Grammar, Error> {
         let ir = parse(source, &self.tokens.vocab, &self.limits)?;
-        let nullable = check(&ir, source)?;
-        let program = program::compile(&ir, &nullable, &self.limits)?;
+        self.compile_checked(&ir, &check(&ir, source)?)
+    }
+
+    /// Compiles a grammar that a program made, a JSON Schema for instance.
+    ///
+    /// # Errors
+    /// Those of [`Error`] that are not about the text; their places are empty.
+    pub fn compile_ir(&self, ir: &Ir) -> Result<Grammar, Error> {
+        self.compile_checked(ir, &check(ir, "")?)
+    }
+
+    fn compile_checked(&self, ir: &Ir, nullable: &[bool]) -> Result<Grammar, Error> {
+        let program = program::compile(ir, nullable, &self.limits)?;
         let automaton = Automaton::new(program, self.limits.clone()).map_err(|_| Error::Limit {
             what: "parses before the first character",
             found: self.limits.parses + 1,
@@ -71,7 +84,7 @@ impl Compiler {
 #[derive(Debug)]
 struct Graph {
     automaton: Automaton,
-    masks: HashMap<StateId, (Arc<Bits>, u64), FastHash>,
+    masks: HashMap<StateId, (Arc<Mask>, u64), FastHash>,
     clock: u64,
 }
 
@@ -211,6 +224,14 @@ impl Matcher {
         self.guarded(|matcher| matcher.grammar.lock()?.automaton.next_bytes(matcher.state))
     }
 
+    /// All tokens that may come next.
+    ///
+    /// # Errors
+    /// A limit of the matcher was hit.
+    pub fn mask(&mut self) -> Result<Arc<Mask>, ConstraintError> {
+        self.guarded(|matcher| matcher.fresh_mask())
+    }
+
     fn check(&self) -> Result<(), ConstraintError> {
         self.failed.as_ref().map_or(Ok(()), |error| Err(error.clone()))
     }
@@ -242,7 +263,7 @@ impl Matcher {
         automaton.take_token(self.state, token, is_text, spelled)
     }
 
-    fn mask(&self) -> Result<Arc<Bits>, ConstraintError> {
+    fn fresh_mask(&self) -> Result<Arc<Mask>, ConstraintError> {
         let tokens = &self.grammar.tokens;
         let trie = tokens.trie();
         let mut guard = self.grammar.lock()?;
@@ -253,19 +274,19 @@ impl Matcher {
             *used = *clock;
             return Ok(Arc::clone(mask));
         }
-        let mut bits = trie.mask(automaton, state, tokens.vocab.len())?;
+        let mut mask = trie.mask(automaton, state, tokens.vocab.len())?;
         for (id, negated) in automaton.token_items(state).collect::<Vec<_>>() {
             if negated {
                 for (token, is_text) in (0..).map(TokenId).zip(tokens.vocab.text_flags()) {
                     if *is_text && token != id && !tokens.vocab.is_end_of_generation(token) {
-                        set_bit(&mut bits, token);
+                        mask.insert(token);
                     }
                 }
             } else {
-                set_bit(&mut bits, id);
+                mask.insert(id);
             }
         }
-        let mask = Arc::new(bits);
+        let mask = Arc::new(mask);
         if masks.len() >= self.grammar.masks.max(1)
             && let Some(oldest) = masks.iter().min_by_key(|(_, (_, used))| *used).map(|(state, _)| *state)
         {
@@ -273,12 +294,6 @@ impl Matcher {
         }
         masks.insert(state, (Arc::clone(&mask), *clock));
         Ok(mask)
-    }
-}
-
-fn set_bit(bits: &mut Bits, token: TokenId) {
-    if let Some(word) = bits.get_mut(token.index() / 64) {
-        *word |= 1 << (token.index() % 64);
     }
 }
 
@@ -340,14 +355,7 @@ impl Constraint for Matcher {
 
     fn allowed_tokens(&mut self, allowed: &mut Vec<TokenId>) -> Result<(), ConstraintError> {
         allowed.clear();
-        let mask = self.guarded(|matcher| matcher.mask())?;
-        for (block, &word) in (0_u32..).zip(mask.iter()) {
-            let mut rest = word;
-            while rest != 0 {
-                allowed.push(TokenId(block * 64 + rest.trailing_zeros()));
-                rest &= rest - 1;
-            }
-        }
+        allowed.extend(self.mask()?.tokens());
         Ok(())
     }
 }

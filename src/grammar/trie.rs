@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "node and token indexes are made together with the tables they index")]
 
 use super::automaton::{Automaton, DEAD, StateId};
+use super::mask::Mask;
 use crate::inference::{TokenKind, Vocab};
 use crate::types::{ConstraintError, TokenId};
 
@@ -25,9 +26,6 @@ pub(crate) struct TokenTrie {
     tokens: Vec<TokenId>,
     longest_bytes: u32,
 }
-
-/// A set of token ids, one bit each.
-pub(crate) type Bits = Box<[u64]>;
 
 /// Tokens beyond this length are left out of text: no tokenizer has them, a damaged model file may.
 const LONGEST_TOKEN_BYTES: usize = 4096;
@@ -76,8 +74,8 @@ impl TokenTrie {
         automaton: &mut Automaton,
         state: StateId,
         vocab_len: usize,
-    ) -> Result<Bits, ConstraintError> {
-        let mut bits = vec![0_u64; vocab_len.div_ceil(64)].into_boxed_slice();
+    ) -> Result<Mask, ConstraintError> {
+        let mut mask = Mask::new(vocab_len);
         let mut states = vec![DEAD; self.longest_bytes as usize + 1];
         states[0] = state;
         let mut at = 0;
@@ -92,9 +90,9 @@ impl TokenTrie {
             at += 1;
             let end = self.nodes.get(at).map_or(self.tokens.len(), |node| node.tokens as usize);
             for token in &self.tokens[node.tokens as usize..end] {
-                bits[token.index() / 64] |= 1 << (token.index() % 64);
+                mask.insert(*token);
             }
         }
-        Ok(bits)
+        Ok(mask)
     }
 }
