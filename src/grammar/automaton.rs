@@ -1,17 +1,23 @@
-//! The state graph of a compiled grammar, made as far as it is walked.
+//! The state graph of compiled grammars, made as far as it is walked.
 //!
 //! A parse is a position that reads, with a stack; a stack is a chain of frames, each stored once, so that equal
 //! stacks have equal ids. A state is a sorted set of parses, stored once as well: one integer stands for everything
 //! that the matcher knows. Transitions are kept by class of bytes. Nothing here knows a token's spelling.
+//!
+//! A state whose stacks are cut off ([`Automaton::cut`]) stands for all states that look alike down to there, as long
+//! as no way out of it comes to the cut: then it has [`Automaton::lost`] its way, and says so.
 
 #![expect(clippy::indexing_slicing, reason = "state, frame and position ids are given out by the tables they index")]
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::hash::BuildHasher;
+
+use hashbrown::HashTable;
 
 use super::hash::FastHash;
 use super::limits::Limits;
-use super::program::{ByteSet, Position, PositionId, Program, RETURN, UNBOUNDED, holds};
+use super::program::{Position, PositionId, Program, RETURN, UNBOUNDED};
+use super::utf8::{ByteSet, holds, unite};
 use crate::types::{ConstraintError, TokenId};
 
 /// Index of a state; [`DEAD`] where no parse is left.
@@ -20,8 +26,14 @@ pub(crate) type StateId = u32;
 /// The state that nothing leads out of.
 pub(crate) const DEAD: StateId = 0;
 
-const UNKNOWN: StateId = u32::MAX;
+pub(crate) const UNKNOWN: StateId = u32::MAX;
 const BOTTOM: u32 = 0;
+/// Stands for whatever a stack held below.
+const CUT: u32 = 1;
+/// Rows of transitions are made somewhat longer than there are classes, for classes that come later.
+const ROW_STEP: usize = 16;
+/// Positions that are looked at to find the bytes that can still follow.
+const REACHABLE_POSITIONS: usize = 1000;
 /// In place of a count: the frame is a call's.
 const CALL: u32 = u32::MAX;
 
@@ -41,13 +53,17 @@ struct Parse {
 }
 
 const COMPLETE: Parse = Parse { position: RETURN, stack: BOTTOM };
+const LOST: Parse = Parse { position: RETURN, stack: CUT };
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct State {
-    parses: Arc<[Parse]>,
+    /// Its parses are `parses[first..end]`.
+    first: u32,
+    end: u32,
     /// Where its transitions stand; `UNKNOWN` before the first.
     row: u32,
     reads_tokens: bool,
+    is_lost: bool,
 }
 
 /// What can follow in a state.
@@ -66,18 +82,56 @@ pub(crate) struct Automaton {
     program: Program,
     limits: Limits,
     frames: Vec<Frame>,
-    frame_ids: HashMap<Frame, u32, FastHash>,
+    frame_ids: HashTable<u32>,
     states: Vec<State>,
-    state_ids: HashMap<Arc<[Parse]>, StateId, FastHash>,
+    state_ids: HashTable<StateId>,
+    parses: Vec<Parse>,
     rows: Vec<StateId>,
-    stored_parses: usize,
-    start: StateId,
+    row_length: usize,
     work: Vec<Parse>,
-    seen: HashSet<Parse, FastHash>,
+    seen: Seen,
     found: Vec<Parse>,
     /// Frames in their standard form, by the longest token that was asked with.
     standard: HashMap<u32, u32, FastHash>,
     standard_for_bytes: u32,
+}
+
+/// Parses that were met while one byte is read: a list while they are few.
+#[derive(Debug, Default)]
+struct Seen {
+    few: Vec<Parse>,
+    many: HashSet<Parse, FastHash>,
+}
+
+/// A longer list is slower to search than a table.
+const FEW: usize = 16;
+
+impl Seen {
+    fn clear(&mut self) {
+        self.few.clear();
+        if !self.many.is_empty() {
+            self.many.clear();
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.few.len().max(self.many.len())
+    }
+
+    /// Adds a parse; false where it was there.
+    fn insert(&mut self, parse: Parse) -> bool {
+        if self.many.is_empty() {
+            if self.few.contains(&parse) {
+                return false;
+            }
+            self.few.push(parse);
+            if self.few.len() > FEW {
+                self.many.extend(self.few.iter());
+            }
+            return true;
+        }
+        self.many.insert(parse)
+    }
 }
 
 fn limit_error(what: &str, found: usize, limit: usize) -> ConstraintError {
@@ -89,50 +143,95 @@ fn index(length: usize) -> u32 {
 }
 
 impl Automaton {
-    /// The graph with its start state.
-    pub(crate) fn new(program: Program, limits: Limits) -> Result<Self, ConstraintError> {
-        let mut automaton = Self {
-            program,
+    /// A graph without grammars.
+    pub(crate) fn new(limits: Limits) -> Self {
+        let bottom = Frame { target: RETURN, count: CALL, below: BOTTOM };
+        let dead = State { first: 0, end: 0, row: UNKNOWN, reads_tokens: false, is_lost: false };
+        Self {
+            program: Program::new(limits.positions),
             limits,
-            frames: vec![Frame { target: RETURN, count: CALL, below: BOTTOM }],
-            frame_ids: HashMap::default(),
-            states: Vec::new(),
-            state_ids: HashMap::default(),
+            // Bottom and cut.
+            frames: vec![bottom, bottom],
+            frame_ids: HashTable::new(),
+            states: vec![dead],
+            state_ids: HashTable::new(),
+            parses: Vec::new(),
             rows: Vec::new(),
-            stored_parses: 0,
-            start: DEAD,
+            row_length: 0,
             work: Vec::new(),
-            seen: HashSet::default(),
+            seen: Seen::default(),
             found: Vec::new(),
             standard: HashMap::default(),
             standard_for_bytes: 0,
-        };
-        automaton.intern()?;
-        let root = automaton.program.entries[automaton.program.root as usize];
-        automaton.begin();
-        automaton.follow(Parse { position: root, stack: BOTTOM })?;
-        automaton.start = automaton.intern()?;
-        Ok(automaton)
+        }
     }
 
-    pub(crate) const fn start(&self) -> StateId {
-        self.start
+    /// Where grammars are compiled into.
+    pub(crate) const fn program_mut(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    /// The state before the first byte of what begins at `root`.
+    pub(crate) fn start(&mut self, root: PositionId) -> Result<StateId, ConstraintError> {
+        let classes = self.program.class_bytes.len();
+        if classes > self.row_length {
+            self.row_length = classes.next_multiple_of(ROW_STEP);
+            self.rows.clear();
+            self.states.iter_mut().for_each(|state| state.row = UNKNOWN);
+        }
+        self.begin();
+        self.follow(Parse { position: root, stack: BOTTOM })?;
+        self.intern()
     }
 
     pub(crate) fn state_count(&self) -> usize {
         self.states.len()
     }
 
+    /// Whether more than a quarter of any limit is used up.
+    pub(crate) fn is_worn(&self) -> bool {
+        let limits = &self.limits;
+        [
+            (self.program.positions.len(), limits.positions),
+            (self.states.len(), limits.states),
+            (self.parses.len(), limits.stored_parses),
+            (self.frames.len(), limits.frames),
+        ]
+        .iter()
+        .any(|(used, limit)| *used > limit / 4)
+    }
+
+    /// Estimate of the memory held, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        const ENTRY: usize = 24;
+        self.program.bytes()
+            + self.frames.len() * (size_of::<Frame>() * 2 + 8)
+            + self.states.len() * (size_of::<State>() + 8)
+            + self.parses.len() * size_of::<Parse>()
+            + self.rows.len() * size_of::<StateId>()
+            + self.standard.len() * ENTRY
+    }
+
+    fn parses(&self, state: StateId) -> &[Parse] {
+        let State { first, end, .. } = self.states[state as usize];
+        &self.parses[first as usize..end as usize]
+    }
+
     pub(crate) fn is_complete(&self, state: StateId) -> bool {
-        self.states[state as usize].parses.first() == Some(&COMPLETE)
+        self.parses(state).first() == Some(&COMPLETE)
     }
 
     pub(crate) fn is_final(&self, state: StateId) -> bool {
-        *self.states[state as usize].parses == [COMPLETE]
+        self.parses(state) == [COMPLETE]
     }
 
     pub(crate) fn reads_tokens(&self, state: StateId) -> bool {
         self.states[state as usize].reads_tokens
+    }
+
+    /// Whether a way to this state came to where its stacks were cut off.
+    pub(crate) fn is_lost(&self, state: StateId) -> bool {
+        self.states[state as usize].is_lost
     }
 
     /// The state behind `byte`.
@@ -150,23 +249,38 @@ impl Automaton {
 
     #[cold]
     fn new_step(&mut self, state: StateId, byte: u8, class: usize) -> Result<StateId, ConstraintError> {
-        let parses = Arc::clone(&self.states[state as usize].parses);
+        let row = self.row(state);
+        if self.rows[row + class] == DEAD {
+            return Ok(DEAD);
+        }
+        let State { first, end, .. } = self.states[state as usize];
         self.begin();
-        for parse in parses.iter() {
-            if let Position::Byte { set, next } = self.program.positions[parse.position as usize]
+        for at in first..end {
+            let parse = self.parses[at as usize];
+            if let Position::Byte { set, next } = self.program.position(parse.position)
                 && holds(&self.program.sets[set as usize], byte)
             {
                 self.follow(Parse { position: next, stack: parse.stack })?;
             }
         }
         let target = self.intern()?;
-        if self.states[state as usize].row == UNKNOWN {
-            self.states[state as usize].row = index(self.rows.len());
-            self.rows.resize(self.rows.len() + self.program.class_bytes.len(), UNKNOWN);
-        }
-        let row = self.states[state as usize].row as usize;
         self.rows[row + class] = target;
         Ok(target)
+    }
+
+    /// Where the transitions of `state` stand. The dead ones, nearly all, are known from the beginning.
+    fn row(&mut self, state: StateId) -> usize {
+        let known = self.states[state as usize].row;
+        if known != UNKNOWN {
+            return known as usize;
+        }
+        let next = self.next_set(state);
+        let row = self.rows.len();
+        let of_class = |byte: &u8| if holds(&next, *byte) { UNKNOWN } else { DEAD };
+        self.rows.extend(self.program.class_bytes.iter().map(of_class));
+        self.rows.resize(row + self.row_length, UNKNOWN);
+        self.states[state as usize].row = index(row);
+        row
     }
 
     /// The state behind `bytes`.
@@ -192,40 +306,48 @@ impl Automaton {
         if !self.reads_tokens(state) {
             return Ok(spelled);
         }
-        let parses = Arc::clone(&self.states[state as usize].parses);
+        let State { first, end, .. } = self.states[state as usize];
         self.begin();
-        for parse in parses.iter() {
-            if let Position::Token { id, negated, next } = self.program.positions[parse.position as usize]
+        for at in first..end {
+            let parse = self.parses[at as usize];
+            if let Position::Token { id, negated, next } = self.program.position(parse.position)
                 && if negated { is_text && id != token } else { id == token }
             {
                 self.follow(Parse { position: next, stack: parse.stack })?;
             }
         }
-        let joined = Arc::clone(&self.states[spelled as usize].parses);
-        self.found.extend(joined.iter());
+        let State { first, end, .. } = self.states[spelled as usize];
+        self.found.extend_from_slice(&self.parses[first as usize..end as usize]);
         self.intern()
     }
 
     /// Ids of the token items of `state`, each with whether it is negated.
     pub(crate) fn token_items(&self, state: StateId) -> impl Iterator<Item = (TokenId, bool)> + '_ {
-        self.states[state as usize].parses.iter().filter_map(|parse| {
-            match self.program.positions[parse.position as usize] {
-                Position::Token { id, negated, .. } => Some((id, negated)),
-                _ => None,
-            }
+        self.parses(state).iter().filter_map(|parse| match self.program.position(parse.position) {
+            Position::Token { id, negated, .. } => Some((id, negated)),
+            _ => None,
         })
+    }
+
+    /// Bytes that may come next.
+    pub(crate) fn next_set(&self, state: StateId) -> ByteSet {
+        let mut bytes = [0; 4];
+        for parse in self.parses(state) {
+            if let Position::Byte { set, .. } = self.program.position(parse.position) {
+                unite(&mut bytes, &self.program.sets[set as usize]);
+            }
+        }
+        bytes
     }
 
     /// The only thing that can follow, where there is only one.
     pub(crate) fn next(&self, state: StateId) -> Next {
         let mut bytes: ByteSet = [0; 4];
         let mut token = None;
-        for parse in self.states[state as usize].parses.iter() {
-            match self.program.positions[parse.position as usize] {
+        for parse in self.parses(state).iter() {
+            match self.program.position(parse.position) {
                 Position::Byte { set, .. } => {
-                    for (word, more) in bytes.iter_mut().zip(self.program.sets[set as usize]) {
-                        *word |= more;
-                    }
+                    unite(&mut bytes, &self.program.sets[set as usize]);
                 }
                 Position::Token { id, negated: false, .. } if token.is_none_or(|known| known == id) => token = Some(id),
                 _ => return Next::Open,
@@ -240,15 +362,9 @@ impl Automaton {
     }
 
     /// One byte of each class that leads on from `state`.
-    pub(crate) fn next_bytes(&mut self, state: StateId) -> Result<Vec<u8>, ConstraintError> {
-        let mut found = Vec::new();
-        for at in 0..self.program.class_bytes.len() {
-            let byte = self.program.class_bytes[at];
-            if self.step(state, byte)? != DEAD {
-                found.push(byte);
-            }
-        }
-        Ok(found)
+    pub(crate) fn next_bytes(&self, state: StateId) -> Vec<u8> {
+        let next = self.next_set(state);
+        self.program.class_bytes.iter().copied().filter(|byte| holds(&next, *byte)).collect()
     }
 
     /// A state with the same future as `state` over the next `bytes` bytes: counts that are so far from their bounds
@@ -258,21 +374,50 @@ impl Automaton {
             self.standard.clear();
             self.standard_for_bytes = bytes;
         }
-        let parses = Arc::clone(&self.states[state as usize].parses);
+        self.with_stacks(state, |automaton, stack| automaton.standard_stack(stack, bytes))
+    }
+
+    /// The state with only the `frames` upper frames of each of its stacks; itself where none is higher.
+    pub(crate) fn cut(&mut self, state: StateId, frames: usize) -> Result<StateId, ConstraintError> {
+        self.with_stacks(state, |automaton, stack| automaton.cut_stack(stack, frames))
+    }
+
+    fn with_stacks(
+        &mut self,
+        state: StateId,
+        mut changed: impl FnMut(&mut Self, u32) -> Result<u32, ConstraintError>,
+    ) -> Result<StateId, ConstraintError> {
+        let State { first, end, .. } = self.states[state as usize];
+        let mut is_same = true;
         self.begin();
-        for parse in parses.iter() {
-            let stack = self.standard_stack(parse.stack, bytes)?;
+        for at in first..end {
+            let parse = self.parses[at as usize];
+            let stack = changed(self, parse.stack)?;
+            is_same &= stack == parse.stack;
             self.found.push(Parse { position: parse.position, stack });
         }
-        self.intern()
+        if is_same { Ok(state) } else { self.intern() }
+    }
+
+    fn cut_stack(&mut self, stack: u32, frames: usize) -> Result<u32, ConstraintError> {
+        let mut kept = Vec::with_capacity(frames);
+        let mut at = stack;
+        while at > CUT && kept.len() < frames {
+            kept.push(self.frames[at as usize]);
+            at = self.frames[at as usize].below;
+        }
+        if at <= CUT {
+            return Ok(stack);
+        }
+        kept.into_iter().rev().try_fold(CUT, |below, frame| self.frame(Frame { below, ..frame }))
     }
 
     fn standard_stack(&mut self, stack: u32, bytes: u32) -> Result<u32, ConstraintError> {
         let mut path = Vec::new();
         let mut at = stack;
         let mut done = loop {
-            if at == BOTTOM {
-                break BOTTOM;
+            if at <= CUT {
+                break at;
             }
             if let Some(known) = self.standard.get(&at) {
                 break *known;
@@ -282,7 +427,7 @@ impl Automaton {
         };
         for original in path.into_iter().rev() {
             let Frame { target, count, .. } = self.frames[original as usize];
-            let count = match self.program.positions[target as usize] {
+            let count = match self.program.position(target) {
                 Position::Loop { min, max, .. } if count != CALL => standard_count(count, min, max, bytes),
                 _ => count,
             };
@@ -290,6 +435,64 @@ impl Automaton {
             self.standard.insert(original, done);
         }
         Ok(done)
+    }
+
+    /// Classes of bytes that the program tells apart.
+    pub(crate) const fn class_count(&self) -> usize {
+        self.program.class_bytes.len()
+    }
+
+    pub(crate) fn class_of(&self, byte: u8) -> u8 {
+        self.program.class_of[usize::from(byte)]
+    }
+
+    /// Bytes that some text after `state` may hold; more than those where finding out would take long.
+    pub(crate) fn reachable_bytes(&self, state: StateId) -> ByteSet {
+        const EVERY: ByteSet = [u64::MAX; 4];
+        let mut bytes = [0; 4];
+        let mut seen = vec![0_u64; self.program.positions.len().div_ceil(64)];
+        let mut left = Vec::new();
+        for parse in self.parses(state).iter() {
+            left.push(parse.position);
+            let mut stack = parse.stack;
+            while stack > CUT {
+                if left.len() > REACHABLE_POSITIONS {
+                    return EVERY;
+                }
+                left.push(self.frames[stack as usize].target);
+                stack = self.frames[stack as usize].below;
+            }
+            if stack == CUT {
+                return EVERY;
+            }
+        }
+        let mut visited = 0;
+        while let Some(position) = left.pop() {
+            let bit = 1 << (position % 64);
+            let word = &mut seen[position as usize / 64];
+            if *word & bit != 0 {
+                continue;
+            }
+            *word |= bit;
+            visited += 1;
+            if visited > REACHABLE_POSITIONS {
+                return EVERY;
+            }
+            match self.program.position(position) {
+                Position::Return => {}
+                Position::Byte { set, next } => {
+                    unite(&mut bytes, &self.program.sets[set as usize]);
+                    left.push(next);
+                }
+                Position::Split { start, end } => left.extend_from_slice(self.program.branches(start, end)),
+                Position::Call { entry: first, next } | Position::Loop { body: first, next, .. } => {
+                    left.extend([first, next]);
+                }
+                Position::Token { next, .. } => left.push(next),
+                Position::Resume { .. } => return EVERY,
+            }
+        }
+        bytes
     }
 
     fn begin(&mut self) {
@@ -303,7 +506,7 @@ impl Automaton {
         self.work.push(parse);
         while let Some(parse) = self.work.pop() {
             let Parse { position, stack } = parse;
-            if let Position::Byte { .. } | Position::Token { .. } = self.program.positions[position as usize] {
+            if let Position::Byte { .. } | Position::Token { .. } = self.program.position(position) {
                 self.found.push(parse);
                 continue;
             }
@@ -313,22 +516,19 @@ impl Automaton {
             if self.seen.len() > self.limits.parses {
                 return Err(limit_error("parses", self.seen.len(), self.limits.parses));
             }
-            match self.program.positions[position as usize] {
+            match self.program.position(position) {
                 Position::Byte { .. } | Position::Token { .. } => {}
                 Position::Split { start, end } => {
-                    for &position in &self.program.branches[start as usize..end as usize] {
-                        self.work.push(Parse { position, stack });
-                    }
+                    let branches = self.program.branches(start, end);
+                    self.work.extend(branches.iter().map(|&position| Parse { position, stack }));
                 }
                 Position::Call { entry, next } => {
-                    let position = self.program.entries[entry as usize];
-                    // A call at the end of a rule leaves nothing to come back to.
-                    let stack = if next == RETURN {
-                        stack
-                    } else {
-                        self.frame(Frame { target: next, count: CALL, below: stack })?
-                    };
-                    self.work.push(Parse { position, stack });
+                    let stack = self.frame(Frame { target: next, count: CALL, below: stack })?;
+                    self.work.push(Parse { position: entry, stack });
+                }
+                Position::Resume { state } => {
+                    let State { first, end, .. } = self.states[state as usize];
+                    self.found.extend_from_slice(&self.parses[first as usize..end as usize]);
                 }
                 Position::Loop { body, min, next, .. } => {
                     if min == 0 {
@@ -337,7 +537,7 @@ impl Automaton {
                     let stack = self.frame(Frame { target: position, count: 0, below: stack })?;
                     self.work.push(Parse { position: body, stack });
                 }
-                Position::Return if stack == BOTTOM => self.found.push(COMPLETE),
+                Position::Return if stack <= CUT => self.found.push(parse),
                 Position::Return => self.leave(stack)?,
             }
         }
@@ -347,7 +547,7 @@ impl Automaton {
     /// Goes on behind the frame on top of `stack`.
     fn leave(&mut self, stack: u32) -> Result<(), ConstraintError> {
         let Frame { target, count, below } = self.frames[stack as usize];
-        let Position::Loop { body, min, max, next } = self.program.positions[target as usize] else {
+        let Position::Loop { body, min, max, next } = self.program.position(target) else {
             self.work.push(Parse { position: target, stack: below });
             return Ok(());
         };
@@ -369,7 +569,9 @@ impl Automaton {
     }
 
     fn frame(&mut self, frame: Frame) -> Result<u32, ConstraintError> {
-        if let Some(known) = self.frame_ids.get(&frame) {
+        let hasher = FastHash::default();
+        let hash = hasher.hash_one(frame);
+        if let Some(known) = self.frame_ids.find(hash, |id| self.frames[*id as usize] == frame) {
             return Ok(*known);
         }
         if self.frames.len() >= self.limits.frames {
@@ -377,19 +579,24 @@ impl Automaton {
         }
         let id = index(self.frames.len());
         self.frames.push(frame);
-        self.frame_ids.insert(frame, id);
+        self.frame_ids.insert_unique(hash, id, |id| hasher.hash_one(self.frames[*id as usize]));
         Ok(id)
     }
 
     /// The state of the parses in `found`.
     fn intern(&mut self) -> Result<StateId, ConstraintError> {
+        if self.found.is_empty() {
+            return Ok(DEAD);
+        }
         self.found.sort_unstable();
         self.found.dedup();
-        if let Some(known) = self.state_ids.get(self.found.as_slice()) {
+        let hasher = FastHash::default();
+        let hash = hasher.hash_one(self.found.as_slice());
+        if let Some(known) = self.state_ids.find(hash, |id| self.parses(*id) == self.found) {
             return Ok(*known);
         }
         let limits = &self.limits;
-        let stored_parses = self.stored_parses + self.found.len();
+        let stored_parses = self.parses.len() + self.found.len();
         for (what, found, limit) in [
             ("parses", self.found.len(), limits.parses),
             ("stored parses", stored_parses, limits.stored_parses),
@@ -399,13 +606,18 @@ impl Automaton {
                 return Err(limit_error(what, found, limit));
             }
         }
-        let parses: Arc<[Parse]> = self.found.as_slice().into();
-        let reads_tokens = (parses.iter())
-            .any(|parse| matches!(self.program.positions[parse.position as usize], Position::Token { .. }));
-        let id = index(self.states.len());
-        self.states.push(State { parses: Arc::clone(&parses), row: UNKNOWN, reads_tokens });
-        self.state_ids.insert(parses, id);
-        self.stored_parses = stored_parses;
+        let reads_tokens =
+            (self.found.iter()).any(|parse| matches!(self.program.position(parse.position), Position::Token { .. }));
+        // Both ways to be complete sort first.
+        let is_lost = self.found.iter().take(2).any(|parse| *parse == LOST);
+        let (id, first) = (index(self.states.len()), index(self.parses.len()));
+        self.parses.extend_from_slice(&self.found);
+        self.states.push(State { first, end: index(stored_parses), row: UNKNOWN, reads_tokens, is_lost });
+        let (states, parses) = (&self.states, &self.parses);
+        self.state_ids.insert_unique(hash, id, |id| {
+            let State { first, end, .. } = states[*id as usize];
+            hasher.hash_one(&parses[first as usize..end as usize])
+        });
         Ok(id)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use super::error::Error;
 use crate::types::TokenId;
 
 const SURROGATES: (u32, u32) = (0xD800, 0xDFFF);
@@ -140,6 +141,28 @@ pub struct Ir {
     pub rules: Vec<Rule>,
     /// Where matching begins.
     pub root: RuleId,
+}
+
+impl Ir {
+    /// Refuses bodies that are nested deeper than `limit`: what follows recurses over them.
+    pub(crate) fn check_nesting(&self, limit: usize) -> Result<(), Error> {
+        let is_deeper = |rule: &Rule| rule.body.is_deeper_than(limit);
+        if self.rules.iter().any(is_deeper) {
+            return Err(Error::Limit { what: "nesting", found: limit + 1, limit });
+        }
+        Ok(())
+    }
+}
+
+impl Expr {
+    fn is_deeper_than(&self, limit: usize) -> bool {
+        let Some(rest) = limit.checked_sub(1) else { return true };
+        match self {
+            Self::Literal(_) | Self::Class(_) | Self::Token { .. } | Self::Rule(_) => false,
+            Self::Sequence(items) | Self::Alternatives(items) => items.iter().any(|item| item.is_deeper_than(rest)),
+            Self::Repeat { item, .. } => item.is_deeper_than(rest),
+        }
+    }
 }
 
 impl fmt::Display for Ir {

@@ -1,6 +1,9 @@
 //! How much a grammar may cost.
 
 /// Bounds on one grammar. Hitting one is an error: never a hang, never a token that was not checked.
+///
+/// What grows with use is shared by the grammars of one compiler; a new grammar finds at least three quarters of it free,
+/// or starts afresh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Length of the source in bytes. 1 MiB: grammars made from a whole set of tools stay below 200 kB.
@@ -11,7 +14,7 @@ pub struct Limits {
     pub nesting: usize,
     /// Highest count in `{m,n}`. 100,000: counts cost nothing before they are reached, and no reply is longer.
     pub repetition: u32,
-    /// Positions of the compiled automaton. 500,000 (10 MB).
+    /// Positions of the compiled automaton and branches between them. 500,000 (25 MB with their index).
     pub positions: usize,
     /// States of the matcher that are kept. 65,536: a state has up to 1 kB of transitions.
     pub states: usize,

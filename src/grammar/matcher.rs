@@ -1,41 +1,56 @@
 //! Grammars that are ready for use, and the matcher that the sampler asks.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::automaton::{Automaton, DEAD, Next, StateId};
 use super::check::check;
+use super::compile::compile;
 use super::error::Error;
 use super::gbnf::parse;
-use super::hash::FastHash;
 use super::ir::Ir;
+use super::lazy::Trigger;
 use super::limits::Limits;
 use super::mask::Mask;
-use super::program;
-use super::trie::TokenTrie;
+use super::masks::Masks;
+use super::trie::TokenTrees;
 use crate::inference::{TokenKind, Vocab};
 use crate::types::{Constraint, ConstraintError, TokenId};
 
 /// Forced text is given out in pieces of at most so many bytes, so that no grammar makes a single answer large.
 const FORCED_BYTES: usize = 4096;
 
-/// Compiles grammars for one vocabulary. Keep it as long as the vocabulary: the tree over all tokens, which masks
-/// need, is built once in it, with the first mask.
+/// Compiles grammars for one vocabulary. Keep it as long as the vocabulary: the trees over all tokens, which masks
+/// need, are built once in it, with the first mask; and what was worked out for one grammar serves all later ones that
+/// have the same parts.
 #[derive(Debug, Clone)]
 pub struct Compiler {
     tokens: Arc<Tokens>,
     limits: Limits,
+    graph: Arc<Mutex<Arc<Mutex<Graph>>>>,
 }
 
 #[derive(Debug)]
 struct Tokens {
     vocab: Arc<Vocab>,
-    trie: OnceLock<TokenTrie>,
+    trees: OnceLock<TokenTrees>,
 }
 
 impl Tokens {
-    fn trie(&self) -> &TokenTrie {
-        self.trie.get_or_init(|| TokenTrie::new(&self.vocab))
+    fn trees(&self) -> &TokenTrees {
+        self.trees.get_or_init(|| TokenTrees::new(&self.vocab))
+    }
+}
+
+/// What grows with use: the automaton of some grammars and the masks of its states.
+#[derive(Debug)]
+struct Graph {
+    automaton: Automaton,
+    masks: Masks,
+}
+
+impl Graph {
+    fn new(limits: &Limits) -> Self {
+        Self { automaton: Automaton::new(limits.clone()), masks: Masks::new(limits.masks) }
     }
 }
 
@@ -43,12 +58,22 @@ impl Compiler {
     /// A compiler for `vocab`.
     #[must_use]
     pub fn new(vocab: Arc<Vocab>, limits: Limits) -> Self {
-        Self { tokens: Arc::new(Tokens { vocab, trie: OnceLock::new() }), limits }
+        let graph = Arc::new(Mutex::new(Graph::new(&limits)));
+        let tokens = Arc::new(Tokens { vocab, trees: OnceLock::new() });
+        Self { tokens, limits, graph: Arc::new(Mutex::new(graph)) }
     }
 
-    /// Builds the tree over all tokens now rather than with the first mask (tens of milliseconds).
+    /// Builds the trees over all tokens now rather than with the first mask (tens of milliseconds).
     pub fn warm_up(&self) {
-        self.tokens.trie();
+        self.tokens.trees();
+    }
+
+    /// A compiler that shares the trees over all tokens with this one and nothing else, to measure what the first use of
+    /// a grammar costs.
+    #[must_use]
+    pub fn forget(&self) -> Self {
+        let graph = Arc::new(Mutex::new(Graph::new(&self.limits)));
+        Self { tokens: Arc::clone(&self.tokens), limits: self.limits.clone(), graph: Arc::new(Mutex::new(graph)) }
     }
 
     /// Compiles GBNF text.
@@ -57,7 +82,7 @@ impl Compiler {
     /// Everything that [`Error`] lists.
     pub fn compile(&self, source: &str) -> Result<Grammar, Error> {
         let ir = parse(source, &self.tokens.vocab, &self.limits)?;
-        self.compile_checked(&ir, &check(&ir, source)?)
+        self.compile_checked(&ir, &check(&ir, source)?, None)
     }
 
     /// Compiles a grammar that a program made, a JSON Schema for instance.
@@ -65,27 +90,64 @@ impl Compiler {
     /// # Errors
     /// Those of [`Error`] that are not about the text; their places are empty.
     pub fn compile_ir(&self, ir: &Ir) -> Result<Grammar, Error> {
-        self.compile_checked(ir, &check(ir, "")?)
+        // A group in GBNF text is up to three expressions: alternatives of sequences of repetitions.
+        ir.check_nesting(3 * (self.limits.nesting + 1))?;
+        self.compile_checked(ir, &check(ir, "")?, None)
     }
 
-    fn compile_checked(&self, ir: &Ir, nullable: &[bool]) -> Result<Grammar, Error> {
-        let program = program::compile(ir, nullable, &self.limits)?;
-        let automaton = Automaton::new(program, self.limits.clone()).map_err(|_| Error::Limit {
+    /// Compiles GBNF text into a lazy grammar: any text until `trigger`, and from it on what the grammar says. The
+    /// grammar's own text begins with the trigger; before it, generation may end anywhere.
+    ///
+    /// # Errors
+    /// Everything that [`Error`] lists.
+    pub fn compile_lazy(&self, source: &str, trigger: &Trigger) -> Result<Grammar, Error> {
+        trigger.check()?;
+        let ir = parse(source, &self.tokens.vocab, &self.limits)?;
+        self.compile_checked(&ir, &check(&ir, source)?, Some(trigger))
+    }
+
+    /// Compiles into the graph of the grammars before, or into a fresh one where that is worn or was left broken: old
+    /// grammars keep theirs.
+    fn compile_checked(&self, ir: &Ir, nullable: &[bool], trigger: Option<&Trigger>) -> Result<Grammar, Error> {
+        let mut current = self.graph.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = match current.lock() {
+            Ok(graph) => !graph.automaton.is_worn(),
+            Err(_) => false,
+        };
+        if is_fresh && let Ok(start) = Self::start(&current, ir, nullable, trigger, &self.limits) {
+            return Ok(Grammar { tokens: Arc::clone(&self.tokens), graph: Arc::clone(&current), start });
+        }
+        let graph = Arc::new(Mutex::new(Graph::new(&self.limits)));
+        let start = Self::start(&graph, ir, nullable, trigger, &self.limits)?;
+        *current = Arc::clone(&graph);
+        drop(current);
+        Ok(Grammar { tokens: Arc::clone(&self.tokens), graph, start })
+    }
+
+    fn start(
+        graph: &Mutex<Graph>,
+        ir: &Ir,
+        nullable: &[bool],
+        trigger: Option<&Trigger>,
+        limits: &Limits,
+    ) -> Result<StateId, Error> {
+        let mut graph = graph.lock().unwrap_or_else(PoisonError::into_inner);
+        let automaton = &mut graph.automaton;
+        let too_wide = |_| Error::Limit {
             what: "parses before the first character",
-            found: self.limits.parses + 1,
-            limit: self.limits.parses,
-        })?;
-        let graph = Mutex::new(Graph { automaton, masks: HashMap::default(), clock: 0 });
-        Ok(Grammar { tokens: Arc::clone(&self.tokens), graph: Arc::new(graph), masks: self.limits.masks })
+            found: limits.parses + 1,
+            limit: limits.parses,
+        };
+        let root = compile(ir, nullable, automaton.program_mut())?;
+        let start = automaton.start(root).map_err(too_wide)?;
+        let Some(trigger) = trigger else { return Ok(start) };
+        let behind = trigger.behind(automaton, start).map_err(too_wide)?;
+        if behind == DEAD {
+            return Err(Error::Trigger { problem: "no text of the grammar begins with it".into() });
+        }
+        let root = trigger.compile(automaton.program_mut(), behind)?;
+        automaton.start(root).map_err(too_wide)
     }
-}
-
-/// The part of a grammar that grows with use; shared by all its matchers.
-#[derive(Debug)]
-struct Graph {
-    automaton: Automaton,
-    masks: HashMap<StateId, (Arc<Mask>, u64), FastHash>,
-    clock: u64,
 }
 
 /// A compiled grammar. Clones share what has been worked out.
@@ -93,7 +155,7 @@ struct Graph {
 pub struct Grammar {
     tokens: Arc<Tokens>,
     graph: Arc<Mutex<Graph>>,
-    masks: usize,
+    start: StateId,
 }
 
 /// What a grammar says of a whole text.
@@ -125,7 +187,7 @@ impl Grammar {
     /// The grammar's tables are unusable because another matcher panicked.
     pub fn matcher(&self) -> Result<Matcher, ConstraintError> {
         let graph = self.lock()?;
-        let state = graph.automaton.start();
+        let state = self.start;
         let ends = Ends::of(&graph.automaton, state);
         drop(graph);
         Ok(Matcher { grammar: self.clone(), state, ends, history: Vec::new(), failed: None })
@@ -137,7 +199,7 @@ impl Grammar {
     /// A limit of the matcher was hit.
     pub fn judge(&self, text: &[u8]) -> Result<Verdict, ConstraintError> {
         let mut graph = self.lock()?;
-        let mut state = graph.automaton.start();
+        let mut state = self.start;
         for (at_byte, byte) in text.iter().enumerate() {
             state = graph.automaton.step(state, *byte)?;
             if state == DEAD {
@@ -147,12 +209,23 @@ impl Grammar {
         Ok(if graph.automaton.is_complete(state) { Verdict::Accepted } else { Verdict::Incomplete })
     }
 
-    /// Number of states made so far, for reports and tests.
+    /// Number of states made so far, for reports and tests; those of the compiler's earlier grammars among them.
     ///
     /// # Errors
     /// As [`Grammar::matcher`].
     pub fn state_count(&self) -> Result<usize, ConstraintError> {
         Ok(self.lock()?.automaton.state_count())
+    }
+
+    /// Estimate of the memory held, in bytes: positions, states, transitions and masks, those of the compiler's earlier
+    /// grammars among them, and the trees over the vocabulary, which all grammars share.
+    ///
+    /// # Errors
+    /// As [`Grammar::matcher`].
+    pub fn bytes(&self) -> Result<usize, ConstraintError> {
+        let graph = self.lock()?;
+        let trees = self.tokens.trees.get().map_or(0, TokenTrees::bytes);
+        Ok(graph.automaton.bytes() + graph.masks.bytes() + trees)
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Graph>, ConstraintError> {
@@ -221,7 +294,7 @@ impl Matcher {
     /// # Errors
     /// A limit of the matcher was hit.
     pub fn next_bytes(&mut self) -> Result<Vec<u8>, ConstraintError> {
-        self.guarded(|matcher| matcher.grammar.lock()?.automaton.next_bytes(matcher.state))
+        self.guarded(|matcher| Ok(matcher.grammar.lock()?.automaton.next_bytes(matcher.state)))
     }
 
     /// All tokens that may come next.
@@ -229,7 +302,13 @@ impl Matcher {
     /// # Errors
     /// A limit of the matcher was hit.
     pub fn mask(&mut self) -> Result<Arc<Mask>, ConstraintError> {
-        self.guarded(|matcher| matcher.fresh_mask())
+        self.guarded(|matcher| {
+            let tokens = &matcher.grammar.tokens;
+            let trees = tokens.trees();
+            let mut graph = matcher.grammar.lock()?;
+            let Graph { automaton, masks } = &mut *graph;
+            masks.get(automaton, matcher.state, &tokens.vocab, trees)
+        })
     }
 
     fn check(&self) -> Result<(), ConstraintError> {
@@ -261,39 +340,6 @@ impl Matcher {
         }
         let spelled = if is_text { automaton.walk(self.state, bytes)? } else { DEAD };
         automaton.take_token(self.state, token, is_text, spelled)
-    }
-
-    fn fresh_mask(&self) -> Result<Arc<Mask>, ConstraintError> {
-        let tokens = &self.grammar.tokens;
-        let trie = tokens.trie();
-        let mut guard = self.grammar.lock()?;
-        let Graph { automaton, masks, clock } = &mut *guard;
-        let state = automaton.standard_state(self.state, trie.longest_bytes())?;
-        *clock += 1;
-        if let Some((mask, used)) = masks.get_mut(&state) {
-            *used = *clock;
-            return Ok(Arc::clone(mask));
-        }
-        let mut mask = trie.mask(automaton, state, tokens.vocab.len())?;
-        for (id, negated) in automaton.token_items(state).collect::<Vec<_>>() {
-            if negated {
-                for (token, is_text) in (0..).map(TokenId).zip(tokens.vocab.text_flags()) {
-                    if *is_text && token != id && !tokens.vocab.is_end_of_generation(token) {
-                        mask.insert(token);
-                    }
-                }
-            } else {
-                mask.insert(id);
-            }
-        }
-        let mask = Arc::new(mask);
-        if masks.len() >= self.grammar.masks.max(1)
-            && let Some(oldest) = masks.iter().min_by_key(|(_, (_, used))| *used).map(|(state, _)| *state)
-        {
-            masks.remove(&oldest);
-        }
-        masks.insert(state, (Arc::clone(&mask), *clock));
-        Ok(mask)
     }
 }
 

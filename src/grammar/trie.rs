@@ -1,11 +1,156 @@
-//! The text tokens of a vocabulary as a tree over their bytes, so that a mask is one walk over shared beginnings.
+//! The text tokens of a vocabulary as trees over their bytes, so that a mask is one walk over shared beginnings; one
+//! tree for each group of [`levels`](super::levels).
 
 #![expect(clippy::indexing_slicing, reason = "node and token indexes are made together with the tables they index")]
 
 use super::automaton::{Automaton, DEAD, StateId};
+use super::levels::{GROUPS, LEVELS, MAX_CHARS, Run, Samples, group};
 use super::mask::Mask;
+use super::utf8::{ByteSet, holds};
 use crate::inference::{TokenKind, Vocab};
 use crate::types::{ConstraintError, TokenId};
+
+/// Tokens beyond this length are left out of text: no tokenizer has them, a damaged model file may.
+const LONGEST_TOKEN_BYTES: usize = 4096;
+
+/// See [`TokenTrees::mask`].
+const FEW_BYTES: u32 = 8;
+
+/// All text tokens of a vocabulary. Takes tens of milliseconds to build at 150,000 tokens: build it once a vocabulary.
+#[derive(Debug)]
+pub(crate) struct TokenTrees {
+    groups: Vec<Group>,
+    longest_bytes: u32,
+    vocab_len: usize,
+}
+
+/// Tokens of one level.
+#[derive(Debug)]
+struct Group {
+    tree: Tree,
+    /// Its tokens, short ones first.
+    by_length: Vec<TokenId>,
+    /// How many of them have at most so many characters.
+    shorter: [usize; MAX_CHARS + 1],
+    /// Its tokens and those of all groups below.
+    whole: Mask,
+    /// Bytes of which each of its tokens holds one.
+    marks: ByteSet,
+}
+
+impl TokenTrees {
+    pub(crate) fn new(vocab: &Vocab) -> Self {
+        let ids = (0..u32::try_from(vocab.len()).unwrap_or(u32::MAX)).map(TokenId);
+        let mut sorted: Vec<(&[u8], TokenId)> = ids
+            .filter(|id| vocab.kind(*id) == TokenKind::Text && !vocab.is_end_of_generation(*id))
+            .map(|id| (vocab.bytes(id), id))
+            .filter(|(bytes, _)| !bytes.is_empty() && bytes.len() <= LONGEST_TOKEN_BYTES)
+            .collect();
+        sorted.sort_unstable();
+        let longest_bytes = sorted.iter().map(|(bytes, _)| bytes.len()).max().unwrap_or(0);
+        let mut members: [Vec<(&[u8], TokenId)>; GROUPS] = std::array::from_fn(|_| Vec::new());
+        let mut lengths: [Vec<(usize, TokenId)>; GROUPS] = std::array::from_fn(|_| Vec::new());
+        for (bytes, id) in sorted {
+            let (group, chars) = group(bytes);
+            members[group].push((bytes, id));
+            lengths[group].push((chars, id));
+        }
+        let mut whole = Mask::new(vocab.len());
+        let groups = (members.iter().zip(&mut lengths).enumerate())
+            .map(|(level, (members, lengths))| {
+                lengths.sort_unstable();
+                lengths.iter().for_each(|(_, id)| whole.insert(*id));
+                Group {
+                    tree: Tree::new(members),
+                    shorter: std::array::from_fn(|limit| lengths.partition_point(|(chars, _)| *chars <= limit)),
+                    by_length: lengths.iter().map(|(_, id)| *id).collect(),
+                    whole: whole.clone(),
+                    marks: marks(level),
+                }
+            })
+            .collect();
+        Self { groups, longest_bytes: u32::try_from(longest_bytes).unwrap_or(u32::MAX), vocab_len: vocab.len() }
+    }
+
+    /// Length of the longest token.
+    pub(crate) const fn longest_bytes(&self) -> u32 {
+        self.longest_bytes
+    }
+
+    /// Memory held, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let of = |group: &Group| {
+            size_of_val(group.tree.nodes.as_slice())
+                + size_of_val(group.tree.tokens.as_slice())
+                + size_of_val(group.by_length.as_slice())
+                + size_of_val(group.whole.words())
+        };
+        self.groups.iter().map(of).sum()
+    }
+
+    /// All text tokens whose bytes may come next in `state`; none where a way out of it came to where its stacks are
+    /// cut off.
+    pub(crate) fn mask(
+        &self,
+        automaton: &mut Automaton,
+        state: StateId,
+        samples: &Samples,
+    ) -> Result<Option<Mask>, ConstraintError> {
+        let mut mask = None;
+        let mut walked = &self.groups[..];
+        for level in (0..LEVELS).rev() {
+            if let Some(run) = samples.run(automaton, state, level, self.longest_bytes)? {
+                mask = Some(self.run_mask(level, run));
+                walked = &self.groups[level + 1..];
+                break;
+            }
+        }
+        let mut mask = mask.unwrap_or_else(|| Mask::new(self.vocab_len));
+        let firsts = automaton.next_set(state);
+        let next_bytes: u32 = firsts.iter().map(|word| word.count_ones()).sum();
+        // Where few bytes can come next, walking takes no longer than looking ahead.
+        let reachable = if next_bytes > FEW_BYTES { automaton.reachable_bytes(state) } else { [u64::MAX; 4] };
+        let mut states = vec![DEAD; self.longest_bytes as usize + 1];
+        states[0] = state;
+        for group in walked {
+            let is_reachable = group.marks.iter().zip(reachable).any(|(marks, bytes)| marks & bytes != 0);
+            if is_reachable && !group.tree.walk(automaton, &firsts, &mut states, &mut mask)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(mask))
+    }
+
+    /// The tokens of the groups up to `level` that `run` lets pass.
+    fn run_mask(&self, level: usize, run: Run) -> Mask {
+        match run {
+            Run::Endless => self.groups[level].whole.clone(),
+            Run::Chars(chars) => {
+                let mut mask = Mask::new(self.vocab_len);
+                for group in &self.groups[..=level] {
+                    group.by_length[..group.shorter[chars]].iter().for_each(|id| mask.insert(*id));
+                }
+                mask
+            }
+        }
+    }
+}
+
+/// Bytes of which each token of a group holds one.
+fn marks(group_wanted: usize) -> ByteSet {
+    let mut set = [0; 4];
+    for byte in 0..=255_u8 {
+        // Bytes beyond ASCII spell characters as well as parts of them; long tokens hold anything.
+        if group(&[byte]).0 == group_wanted
+            || byte >= 0x80 && group_wanted == group("é".as_bytes()).0
+            || group_wanted == LEVELS
+        {
+            set[usize::from(byte >> 6)] |= 1 << (byte & 63);
+        }
+    }
+    debug_assert!(group_wanted != LEVELS || holds(&set, 0));
+    set
+}
 
 /// One byte of some token, in depth-first order.
 #[derive(Debug, Clone, Copy)]
@@ -15,76 +160,90 @@ struct Node {
     depth: u16,
     /// First node that is not below this one.
     after: u32,
-    /// Where the tokens that end here begin in [`TokenTrie::tokens`]; they end where the next node's begin.
+    /// Where the tokens that end here begin in [`Tree::tokens`]; they end where the next node's begin.
     tokens: u32,
 }
 
-/// A tree over all text tokens. Takes tens of milliseconds to build at 150,000 tokens: build it once a vocabulary.
 #[derive(Debug)]
-pub(crate) struct TokenTrie {
+struct Tree {
     nodes: Vec<Node>,
     tokens: Vec<TokenId>,
-    longest_bytes: u32,
+    /// The first node of each byte, or [`NONE`].
+    roots: Box<[u32; 256]>,
 }
 
-/// Tokens beyond this length are left out of text: no tokenizer has them, a damaged model file may.
-const LONGEST_TOKEN_BYTES: usize = 4096;
+const NONE: u32 = u32::MAX;
 
-impl TokenTrie {
-    pub(crate) fn new(vocab: &Vocab) -> Self {
-        let ids = (0..u32::try_from(vocab.len()).unwrap_or(u32::MAX)).map(TokenId);
-        let mut sorted: Vec<(&[u8], TokenId)> = ids
-            .filter(|id| vocab.kind(*id) == TokenKind::Text && !vocab.is_end_of_generation(*id))
-            .map(|id| (vocab.bytes(id), id))
-            .filter(|(bytes, _)| !bytes.is_empty() && bytes.len() <= LONGEST_TOKEN_BYTES)
-            .collect();
-        sorted.sort_unstable();
+impl Tree {
+    fn new(sorted: &[(&[u8], TokenId)]) -> Self {
         let mut nodes: Vec<Node> = Vec::new();
         let mut path: Vec<usize> = Vec::new();
         let mut tokens = Vec::with_capacity(sorted.len());
-        let mut longest_bytes = 0;
+        let mut roots = Box::new([NONE; 256]);
         let mut before: &[u8] = &[];
-        for (bytes, id) in sorted {
+        for &(bytes, id) in sorted {
             let shared = before.iter().zip(bytes).take_while(|(a, b)| a == b).count();
             let end = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
             path.drain(shared..).for_each(|node: usize| nodes[node].after = end);
             for (depth, byte) in bytes.iter().enumerate().skip(shared) {
+                if depth == 0 {
+                    roots[usize::from(*byte)] = end;
+                }
                 path.push(nodes.len());
                 let depth = u16::try_from(depth).unwrap_or(u16::MAX);
                 let tokens = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
                 nodes.push(Node { byte: *byte, depth, after: 0, tokens });
             }
             tokens.push(id);
-            longest_bytes = longest_bytes.max(bytes.len());
             before = bytes;
         }
         let end = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
         path.into_iter().for_each(|node| nodes[node].after = end);
-        Self { nodes, tokens, longest_bytes: u32::try_from(longest_bytes).unwrap_or(u32::MAX) }
+        Self { nodes, tokens, roots }
     }
 
-    /// Length of the longest token.
-    pub(crate) const fn longest_bytes(&self) -> u32 {
-        self.longest_bytes
-    }
-
-    /// All text tokens whose bytes may come next in `state`.
-    pub(crate) fn mask(
+    /// Adds the tokens that may come next; false where a way came to the cut. `states[0]` is where the walk begins, and
+    /// `firsts` what may come next there.
+    fn walk(
         &self,
         automaton: &mut Automaton,
-        state: StateId,
-        vocab_len: usize,
-    ) -> Result<Mask, ConstraintError> {
-        let mut mask = Mask::new(vocab_len);
-        let mut states = vec![DEAD; self.longest_bytes as usize + 1];
-        states[0] = state;
-        let mut at = 0;
-        while let Some(node) = self.nodes.get(at) {
+        firsts: &ByteSet,
+        states: &mut [StateId],
+        mask: &mut Mask,
+    ) -> Result<bool, ConstraintError> {
+        for (block, word) in (0_usize..).zip(firsts) {
+            let mut rest = *word;
+            while rest != 0 {
+                let byte = block * 64 + rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                if self.roots[byte] != NONE && !self.walk_below(self.roots[byte], automaton, states, mask)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The tokens that begin with the byte of the node `root`.
+    fn walk_below(
+        &self,
+        root: u32,
+        automaton: &mut Automaton,
+        states: &mut [StateId],
+        mask: &mut Mask,
+    ) -> Result<bool, ConstraintError> {
+        let mut at = root as usize;
+        let end = self.nodes[at].after as usize;
+        while at < end {
+            let node = self.nodes[at];
             let depth = usize::from(node.depth);
             let next = automaton.step(states[depth], node.byte)?;
             if next == DEAD {
                 at = node.after as usize;
                 continue;
+            }
+            if automaton.is_lost(next) {
+                return Ok(false);
             }
             states[depth + 1] = next;
             at += 1;
@@ -93,6 +252,6 @@ impl TokenTrie {
                 mask.insert(*token);
             }
         }
-        Ok(mask)
+        Ok(true)
     }
 }

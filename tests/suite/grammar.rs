@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mneme::grammar::policy::integer_expression;
-use mneme::grammar::{CharSet, Error, Expr, Grammar, Ir, Limits, Matcher, RuleId, Verdict, parse};
+use mneme::grammar::{CharSet, Compiler, Error, Expr, Grammar, Ir, Limits, Matcher, RuleId, Trigger, Verdict, parse};
 use mneme::inference::{TokenKind, Vocab};
 use mneme::types::{Constraint, ConstraintError, TokenId};
 use proptest::prelude::*;
@@ -525,4 +525,107 @@ fn the_shipped_grammars_accept_and_refuse_what_their_cases_say() {
         }
     }
     assert_eq!(count, 10);
+}
+
+#[test]
+fn a_lazy_grammar_is_free_until_its_trigger() {
+    let source = "root ::= \"<call>\" [a-z]+ \"</call>\"\n";
+    let compiler = Compiler::new(vocab(), Limits::default());
+    let grammar = compiler.compile_lazy(source, &Trigger::Literal("<call>".into())).unwrap();
+    let verdict = |text: &str| grammar.judge(text.as_bytes()).unwrap();
+    for text in ["", "anything", "a < b, <call", "<cal<callx", "say <call>abc</call>", "<<call>x</call>"] {
+        assert_eq!(verdict(text), Verdict::Accepted, "{text}");
+    }
+    assert_eq!(verdict("so <call>ab"), Verdict::Incomplete);
+    assert_eq!(verdict("so <call>ab7"), Verdict::Refused { at_byte: 11 });
+    assert_eq!(verdict("<call>ab</call> more"), Verdict::Refused { at_byte: 15 });
+    let mut matcher = grammar.matcher().unwrap();
+    feed(&mut matcher, b"\xFF free <call");
+    assert!(matcher.may_end() && !matcher.mask().unwrap().contains(OPEN_TAG));
+    feed(&mut matcher, b">");
+    assert!(!matcher.may_end() && !matcher.allows(TokenId(u32::from(b'<'))).unwrap());
+}
+
+#[test]
+fn a_token_that_spells_more_than_the_trigger_must_agree_with_the_grammar() {
+    let compiler = Compiler::new(vocab(), Limits::default());
+    let grammar = compiler.compile_lazy("root ::= \"aab\" \"c\"\n", &Trigger::Literal("aa".into())).unwrap();
+    let mut matcher = grammar.matcher().unwrap();
+    let mask = matcher.mask().unwrap();
+    // The longer tokens of the vocabulary: "ab" holds no trigger, "aab" agrees, "aa" is the trigger.
+    let id = |bytes: &[u8]| (260..).map(TokenId).find(|id| vocab().bytes(*id) == bytes).unwrap();
+    for allowed in [b"ab".as_slice(), b"aab", b"aa", b"abab"] {
+        assert!(mask.contains(id(allowed)), "{allowed:?}");
+    }
+    feed(&mut matcher, b"a");
+    assert!(!matcher.allows(id(b"aab")).unwrap(), "aa, then a");
+    assert!(matcher.allows(id(b"ab")).unwrap(), "aa, then b");
+}
+
+#[test]
+fn a_lazy_grammar_can_wait_for_a_control_token() {
+    let compiler = Compiler::new(vocab(), Limits::default());
+    let source = format!("root ::= <[{}]> [0-9]+ <[{}]>\n", OPEN_TAG.0, CLOSE_TAG.0);
+    let grammar = compiler.compile_lazy(&source, &Trigger::Token(OPEN_TAG)).unwrap();
+    let mut matcher = grammar.matcher().unwrap();
+    feed(&mut matcher, b"free <tool_call>");
+    assert!(matcher.may_end() && matcher.allows(OPEN_TAG).unwrap() && !matcher.allows(CLOSE_TAG).unwrap());
+    matcher.commit(OPEN_TAG).unwrap();
+    assert!(!matcher.allows(TokenId(u32::from(b'x'))).unwrap());
+    feed(&mut matcher, b"42");
+    matcher.commit(CLOSE_TAG).unwrap();
+    assert!(matcher.must_end());
+}
+
+#[test]
+fn a_trigger_that_the_grammar_does_not_begin_with_is_refused() {
+    let compiler = Compiler::new(vocab(), Limits::default());
+    for trigger in [Trigger::Literal("x".into()), Trigger::Literal(String::new()), Trigger::Token(OPEN_TAG)] {
+        assert!(
+            matches!(compiler.compile_lazy("root ::= \"y\"\n", &trigger), Err(Error::Trigger { .. })),
+            "{trigger:?}"
+        );
+    }
+}
+
+#[test]
+fn grammars_of_one_compiler_share_the_states_of_equal_parts() {
+    let compiler = Compiler::new(vocab(), Limits::default());
+    let source = |words: &str| {
+        format!(
+            "root ::= \"{{\" call \"}}\"\ncall ::= \"a:\" string | \"b:\" ({words})\n\
+             string ::= \"'\" ([^'\\\\] | \"\\\\\" [nt])* \"'\"\nlist ::= \"[\" (list | string)* \"]\"\n"
+        )
+    };
+    let inside = |grammar: &Grammar| {
+        let mut matcher = grammar.matcher().unwrap();
+        feed(&mut matcher, b"{a:'text");
+        matcher.mask().unwrap();
+        matcher.state()
+    };
+    let first = compiler.compile(&source("\"one\" | \"two\"")).unwrap();
+    let state = inside(&first);
+    let states = first.state_count().unwrap();
+    let second = compiler.compile(&source("\"one\" | \"three\" | list")).unwrap();
+    assert_eq!(inside(&second), state, "the string is the same part of both");
+    assert!(second.state_count().unwrap() < states + 8, "{} after {states}", second.state_count().unwrap());
+    assert!(accepts(&second, "{b:[['x']]}") && !accepts(&second, "{b:two}"));
+    assert!(accepts(&first, "{b:two}") && !accepts(&first, "{b:three}"));
+}
+
+#[test]
+fn a_compiler_outlives_what_its_grammars_wear_out() {
+    let limits = Limits { states: 4000, positions: 4000, ..Limits::default() };
+    let compiler = Compiler::new(vocab(), limits);
+    let mut kept = Vec::new();
+    for round in 0..300 {
+        let source = format!("root ::= \"round {round} \" [a-z]{{0,50}} \".\"\n");
+        let grammar = compiler.compile(&source).unwrap();
+        let text = format!("round {round} {}.", "abc".repeat(16));
+        assert!(accepts(&grammar, &text), "{round}");
+        if round % 50 == 0 {
+            kept.push((grammar, text));
+        }
+    }
+    assert!(kept.iter().all(|(grammar, text)| accepts(grammar, text)));
 }
