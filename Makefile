@@ -10,13 +10,14 @@ TEST_MODELS := smollm2-135m-instruct-q4_1
 LONG_TEST_MODELS := qwen2.5-coder-0.5b-instruct-q4_k_m qwen2.5-coder-1.5b-instruct-q4_k_m
 BENCH_MODEL ?= qwen2.5-coder-1.5b-instruct-q4_k_m
 ARGS ?=
+FUZZ_SECONDS ?= 60
 # Homebrew's libclang is found only where its place is named. Looked for when a recipe runs: `setup` may bring it.
 APPLE_LIBCLANG = $(wildcard /Library/Developer/CommandLineTools/usr/lib/libclang.dylib \
 	/Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib/libclang.dylib)
 HOMEBREW_LIBCLANG = $(dir $(wildcard /opt/homebrew/opt/llvm/lib/libclang.dylib))
 CARGO = $(if $(LIBCLANG_PATH)$(APPLE_LIBCLANG),,$(HOMEBREW_LIBCLANG:%=LIBCLANG_PATH=% ))cargo
 
-.PHONY: help chat build setup test test-long lint bench clean
+.PHONY: help chat build setup test test-long fuzz lint bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +39,9 @@ test: build ## Fetch the small test model and run the tests (at most 15 minutes 
 test-long: build ## Also the long tests: the 1.5B model and soak runs
 	@for model in $(TEST_MODELS) $(LONG_TEST_MODELS); do $(MNEME) models pull $$model || exit 1; done
 	@$(CARGO) test --release --locked
+
+fuzz: setup ## Fuzz what reads foreign text (FUZZ_SECONDS=60 each; what breaks it is kept in tests/fuzz/artifacts)
+	@scripts/fuzz "$(CARGO_TARGET_DIR)/fuzz" $(FUZZ_SECONDS)
 
 lint: setup ## Formatting, clippy and documentation, warnings as errors
 	@$(CARGO) fmt --check
