@@ -9,6 +9,7 @@ mod suite {
     mod conversation;
     mod dialect;
     mod grammar;
+    mod grammar_cli;
     mod inference;
     mod long;
     mod memory;

@@ -1,16 +1,16 @@
 //! `mneme run`: home, model, agent and user interface are put together here.
 
 use std::io::{BufReader, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::personas::{self, Kind};
 use super::{Error, logging};
-use crate::cli::{EngineName, ExitCode, RunArgs};
+use crate::cli::{ExitCode, RunArgs};
 use crate::config::{self, Config, ConfigFile, Idle};
 use crate::dialect::{self, Profile};
-use crate::inference::{Engine, Script, ScriptedEngine};
+use crate::inference::Engine;
 use crate::kernel::{self, Agent, Emitted};
 use crate::memory::{self, AgentInfo, AgentMemory, BlockLabel, NewAgent, Store};
 use crate::types::{Cancel, Cause, Clock, Event, SystemClock};
@@ -63,7 +63,7 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
         signal_hook::flag::register_conditional_shutdown(SIGINT, ExitCode::Interrupted as i32, Arc::clone(&idle))?;
         signal_hook::flag::register(SIGINT, cancel.flag())?;
     }
-    let engine = load_engine(arguments, &config)?;
+    let engine = super::engine::load(arguments.engine, &config)?;
     let Opened { agent, mut ready } = open_agent(&config, store, &name, texts, engine, clock, cancel.clone())?;
     if let Event::Ready { resumed: true, notices, .. } = &mut ready {
         notices.extend(unchanged_texts_notice(arguments, &name));
@@ -154,41 +154,28 @@ fn unchanged_texts_notice(arguments: &RunArgs, agent: &str) -> Option<String> {
     Some(format!("{flags} changed nothing: {agent} exists already and keeps its own persona and human texts."))
 }
 
-fn load_engine(arguments: &RunArgs, config: &Config) -> Result<Box<dyn Engine>, Error> {
-    match arguments.engine {
-        EngineName::Scripted => {
-            let path = config.model.as_deref().ok_or(Error::NoScript)?;
-            let mut script = Script::load(Path::new(path))?;
-            script.context_window = config.context_window.unwrap_or(script.context_window);
-            Ok(Box::new(ScriptedEngine::new(script)))
-        }
-        EngineName::LlamaCpp => {
-            let name = config.model.clone().map_or_else(|| super::models::default_model(&config.home), Ok)?;
-            let (name, path) = super::models::resolve(&name)?;
-            load_model(&name, path, config)
-        }
-    }
-}
-
-#[cfg(feature = "llama-cpp")]
-fn load_model(name: &str, path: PathBuf, config: &Config) -> Result<Box<dyn Engine>, Error> {
-    super::models::load_llama_cpp(name, &path, config)
-}
-
-#[cfg(not(feature = "llama-cpp"))]
-fn load_model(_name: &str, _path: PathBuf, _config: &Config) -> Result<Box<dyn Engine>, Error> {
-    Err(crate::inference::Error::NoEngine { engine: "llama-cpp".to_owned() }.into())
-}
-
 fn window_notice(asked: Option<usize>, window_tokens: usize, model: &str) -> Option<String> {
     let asked = asked.filter(|asked| *asked > window_tokens)?;
     Some(format!("The window is {window_tokens} tokens instead of {asked}: {model} was trained for no more."))
 }
 
 /// The profile of an agent that exists: what a flag says, else its own.
-fn resumed_profile(config: &Config, info: &AgentInfo) -> Profile {
+pub(super) fn resumed_profile(config: &Config, info: &AgentInfo) -> Profile {
     let stored = [Profile::Native, Profile::Classic].into_iter().find(|profile| profile.as_str() == info.profile);
     config.asked_profile.or(stored).unwrap_or(config.profile)
+}
+
+/// The settings of an agent of `profile`.
+pub(super) fn settings(config: &Config, profile: Profile) -> kernel::Settings {
+    kernel::Settings {
+        profile,
+        sampler: config.sampler,
+        queue: config.queue.clone(),
+        max_steps: config.max_steps,
+        // The classic profile is the paper's: the model edits its memory itself.
+        memory_pass: config.memory_pass && profile == Profile::Native,
+        waits_for_idle: config.idle == Idle::Wait,
+    }
 }
 
 fn note_circumstances(
@@ -256,15 +243,7 @@ pub fn open_agent(
     };
     let mut notices: Vec<String> = chosen.notice.into_iter().collect();
     notices.extend(window_notice(config.context_window, window_tokens, &identity.name));
-    let settings = kernel::Settings {
-        profile,
-        sampler: config.sampler,
-        queue: config.queue.clone(),
-        max_steps: config.max_steps,
-        // The classic profile is the paper's: the model edits its memory itself.
-        memory_pass: config.memory_pass && profile == Profile::Native,
-        waits_for_idle: config.idle == Idle::Wait,
-    };
+    let settings = settings(config, profile);
     let agent =
         Agent::open(memory, engine, chosen.dialect, Arc::clone(&clock), cancel, settings).inspect_err(|_| {
             // A database in memory is gone with the agent.

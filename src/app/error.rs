@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::input;
 use crate::cli::ExitCode;
-use crate::{config, dialect, inference, kernel, memory, models, types, ui};
+use crate::{config, dialect, grammar, inference, kernel, memory, models, types, ui};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +83,60 @@ pub enum Error {
     /// Reading a scripted engine without a script.
     #[error("the scripted engine needs --model with the path of a script")]
     NoScript,
+    /// A grammar, schema or prompt cannot be read.
+    #[error(transparent)]
+    Input(#[from] input::Error),
+    /// A grammar is wrong.
+    #[error("{name}: {source}")]
+    Grammar {
+        /// File or shipped name.
+        name: String,
+        /// What is wrong.
+        source: grammar::Error,
+    },
+    /// A JSON Schema cannot be made a grammar.
+    #[error("{name}: {source}")]
+    Schema {
+        /// File.
+        name: String,
+        /// What is wrong.
+        source: grammar::schema::Error,
+    },
+    /// A grammar names tokens, and no model was named that has them.
+    #[error("{name}: {place}: the grammar names a token, and there is no model to look it up in")]
+    NeedsModel {
+        /// File or shipped name.
+        name: String,
+        /// Where.
+        place: grammar::Place,
+    },
+    /// A text alone does not say whether a grammar with `!<token>` accepts it.
+    #[error("{name}: the grammar has an item `!<token>`: what it accepts depends on how a model cuts the text")]
+    DependsOnTokens {
+        /// File or shipped name.
+        name: String,
+    },
+    /// Matching ran into a limit.
+    #[error(transparent)]
+    Matcher(#[from] types::ConstraintError),
+    /// There is no such agent.
+    #[error("there is no agent {name}{}", if known.is_empty() { String::new() } else { format!("; there are {known}") })]
+    UnknownAgent {
+        /// Its name.
+        name: String,
+        /// The agents that there are.
+        known: String,
+    },
+    /// The model that an agent used last is gone.
+    #[error("the agent {agent} was last on the model {model}, which is not found")]
+    ModelOfAgent {
+        /// Name of the agent.
+        agent: String,
+        /// Name of the model.
+        model: String,
+        /// Why.
+        source: models::Error,
+    },
 }
 
 impl Error {
@@ -110,6 +165,26 @@ impl Error {
             Self::TextNotUtf8 { .. } => "save it as UTF-8".to_owned(),
             Self::Terminal(_) | Self::Output(_) => "start it in a terminal, or use --jsonl".to_owned(),
             Self::NoScript => "give --model FILE.json".to_owned(),
+            Self::Input(error) => error.hint(),
+            Self::Grammar { source, .. } => source.hint().to_owned(),
+            Self::Schema { source, .. } => source.hint().to_string(),
+            Self::NeedsModel { .. } => "name the model: --model NAME".to_owned(),
+            Self::DependsOnTokens { .. } => {
+                "look at its first tokens with mneme grammar mask, without --prefix".to_owned()
+            }
+            Self::Matcher(_) => "use a grammar with fewer alternatives and counts within one another".to_owned(),
+            Self::UnknownAgent { .. } => "make one by talking to it: mneme run --agent NAME".to_owned(),
+            Self::ModelOfAgent { .. } => "name its file: --model FILE".to_owned(),
+        }
+    }
+
+    /// The line that is wrong, with a mark, where the error has a place in a text.
+    #[must_use]
+    pub fn excerpt(&self) -> Option<&str> {
+        match self {
+            Self::Grammar { source, .. } => source.place().map(|place| place.excerpt.as_str()),
+            Self::NeedsModel { place, .. } => Some(&place.excerpt),
+            _ => None,
         }
     }
 
@@ -123,7 +198,16 @@ impl Error {
             | Self::TextFile { .. }
             | Self::TextTooLarge { .. }
             | Self::TextNotUtf8 { .. }
+            | Self::NeedsModel { .. }
+            | Self::DependsOnTokens { .. }
+            | Self::UnknownAgent { .. }
             | Self::NoScript => ExitCode::Usage,
+            Self::Input(error) if error.is_usage() => ExitCode::Usage,
+            Self::Input(_)
+            | Self::Grammar { .. }
+            | Self::Schema { .. }
+            | Self::Matcher(_)
+            | Self::ModelOfAgent { .. } => ExitCode::Data,
             Self::Models(models::Error::Cancelled { .. }) => ExitCode::Interrupted,
             Self::Models(_) | Self::NoModel | Self::Inference(_) | Self::Dialect(_) => ExitCode::Data,
             Self::Memory(error) => memory_exit_code(error),

@@ -3,10 +3,16 @@
 
 mod bench;
 pub mod chat;
+mod complete;
+mod engine;
 mod error;
+mod grammar;
+mod input;
 mod logging;
 mod models;
+mod output;
 mod personas;
+mod writer;
 
 use crate::cli::{BenchCommand, Cli, Command, ExitCode};
 
@@ -19,6 +25,8 @@ pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Run(arguments) => chat::run(&arguments),
         Command::Models(command) => models::run(&command),
+        Command::Grammar(command) => grammar::run(&command),
+        Command::Complete(arguments) => complete::run(&arguments),
         Command::Bench(BenchCommand::Engine { model, read, decode, rounds, json }) => {
             bench::engine(&model, read, decode, rounds, json.as_deref())
         }
@@ -29,6 +37,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::Ok,
         Err(error) => {
             anstream::eprintln!("error: {}", crate::ui::sanitize(&error.sentence()));
+            for line in error.excerpt().unwrap_or_default().lines() {
+                anstream::eprintln!("  {}", crate::ui::sanitize(line));
+            }
             anstream::eprintln!("  {}", crate::ui::sanitize(&error.hint()));
             error.exit_code()
         }

@@ -1,6 +1,7 @@
 //! What was typed. Not responsible for doing any of it: `app` does.
 
 mod exit_code;
+mod grammar;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use crate::config::{Device, Idle, Overrides};
 use crate::dialect::Profile;
 
 pub use exit_code::ExitCode;
+pub use grammar::{CompleteArgs, GrammarArgs, GrammarCommand, ModelArgs, WhitespaceName, WritingArgs};
 
 /// A memory agent that runs entirely on this machine.
 #[derive(Debug, Parser)]
@@ -28,6 +30,11 @@ pub enum Command {
     /// List, fetch, check and delete models
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Check, try and make grammars
+    #[command(subcommand)]
+    Grammar(GrammarCommand),
+    /// Let a model write on from a prompt, held to a grammar or a JSON Schema
+    Complete(CompleteArgs),
     /// Measure
     #[command(subcommand)]
     Bench(BenchCommand),

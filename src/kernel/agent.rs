@@ -11,7 +11,7 @@ use crate::dialect::{self, Action, Dialect, Profile};
 use crate::functions::{self, Function, SideEffect};
 use crate::inference::{Engine, SamplerOptions};
 use crate::memory::main_context::system::{CoreMemoryEditor, classic_instructions, native_instructions};
-use crate::memory::{AgentMemory, BlockLabel, MainContext, QueueLimits, RoomReport, make_room};
+use crate::memory::{AgentMemory, MainContext, QueueLimits, RoomReport, make_room};
 use crate::types::{
     Body, Call, Cancel, Clock, CoreMemoryText, Event, NewMessage, Notification, StopReason, TurnReport,
 };
@@ -22,13 +22,10 @@ use super::cost::Cost;
 use super::dump::{dump, local_time};
 use super::interrupt::Interrupt;
 use super::model::{Counter, Model, Summarizer, Written};
-use super::offer::{BlockView, MemoryView, step_policy};
+use super::offer::{MemoryView, step_policy};
+use super::preview::{ANSWER_CHARS_PER_TOKEN, memory_view};
 use super::reply::{Reply, Started};
 use super::step::{Effect, Generated, Happened, Offer, Turn};
-
-/// Characters of an answer for each token of the answer reserve: the token limit is the real one, this only keeps the
-/// grammar's own bound out of its way.
-const ANSWER_CHARS_PER_TOKEN: usize = 6;
 
 /// Room that the queue must have beside the fixed part of the prompt: a short exchange.
 const MIN_QUEUE_TOKENS: usize = 160;
@@ -356,29 +353,12 @@ impl Agent {
     }
 
     fn view(&self, progress: &Progress, max_answer_chars: usize) -> Result<MemoryView, Error> {
-        let memory = self.memory.view();
-        let core = memory.core()?;
-        let blocks = BlockLabel::ALL
-            .into_iter()
-            .map(|label| {
-                let block = core.block(label);
-                BlockView {
-                    label: label.as_str().to_owned(),
-                    lines: block.lines().map(str::to_owned).collect(),
-                    chars: block.used_chars(),
-                    limit_chars: block.limit_chars,
-                }
-            })
-            .collect();
         Ok(MemoryView {
-            blocks,
-            recall_count: memory.conversation_count()?,
-            hidden_count: memory.evicted_conversation_count()?,
-            archival_count: memory.archival_count()?,
             calls: progress.calls.clone(),
             by_heartbeat: progress.by_heartbeat,
             edits_core_memory: !self.settings.memory_pass,
             max_answer_chars,
+            ..memory_view(self.memory.view())?
         })
     }
 

@@ -25,6 +25,24 @@ const MAX_SUMMARY_TOKENS: usize = 320;
 /// Most tokens of an answer beside the conversation.
 const MAX_ASIDE_TOKENS: usize = 160;
 
+/// A rendered prompt as tokens, with the beginning-of-sequence token where the model wants it.
+///
+/// # Errors
+/// The engine's tokenizer failed.
+pub fn prompt_tokens(engine: &dyn Engine, segments: &[Segment]) -> Result<Vec<TokenId>, crate::inference::Error> {
+    let mut tokens = Vec::new();
+    if engine.identity().add_bos {
+        tokens.extend(engine.vocab().bos());
+    }
+    for segment in segments {
+        tokens.extend(match segment {
+            Segment::Template(text) => tokenize_template(engine, text)?,
+            Segment::Content(text) => tokenize_text(engine, text)?,
+        });
+    }
+    Ok(tokens)
+}
+
 /// A model with the way of talking to it.
 pub(super) struct Model {
     session: Session,
@@ -92,18 +110,7 @@ impl Model {
     }
 
     fn tokens(&self, segments: &[Segment]) -> Result<Vec<TokenId>, Error> {
-        let engine = self.session.engine();
-        let mut tokens = Vec::new();
-        if engine.identity().add_bos {
-            tokens.extend(engine.vocab().bos());
-        }
-        for segment in segments {
-            tokens.extend(match segment {
-                Segment::Template(text) => tokenize_template(engine, text)?,
-                Segment::Content(text) => tokenize_text(engine, text)?,
-            });
-        }
-        Ok(tokens)
+        Ok(prompt_tokens(self.session.engine(), segments)?)
     }
 
     /// Reads the prompt and lets the model write one action under `policy`. `on_piece` sees what can be shown at once.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
 
+use super::View;
 use super::error::{During, Error, Result};
 use crate::types::Clock;
 
@@ -105,6 +106,15 @@ impl Store {
     /// The database cannot be read.
     pub fn has_agent(&self, name: &str) -> Result<bool> {
         Ok(self.agent_id(name)?.is_some())
+    }
+
+    /// The memory of the agent `name` for reading, also while another process has the agent open.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAgent`]; the database cannot be read.
+    pub fn view(&self, name: &str) -> Result<View<'_>> {
+        let agent = self.agent_id(name)?.ok_or_else(|| Error::UnknownAgent { name: name.to_owned() })?;
+        Ok(View { connection: &self.connection, agent })
     }
 
     /// All agents, the one used last first.

@@ -1,0 +1,84 @@
+//! Engines: what is known of a model before its weights are loaded, and loading it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Error;
+use crate::cli::EngineName;
+use crate::config::Config;
+use crate::inference::{Engine, Gguf, GgufVocab, ModelIdentity, Script, ScriptedEngine, Vocab, vocab_from_gguf};
+
+/// A model without its weights.
+#[derive(Debug, Clone)]
+pub(super) struct Blueprint {
+    /// Name and chat template.
+    pub(super) identity: ModelIdentity,
+    /// The vocabulary, the same that the loaded engine has.
+    pub(super) vocab: Arc<Vocab>,
+}
+
+impl Blueprint {
+    /// Reads the metadata of the model that `model` names: tenths of a second, and no llama.cpp.
+    ///
+    /// # Errors
+    /// There is no such model, or its file is damaged.
+    pub(super) fn read(engine: EngineName, model: &str) -> Result<Self, Error> {
+        match engine {
+            EngineName::Scripted => Ok(Self::of(&ScriptedEngine::load(Path::new(model))?)),
+            EngineName::LlamaCpp => {
+                let (name, path) = super::models::resolve(model)?;
+                let gguf = Gguf::open(&path)?;
+                let GgufVocab { vocab, add_bos } = vocab_from_gguf(&gguf)?;
+                let info = gguf.info();
+                let trained = info.context_length_tokens.and_then(|tokens| usize::try_from(tokens).ok());
+                let identity = ModelIdentity {
+                    name,
+                    engine: "llama-cpp",
+                    chat_template: info.chat_template.clone(),
+                    add_bos: add_bos && vocab.bos().is_some(),
+                    trained_context_tokens: trained.unwrap_or(usize::MAX),
+                };
+                Ok(Self { identity, vocab })
+            }
+        }
+    }
+
+    /// The scripted engine, whatever its script.
+    pub(super) fn scripted() -> Self {
+        Self::of(&ScriptedEngine::new(Script::default()))
+    }
+
+    fn of(engine: &dyn Engine) -> Self {
+        Self { identity: engine.identity().clone(), vocab: Arc::clone(engine.vocab()) }
+    }
+}
+
+/// Loads the model of `config`; the best that is installed where it names none.
+///
+/// # Errors
+/// There is no such model, it cannot be loaded, or this build does not have the engine.
+pub(super) fn load(engine: EngineName, config: &Config) -> Result<Box<dyn Engine>, Error> {
+    match engine {
+        EngineName::Scripted => {
+            let path = config.model.as_deref().ok_or(Error::NoScript)?;
+            let mut script = Script::load(Path::new(path))?;
+            script.context_window = config.context_window.unwrap_or(script.context_window);
+            Ok(Box::new(ScriptedEngine::new(script)))
+        }
+        EngineName::LlamaCpp => {
+            let name = config.model.clone().map_or_else(|| super::models::default_model(&config.home), Ok)?;
+            let (name, path) = super::models::resolve(&name)?;
+            load_model(&name, &path, config)
+        }
+    }
+}
+
+#[cfg(feature = "llama-cpp")]
+fn load_model(name: &str, path: &Path, config: &Config) -> Result<Box<dyn Engine>, Error> {
+    super::models::load_llama_cpp(name, path, config)
+}
+
+#[cfg(not(feature = "llama-cpp"))]
+fn load_model(_name: &str, _path: &Path, _config: &Config) -> Result<Box<dyn Engine>, Error> {
+    Err(crate::inference::Error::NoEngine { engine: "llama-cpp".to_owned() }.into())
+}

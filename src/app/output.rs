@@ -1,0 +1,65 @@
+//! Data on standard output: exact where a file or a program takes it, without steering characters on a terminal.
+
+use std::io::{IsTerminal, Write};
+
+use crate::ui::sanitize;
+
+/// Writes `text` and flushes.
+///
+/// # Errors
+/// Standard output is gone.
+pub(super) fn print_text(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if out.is_terminal() {
+        out.write_all(sanitize(text).as_bytes())?
+    } else {
+        out.write_all(text.as_bytes())?
+    }
+    out.flush()
+}
+
+/// Makes text of bytes that come in pieces: a character is given out when it is whole.
+#[derive(Debug, Default)]
+pub(super) struct WholeCharacters {
+    pending: Vec<u8>,
+}
+
+impl WholeCharacters {
+    /// Takes the next bytes and gives back what is whole. Bytes that can be no character are replaced.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> String {
+        self.pending.extend_from_slice(bytes);
+        let mut text = String::new();
+        let mut open = 0;
+        for chunk in self.pending.utf8_chunks() {
+            text.push_str(chunk.valid());
+            open = chunk.invalid().len();
+            if open > 0 {
+                text.push(char::REPLACEMENT_CHARACTER);
+            }
+        }
+        let start = self.pending.len() - open;
+        let tail = self.pending.split_off(start);
+        let may_go_on = std::str::from_utf8(&tail).is_err_and(|error| error.error_len().is_none());
+        self.pending.clear();
+        if may_go_on {
+            text.pop();
+            self.pending = tail;
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_come_out_when_they_are_whole() {
+        let mut characters = WholeCharacters::default();
+        assert_eq!(characters.push(b"a\xC3"), "a");
+        assert_eq!(characters.push(b"\xA9b\xF0\x9F"), "éb");
+        assert_eq!(characters.push(b"\x99\x82"), "🙂");
+        assert_eq!(characters.push(b"\xFFc\xE2"), "\u{FFFD}c");
+        assert_eq!(characters.push(b"d"), "\u{FFFD}d");
+    }
+}

@@ -1,0 +1,197 @@
+//! `mneme grammar ..` and `mneme complete` as they are typed.
+
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+
+use super::EngineName;
+use crate::config::Device;
+
+/// `mneme grammar ..`
+#[derive(Debug, Subcommand)]
+pub enum GrammarCommand {
+    /// List the shipped grammars
+    List,
+    /// Say whether a grammar is right, or where it is wrong
+    Check {
+        /// The grammar and where its tokens come from
+        #[command(flatten)]
+        grammar: GrammarArgs,
+    },
+    /// Say whether a grammar accepts a text (exit code 0) or where it does not (1)
+    Accepts {
+        /// The grammar and where its tokens come from
+        #[command(flatten)]
+        grammar: GrammarArgs,
+        /// The text; control tokens that it spells and the grammar names are tokens
+        #[arg(long, value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
+        input: String,
+    },
+    /// Print the tokens that a model may write next, as JSON
+    Mask {
+        /// GBNF file, - for standard input, or the name of a shipped grammar
+        #[arg(value_name = "FILE|NAME")]
+        file: String,
+        /// The model
+        #[command(flatten)]
+        model: ModelArgs,
+        /// What has been written so far
+        #[arg(
+            long,
+            value_name = "TEXT|@FILE|-",
+            allow_hyphen_values = true,
+            default_value = "",
+            hide_default_value = true
+        )]
+        prefix: String,
+        /// Print the text of each token as well
+        #[arg(long)]
+        pieces: bool,
+    },
+    /// Print the grammar of a JSON Schema
+    FromSchema {
+        /// JSON file, or - for standard input
+        #[arg(value_name = "FILE")]
+        file: String,
+        /// White space in the JSON: compact (none), template (a blank behind comma and colon) or flexible
+        #[arg(long, value_enum, default_value_t = WhitespaceName::Template, hide_possible_values = true)]
+        whitespace: WhitespaceName,
+    },
+    /// Print a grammar: a shipped one, or that of an agent's next step
+    #[command(group(ArgGroup::new("which").args(["name", "agent"]).required(true)))]
+    Show {
+        /// Name of a shipped grammar
+        name: Option<String>,
+        /// Name of an agent: what it may write in answer to the next message
+        #[arg(long, value_name = "NAME")]
+        agent: Option<String>,
+        /// Catalogue name or path of a GGUF file [default: the model that the agent used last]
+        #[arg(long, value_name = "NAME|FILE", requires = "agent")]
+        model: Option<String>,
+        /// What runs the model: llama-cpp, or scripted (prepared replies from a JSON file)
+        #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp, hide_possible_values = true, requires = "agent")]
+        engine: EngineName,
+    },
+    /// Print texts that a model writes under a grammar, one JSON string a line
+    Sample {
+        /// GBNF file, - for standard input, or the name of a shipped grammar
+        #[arg(value_name = "FILE|NAME")]
+        file: String,
+        /// How many
+        #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        count: u32,
+        /// The model
+        #[command(flatten)]
+        model: ModelArgs,
+        /// How it writes
+        #[command(flatten)]
+        writing: WritingArgs,
+    },
+}
+
+/// A grammar that may name tokens of a model.
+#[derive(Debug, Args)]
+pub struct GrammarArgs {
+    /// GBNF file, - for standard input, or the name of a shipped grammar
+    #[arg(value_name = "FILE|NAME")]
+    pub file: String,
+    /// Needed only where the grammar names tokens: catalogue name or path of a GGUF file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub model: Option<String>,
+    /// What runs the model: llama-cpp, or scripted (prepared replies from a JSON file)
+    #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp, hide_possible_values = true, requires = "model")]
+    pub engine: EngineName,
+}
+
+/// A model that must be named.
+#[derive(Debug, Clone, Args)]
+pub struct ModelArgs {
+    /// Catalogue name or path of a GGUF file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub model: String,
+    /// What runs the model: llama-cpp, or scripted (prepared replies from a JSON file)
+    #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp, hide_possible_values = true)]
+    pub engine: EngineName,
+}
+
+/// What a model is to write, and how.
+#[derive(Debug, Args)]
+pub struct WritingArgs {
+    /// What the model reads first; text is never control, whatever it spells
+    #[arg(
+        long,
+        value_name = "TEXT|@FILE|-",
+        allow_hyphen_values = true,
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub prompt: String,
+    /// Put the prompt into the model's own chat template, as a message of the user
+    #[arg(long)]
+    pub chat: bool,
+    /// The system message of the chat template
+    #[arg(
+        long,
+        value_name = "TEXT",
+        requires = "chat",
+        allow_hyphen_values = true,
+        default_value = "You are a helpful assistant."
+    )]
+    pub system: String,
+    /// Control tokens that the prompt spells are control tokens
+    #[arg(long, conflicts_with = "chat")]
+    pub special: bool,
+    /// Most tokens of a text
+    #[arg(long, value_name = "NUMBER", default_value_t = 512)]
+    pub max_tokens: usize,
+    /// Seed of the sampler; sample K of a run has this seed plus K
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub seed: u64,
+    /// 0 always takes the most probable token [default: 0; for samples 0.8]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub temperature: Option<f32>,
+    /// Window in tokens
+    #[arg(long, value_name = "TOKENS")]
+    pub context_window: Option<usize>,
+    /// Where the model runs: auto (the GPU where there is one) or cpu
+    #[arg(long, value_enum, hide_possible_values = true)]
+    pub device: Option<Device>,
+}
+
+/// Flags of `mneme complete`.
+#[derive(Debug, Args)]
+pub struct CompleteArgs {
+    /// The model
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Hold the text to this GBNF file (- for standard input) or shipped grammar
+    #[arg(long, value_name = "FILE|NAME", conflicts_with = "schema")]
+    pub grammar: Option<String>,
+    /// Hold the text to JSON of this JSON Schema file (- for standard input)
+    #[arg(long, value_name = "FILE")]
+    pub schema: Option<String>,
+    /// White space in the JSON: compact (none), template (a blank behind comma and colon) or flexible
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = WhitespaceName::Template,
+        hide_possible_values = true,
+        requires = "schema"
+    )]
+    pub whitespace: WhitespaceName,
+    /// How it writes
+    #[command(flatten)]
+    pub writing: WritingArgs,
+    /// Print one JSON object with the text, its cost and why it stopped
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// White space in the JSON that a schema describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WhitespaceName {
+    /// None
+    Compact,
+    /// As chat templates write it: one blank behind each comma and colon
+    Template,
+    /// What JSON allows, within bounds
+    Flexible,
+}

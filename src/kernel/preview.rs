@@ -1,0 +1,64 @@
+//! What an agent may write in its next step, told from its memory alone: no model has to be loaded.
+
+use crate::dialect::Dialect;
+use crate::memory::{BlockLabel, View};
+
+use super::Error;
+use super::agent::Settings;
+use super::interrupt::Interrupt;
+use super::offer::{BlockView, MemoryView, step_policy};
+use super::step::{Effect, Happened, Offer, Turn};
+
+/// Characters of an answer for each token of the answer reserve: the token limit is the real one, this only keeps the
+/// grammar's own bound out of its way.
+pub(super) const ANSWER_CHARS_PER_TOKEN: usize = 6;
+
+/// The memory as the policy needs it, at the beginning of a turn.
+pub(super) fn memory_view(memory: View<'_>) -> Result<MemoryView, Error> {
+    let core = memory.core()?;
+    let blocks = BlockLabel::ALL
+        .into_iter()
+        .map(|label| {
+            let block = core.block(label);
+            BlockView {
+                label: label.as_str().to_owned(),
+                lines: block.lines().map(str::to_owned).collect(),
+                chars: block.used_chars(),
+                limit_chars: block.limit_chars,
+            }
+        })
+        .collect();
+    Ok(MemoryView {
+        blocks,
+        recall_count: memory.conversation_count()?,
+        hidden_count: memory.evicted_conversation_count()?,
+        archival_count: memory.archival_count()?,
+        ..MemoryView::default()
+    })
+}
+
+/// The grammar under which the agent will answer the next message of the user, as GBNF, in a window whose answer
+/// reserve is free (the queue manager sees to that).
+///
+/// # Errors
+/// The database failed, or the dialect cannot write the step's rules.
+pub fn next_step_grammar(
+    memory: View<'_>,
+    dialect: &dyn Dialect,
+    settings: &Settings,
+    window_tokens: usize,
+) -> Result<String, Error> {
+    let message = Interrupt::User { text: String::new() };
+    let (_, effects) = Turn::new(settings.max_steps).advance(Happened::Begin(message));
+    let offer = effects.into_iter().find_map(|effect| match effect {
+        Effect::Generate(offer) => Some(offer),
+        _ => None,
+    });
+    let reserve_tokens = settings.queue.answer_reserve_tokens(window_tokens);
+    let view = MemoryView {
+        edits_core_memory: !settings.memory_pass,
+        max_answer_chars: reserve_tokens * ANSWER_CHARS_PER_TOKEN,
+        ..memory_view(memory)?
+    };
+    Ok(dialect.grammar(&step_policy(offer.unwrap_or(Offer::AnswerOnly), &view))?)
+}
