@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &CompleteArgs) -> Result<ExitCode, Error> {
     let mut inputs = Inputs::default();
     let text = arguments.grammar.as_deref().map(|file| inputs.grammar(file)).transpose()?;
     let schema = arguments.schema.as_deref();
-    let schema = schema.map(|file| grammar::schema_ir(&mut inputs, file, arguments.whitespace)).transpose()?;
+    let schema = schema.map(|file| grammar::schema_ir(&mut inputs, file, &arguments.form)).transpose()?;
     let prompt = inputs.text("prompt", &arguments.writing.prompt)?;
     let blueprint = Blueprint::read(arguments.model.engine, &arguments.model.model)?;
     let compiler = Compiler::new(Arc::clone(&blueprint.vocab), Limits::default());

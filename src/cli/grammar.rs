@@ -50,10 +50,10 @@ pub enum GrammarCommand {
     FromSchema {
         /// JSON file, or - for standard input
         #[arg(value_name = "FILE")]
-        file: String,
-        /// White space in the JSON: compact (none), template (a blank behind comma and colon) or flexible
-        #[arg(long, value_enum, default_value_t = WhitespaceName::Template, hide_possible_values = true)]
-        whitespace: WhitespaceName,
+        schema: String,
+        /// How the JSON is written
+        #[command(flatten)]
+        form: JsonFormArgs,
     },
     /// Print a grammar: a shipped one, or that of an agent's next step
     #[command(group(ArgGroup::new("which").args(["name", "agent"]).required(true)))]
@@ -168,6 +168,20 @@ pub struct CompleteArgs {
     /// Hold the text to JSON of this JSON Schema file (- for standard input)
     #[arg(long, value_name = "FILE")]
     pub schema: Option<String>,
+    /// How the JSON is written
+    #[command(flatten)]
+    pub form: JsonFormArgs,
+    /// How it writes
+    #[command(flatten)]
+    pub writing: WritingArgs,
+    /// Print one JSON object with the text, its cost and why it stopped
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a schema leaves open.
+#[derive(Debug, Args)]
+pub struct JsonFormArgs {
     /// White space in the JSON: compact (none), template (a blank behind comma and colon) or flexible
     #[arg(
         long,
@@ -177,12 +191,9 @@ pub struct CompleteArgs {
         requires = "schema"
     )]
     pub whitespace: WhitespaceName,
-    /// How it writes
-    #[command(flatten)]
-    pub writing: WritingArgs,
-    /// Print one JSON object with the text, its cost and why it stopped
-    #[arg(long)]
-    pub json: bool,
+    /// Objects have the properties that the schema lists and no others
+    #[arg(long, requires = "schema")]
+    pub closed: bool,
 }
 
 /// White space in the JSON that a schema describes.

@@ -516,6 +516,7 @@ fn wrong_settings_of_complete_are_usage_errors_and_found_before_the_model_is_loa
     run(&["--temperature", "-1"]).refused(USAGE, &["temperature"]);
     assert_eq!(run(&["--grammar", "json", "--schema", "x.json"]).code, USAGE);
     assert_eq!(run(&["--whitespace", "compact"]).code, USAGE);
+    assert_eq!(run(&["--closed"]).code, USAGE);
     assert_eq!(run(&["--chat", "--special"]).code, USAGE);
     assert_eq!(world.run(&["complete", "--prompt", "x"]).code, USAGE);
     run(&["--prompt", "@none"]).refused(DATA, &["cannot read the prompt none"]);

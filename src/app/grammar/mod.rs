@@ -16,7 +16,9 @@ use super::input::{self, GrammarText, Inputs};
 use super::output::print_text;
 use super::writer::Writer;
 use super::{Error, chat};
-use crate::cli::{EngineName, ExitCode, GrammarArgs, GrammarCommand, ModelArgs, WhitespaceName, WritingArgs};
+use crate::cli::{
+    EngineName, ExitCode, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, WhitespaceName, WritingArgs,
+};
 use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::grammar::{self, Compiler, Expr, Grammar, Ir, Limits, parse, schema};
 use crate::inference::Vocab;
@@ -38,7 +40,7 @@ pub(super) fn run(command: &GrammarCommand) -> Result<ExitCode, Error> {
         GrammarCommand::Check { grammar } => check(grammar),
         GrammarCommand::Accepts { grammar, input } => accepts(grammar, input),
         GrammarCommand::Mask { file, model, prefix, pieces } => mask(file, model, prefix, *pieces),
-        GrammarCommand::FromSchema { file, whitespace } => from_schema(file, *whitespace),
+        GrammarCommand::FromSchema { schema, form } => from_schema(schema, form),
         GrammarCommand::Show { name: Some(name), .. } => show_shipped(name),
         GrammarCommand::Show { agent, model, engine, .. } => {
             show_next_step(agent.as_deref().unwrap_or_default(), model.as_deref(), *engine)
@@ -118,8 +120,8 @@ fn mask(file: &str, model: &ModelArgs, prefix: &str, pieces: bool) -> Result<Exi
     Ok(ExitCode::Ok)
 }
 
-fn from_schema(file: &str, whitespace: WhitespaceName) -> Result<ExitCode, Error> {
-    print_text(&schema_ir(&mut Inputs::default(), file, whitespace)?.to_string())?;
+fn from_schema(file: &str, form: &JsonFormArgs) -> Result<ExitCode, Error> {
+    print_text(&schema_ir(&mut Inputs::default(), file, form)?.to_string())?;
     Ok(ExitCode::Ok)
 }
 
@@ -196,14 +198,15 @@ fn sample(file: &str, count: u32, model: &ModelArgs, writing: &WritingArgs) -> R
 ///
 /// # Errors
 /// It cannot be read, is not JSON, or asks for something that cannot be held.
-pub(super) fn schema_ir(inputs: &mut Inputs, file: &str, whitespace: WhitespaceName) -> Result<Ir, Error> {
+pub(super) fn schema_ir(inputs: &mut Inputs, file: &str, form: &JsonFormArgs) -> Result<Ir, Error> {
     let schema = inputs.schema(file)?;
-    let whitespace = match whitespace {
+    let whitespace = match form.whitespace {
         WhitespaceName::Compact => schema::Whitespace::Compact,
         WhitespaceName::Template => schema::Whitespace::Template,
         WhitespaceName::Flexible => schema::Whitespace::Flexible,
     };
-    let options = schema::Options { whitespace, ..schema::Options::default() };
+    let undeclared_properties = !form.closed;
+    let options = schema::Options { whitespace, undeclared_properties, ..schema::Options::default() };
     schema::compile(&schema, &options).map_err(|source| Error::Schema { name: file.to_owned(), source })
 }
 
