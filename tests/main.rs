@@ -16,4 +16,5 @@ mod suite {
     mod memory_pass;
     mod models;
     mod safety;
+    mod schema;
 }
