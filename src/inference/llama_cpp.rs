@@ -261,12 +261,6 @@ impl LlamaCppEngine {
         })
     }
 
-    /// Bytes of the weights in memory.
-    #[must_use]
-    pub fn weight_bytes(&self) -> u64 {
-        self.model.size()
-    }
-
     const fn sequence_id(&self) -> usize {
         match self.sequence {
             Sequence::Main => 0,

@@ -213,14 +213,6 @@ impl ScriptedEngine {
         }
     }
 
-    /// An engine that plays the script file `path`.
-    ///
-    /// # Errors
-    /// As [`Script::load`].
-    pub fn load(path: &Path) -> Result<Self, Error> {
-        Script::load(path).map(Self::new)
-    }
-
     /// The record of prompts; stays readable when the engine has been given away.
     #[must_use]
     pub fn log(&self) -> ScriptedLog {

@@ -10,8 +10,7 @@ use super::search::{Index, Page, ranked_ids};
 use super::text::{normalised, similarity};
 use crate::types::PassageId;
 
-const INDEX: Index =
-    Index { words: "passages_fts", trigrams: "passages_trigram", rows: "passages", text: "text", condition: "" };
+const INDEX: Index = Index { words: "passages_fts", trigrams: "passages_trigram", rows: "passages", text: "text" };
 
 /// How alike a stored passage must be to be named as similar (Dice coefficient of character pairs).
 const SIMILAR: f64 = 0.9;
@@ -105,25 +104,4 @@ pub(super) fn search(view: &View<'_>, query: &str, page: u64, page_size: u64) ->
         page_of(&ids, page, page_size, |id| statement.query_row(named_params! {":id": id}, hit))
     };
     read().during("search archival memory")
-}
-
-pub(super) fn list(view: &View<'_>, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
-    let total = view.archival_count()?;
-    let read = || {
-        view.connection
-            .prepare_cached(
-                "SELECT id, at_ms, text, source FROM passages WHERE agent_id = :agent AND hidden = 0
-                 ORDER BY id DESC LIMIT :size OFFSET :skip",
-            )?
-            .query_map(
-                named_params! {
-                    ":agent": view.agent,
-                    ":size": i64::try_from(page_size).unwrap_or(i64::MAX),
-                    ":skip": i64::try_from(page.saturating_mul(page_size)).unwrap_or(i64::MAX),
-                },
-                hit,
-            )?
-            .collect::<rusqlite::Result<Vec<_>>>()
-    };
-    Ok(Page::new(read().during("list the passages")?, total, page, page_size))
 }

@@ -12,20 +12,8 @@ use super::error::{During, Result};
 use super::search::{Index, Page, ranked_ids};
 use crate::types::MessageId;
 
-const ALL: Index =
-    Index { words: "messages_fts", trigrams: "messages_trigram", rows: "messages", text: "searchable", condition: "" };
-
-const EVICTED: Index = Index { condition: "AND t.in_queue = 0", ..ALL };
-
-/// Which messages a search looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SearchScope {
-    /// All of them.
-    #[default]
-    All,
-    /// Only those that the model does not see anyway.
-    OutOfQueue,
-}
+const INDEX: Index =
+    Index { words: "messages_fts", trigrams: "messages_trigram", rows: "messages", text: "searchable" };
 
 /// Who said it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,19 +53,9 @@ fn hit(row: &rusqlite::Row<'_>) -> rusqlite::Result<RecallHit> {
     Ok(RecallHit { id: MessageId(row.get(0)?), role, at_ms: row.get(2)?, text: row.get(3)? })
 }
 
-pub(super) fn search(
-    view: &View<'_>,
-    query: &str,
-    scope: SearchScope,
-    page: u64,
-    page_size: u64,
-) -> Result<Page<RecallHit>> {
-    let index = match scope {
-        SearchScope::All => &ALL,
-        SearchScope::OutOfQueue => &EVICTED,
-    };
+pub(super) fn search(view: &View<'_>, query: &str, page: u64, page_size: u64) -> Result<Page<RecallHit>> {
     let read = || {
-        let ids = ranked_ids(view.connection, view.agent, index, query)?;
+        let ids = ranked_ids(view.connection, view.agent, &INDEX, query)?;
         let mut statement =
             view.connection.prepare_cached("SELECT id, kind, at_ms, searchable FROM messages WHERE id = :id")?;
         page_of(&ids, page, page_size, |id| statement.query_row(named_params! {":id": id}, hit))

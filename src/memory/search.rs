@@ -47,8 +47,6 @@ pub(super) struct Index {
     pub(super) trigrams: &'static str,
     pub(super) rows: &'static str,
     pub(super) text: &'static str,
-    /// Further condition on the rows, `t.` being the table.
-    pub(super) condition: &'static str,
 }
 
 /// Ids of all rows that match, best first.
@@ -86,11 +84,11 @@ fn matching(
         return Ok(Vec::new());
     }
     let expression = terms.iter().map(|term| format!("\"{term}\"")).collect::<Vec<_>>().join(" OR ");
-    let Index { rows, condition, .. } = index;
+    let rows = index.rows;
     connection
         .prepare_cached(&format!(
             "SELECT t.id FROM {table} JOIN {rows} t ON t.id = {table}.rowid
-             WHERE {table} MATCH :expression AND t.agent_id = :agent AND t.hidden = 0 {condition}
+             WHERE {table} MATCH :expression AND t.agent_id = :agent AND t.hidden = 0
              ORDER BY {table}.rank, t.id DESC"
         ))?
         .query_map(named_params! {":expression": expression, ":agent": agent}, |row| row.get(0))?
@@ -102,12 +100,12 @@ fn scan(connection: &Connection, agent: i64, index: &Index, terms: &[String]) ->
     if terms.is_empty() {
         return Ok(Vec::new());
     }
-    let Index { rows, text, condition, .. } = index;
+    let Index { rows, text, .. } = index;
     let score = (2..terms.len() + 2).map(|at| format!("(instr(lower(t.{text}), ?{at}) > 0)")).collect::<Vec<_>>();
     let score = score.join(" + ");
     let sql = format!(
         "SELECT id FROM (SELECT t.id AS id, {score} AS score FROM {rows} t
-         WHERE t.agent_id = ?1 AND t.hidden = 0 AND t.{text} IS NOT NULL {condition})
+         WHERE t.agent_id = ?1 AND t.hidden = 0 AND t.{text} IS NOT NULL)
          WHERE score > 0 ORDER BY score DESC, id DESC"
     );
     let agent = rusqlite::types::Value::Integer(agent);

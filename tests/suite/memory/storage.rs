@@ -237,9 +237,6 @@ fn a_streaming_reply_ends_once() {
     assert_eq!((message.id, message.interrupted), (id, false));
     assert!(matches!(memory.update_reply(id, &reply_body("x")), Err(Error::UnknownMessage { .. })));
     assert!(memory.finish_reply(id, &reply_body("x"), false).is_err());
-    assert!(memory.discard_reply(id).is_err());
-    let id = memory.begin_reply(2).unwrap();
-    memory.discard_reply(id).unwrap();
     assert_eq!(texts(&memory.view().queue().unwrap()), ["all of it"]);
 }
 
