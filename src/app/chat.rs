@@ -185,6 +185,14 @@ fn window_notice(asked: Option<usize>, window_tokens: usize, model: &str) -> Opt
     Some(format!("The window is {window_tokens} tokens instead of {asked}: {model} was trained for no more."))
 }
 
+fn recovery_notice(recovered_replies: usize) -> Option<String> {
+    (recovered_replies > 0).then(|| {
+        "The last reply was cut off when the program was ended in the middle of it; what had been written is kept, \
+         and /dump shows it."
+            .to_owned()
+    })
+}
+
 /// The profile of an agent that exists: what a flag says, else its own.
 fn resumed_profile(config: &Config, info: &AgentInfo) -> Profile {
     let stored = [Profile::Native, Profile::Classic].into_iter().find(|profile| profile.as_str() == info.profile);
@@ -256,6 +264,7 @@ pub fn open_agent(
     };
     let mut notices: Vec<String> = chosen.notice.into_iter().collect();
     notices.extend(window_notice(config.context_window, window_tokens, &identity.name));
+    notices.extend(recovery_notice(memory.recovered_replies().len()));
     let settings = kernel::Settings {
         profile,
         sampler: config.sampler,

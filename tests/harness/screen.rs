@@ -128,6 +128,12 @@ impl Screen {
         screen.cell(row, u16::try_from(column).unwrap()).unwrap().clone()
     }
 
+    /// Kills the program with SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for the program to leave.
     pub fn wait(mut self) -> (ExitStatus, Vec<u8>) {
         while let Ok(piece) = self.pieces.recv_timeout(SILENCE) {

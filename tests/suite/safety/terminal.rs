@@ -100,6 +100,22 @@ fn ctrl_c_stops_the_reply_and_not_the_program() {
 }
 
 #[test]
+fn a_reply_that_a_kill_cut_off_is_named_at_the_next_start() {
+    let home = tempfile::tempdir().unwrap();
+    let long = "On and on it went. ".repeat(300);
+    let mut screen = start(home.path(), json!([{"reply": long}]), 15, &[], &[]);
+    screen.until_prompt();
+    screen.line("Tell me a story.");
+    screen.until("beginning of the reply", |text| text.contains("On and on it went. On"));
+    screen.kill();
+    let mut screen = start(home.path(), json!([]), 0, &[], &[]);
+    let text = screen.until_prompt();
+    assert!(text.contains("was cut off") && text.contains("is kept"), "{text}");
+    screen.line("/exit");
+    assert_eq!(screen.wait().0.code(), Some(0));
+}
+
+#[test]
 fn it_works_without_colours_and_on_a_dumb_terminal() {
     for variables in [vec![("NO_COLOR", "1")], vec![("TERM", "dumb")], vec![("TERM", "dumb"), ("CI", "true")]] {
         let home = tempfile::tempdir().unwrap();
