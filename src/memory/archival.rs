@@ -5,8 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::View;
 use super::error::{During, EditError, Result};
-use super::recall::page_of;
-use super::search::{Index, Page, ranked_ids};
+use super::search::{Index, Page, ranked, search_page};
 use super::text::{normalised, similarity};
 use crate::types::PassageId;
 
@@ -16,7 +15,7 @@ const INDEX: Index = Index { words: "passages_fts", trigrams: "passages_trigram"
 const SIMILAR: f64 = 0.9;
 
 /// How many of the best search hits are compared with a new passage.
-const COMPARED_PASSAGES: usize = 5;
+const COMPARED_PASSAGES: u64 = 5;
 
 /// A passage that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,9 +84,9 @@ pub(super) fn insert(view: &View<'_>, text: &str, source: Option<&str>, at_ms: i
 }
 
 fn similar_passage(view: &View<'_>, text: &str) -> rusqlite::Result<Option<PassageId>> {
-    let ids = ranked_ids(view.connection, view.agent, &INDEX, text)?;
+    let (ids, _) = ranked(view, &INDEX, text, 0, COMPARED_PASSAGES)?;
     let mut statement = view.connection.prepare_cached("SELECT text FROM passages WHERE id = :id")?;
-    for id in ids.into_iter().take(COMPARED_PASSAGES) {
+    for id in ids {
         let known: String = statement.query_row(named_params! {":id": id}, |row| row.get(0))?;
         if similarity(&known, text) >= SIMILAR {
             return Ok(Some(PassageId(id)));
@@ -98,10 +97,9 @@ fn similar_passage(view: &View<'_>, text: &str) -> rusqlite::Result<Option<Passa
 
 pub(super) fn search(view: &View<'_>, query: &str, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
     let read = || {
-        let ids = ranked_ids(view.connection, view.agent, &INDEX, query)?;
         let mut statement =
             view.connection.prepare_cached("SELECT id, at_ms, text, source FROM passages WHERE id = :id")?;
-        page_of(&ids, page, page_size, |id| statement.query_row(named_params! {":id": id}, hit))
+        search_page(view, &INDEX, query, page, page_size, |id| statement.query_row(named_params! {":id": id}, hit))
     };
     read().during("search archival memory")
 }
