@@ -80,7 +80,7 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
             history: &home.join("history.txt"),
             cancel: &cancel,
         };
-        ui::terminal::run(&handle, &options)?;
+        ui::terminal::run(handle, &options)?;
     }
     Ok(ExitCode::Ok)
 }

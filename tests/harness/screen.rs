@@ -128,6 +128,12 @@ impl Screen {
         screen.cell(row, u16::try_from(column).unwrap()).unwrap().clone()
     }
 
+    /// Makes the terminal so many columns wide; what it shows is forgotten.
+    pub fn resize(&mut self, columns: u16) {
+        self.pty.resize(Size::new(ROWS, columns)).unwrap();
+        self.terminal = vt100::Parser::new(ROWS.try_into().unwrap(), columns.try_into().unwrap(), 0);
+    }
+
     /// Kills the program with SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
