@@ -80,7 +80,7 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
             history: &home.join("history.txt"),
             cancel: &cancel,
         };
-        ui::terminal::run(&handle, &options)?;
+        ui::terminal::run(handle, &options)?;
     }
     Ok(ExitCode::Ok)
 }
@@ -157,6 +157,14 @@ fn unchanged_texts_notice(arguments: &RunArgs, agent: &str) -> Option<String> {
 fn window_notice(asked: Option<usize>, window_tokens: usize, model: &str) -> Option<String> {
     let asked = asked.filter(|asked| *asked > window_tokens)?;
     Some(format!("The window is {window_tokens} tokens instead of {asked}: {model} was trained for no more."))
+}
+
+fn recovery_notice(recovered_replies: usize) -> Option<String> {
+    (recovered_replies > 0).then(|| {
+        "The last reply was cut off when the program was ended in the middle of it; what had been written is kept, \
+         and /dump shows it."
+            .to_owned()
+    })
 }
 
 /// The profile of an agent that exists: what a flag says, else its own.
@@ -243,6 +251,7 @@ pub fn open_agent(
     };
     let mut notices: Vec<String> = chosen.notice.into_iter().collect();
     notices.extend(window_notice(config.context_window, window_tokens, &identity.name));
+    notices.extend(recovery_notice(memory.recovered_replies().len()));
     let settings = settings(config, profile);
     let agent =
         Agent::open(memory, engine, chosen.dialect, Arc::clone(&clock), cancel, settings).inspect_err(|_| {

@@ -236,7 +236,9 @@ fn describe_gguf(out: &mut impl Write, gguf: &Gguf) -> Result<(), Error> {
         writeln!(out, "layers          {layers}")?;
     }
     writeln!(out, "vocabulary      {} tokens", info.vocab_tokens)?;
-    writeln!(out, "weights         {:.0} M in {} tensors", mega(info.parameter_count), info.tensor_count)?;
+    let quantisation = info.quantisation().map_or(String::new(), |name| format!(", {name}"));
+    let (weights, tensors) = (mega(info.parameter_count), info.tensor_count);
+    writeln!(out, "weights         {weights:.0} M in {tensors} tensors{quantisation}")?;
     if let Some(bytes) = info.kv_bytes_per_token() {
         writeln!(out, "KV cache        {bytes} bytes a token")?;
     }

@@ -10,7 +10,7 @@ use crate::types::{Body, Call, Message, Notification};
 
 use super::sentinel::{Contents, ControlNames};
 use super::template::Template;
-use super::{Error, Segment};
+use super::{Error, REQUEST_HEARTBEAT, Segment};
 
 /// How a message of the user carries its local time: on a line of its own, which models do not imitate.
 const MESSAGE_TIME_FORMAT: &str = "[%a %Y-%m-%d %H:%M]\n";
@@ -84,7 +84,7 @@ pub(super) fn summary_heading(hidden_message_count: u64) -> String {
 pub(super) const CUT_OFF: &str = "the reply above was cut off before its end";
 
 /// Messages as the two native dialects show them; calls and results are the dialect's own. Inner thoughts are left out:
-/// these formats have no place for them.
+/// these formats have no place for them, nor for the wish for a heartbeat.
 ///
 /// # Errors
 /// A time out of range.
@@ -119,7 +119,8 @@ pub(super) fn native_turns(
                 turns.push(Turn::new(Role::Assistant, contents.put(stub.unwrap_or(text))));
             }
             if let Some(call) = call {
-                let call = shortened(call, stub.filter(|_| text.is_none()));
+                let mut call = shortened(call, stub.filter(|_| text.is_none()));
+                call.arguments.shift_remove(REQUEST_HEARTBEAT);
                 turns.push(call_turn(contents, &call));
             }
             if message.interrupted && !turns.is_empty() {
@@ -242,24 +243,6 @@ impl ChatTemplate {
         Ok(self.controls.isolate(contents.split(&output)?))
     }
 
-    /// See [`super::Dialect::render_side`].
-    pub(super) fn render_side(
-        &self,
-        instructions: &str,
-        examples: &[(String, String)],
-        question: &str,
-    ) -> Result<Vec<Segment>, Error> {
-        let mut contents = Contents::default();
-        let system = contents.put(instructions);
-        let mut turns = Vec::with_capacity(examples.len() * 2 + 1);
-        for (asked, answered) in examples {
-            turns.push(Turn::new(Role::User, contents.put(asked)));
-            turns.push(Turn::new(Role::Assistant, contents.put(answered)));
-        }
-        turns.push(Turn::new(Role::User, contents.put(question)));
-        self.render(contents, system, turns, None)
-    }
-
     /// The template's output with the sentinels in it.
     pub(super) fn render_words(
         &self,
@@ -330,13 +313,4 @@ impl ChatTemplate {
         }
         (system, arranged)
     }
-}
-
-/// What never changes as the system text, and core memory as a system turn of its own behind it: an edit of core
-/// memory then leaves the KV cache of everything before it alone, the tools that templates print included.
-pub(super) fn system_turns(contents: &mut Contents, fixed: [&str; 2], core_memory: &str) -> (String, Vec<Turn>) {
-    let texts: Vec<&str> = fixed.into_iter().filter(|text| !text.is_empty()).collect();
-    let system = contents.put(texts.join("\n\n"));
-    let core = (!core_memory.is_empty()).then(|| Turn::new(Role::System, contents.put(core_memory)));
-    (system, core.into_iter().collect())
 }

@@ -3,17 +3,18 @@
 
 use std::fmt::Write as _;
 
+use jiff::tz::TimeZone;
 use serde_json::json;
 
 use crate::grammar::policy::literal;
-use crate::types::{Call, FunctionSchema, ParameterKind, StepPolicy, TokenId};
+use crate::types::{Call, FunctionSchema, Message, StepPolicy, TokenId};
 
 use super::chat::{self, ChatTemplate, Role, Turn};
-use super::hermes::parse_call;
+use super::family::{Family, kind_text};
+use super::native_reply::{Kind, NativeReply, parse_call};
 use super::sentinel::Contents;
 use super::step_rules::{StepRules, TextRules};
-use super::stream::TextStream;
-use super::{Action, Dialect, Error, Piece, PromptParts, REQUEST_HEARTBEAT, ReplyParser, Segment};
+use super::{Action, Error, Piece, ReplyParser};
 
 /// First key of a call: an object that begins with it is one, and no text begins with such an object.
 const NAME_KEY: &str = "name";
@@ -27,16 +28,6 @@ pub(super) struct ChatmlJson {
 impl ChatmlJson {
     pub(super) fn new(chat: ChatTemplate) -> Self {
         Self { chat, text_rules: TextRules::default() }
-    }
-}
-
-/// What stands in the brackets behind a parameter's name.
-pub(super) fn kind_text(kind: ParameterKind) -> &'static str {
-    match kind {
-        ParameterKind::Text => "text",
-        ParameterKind::Section => "\"persona\" or \"human\"",
-        ParameterKind::Date => "a day as YYYY-MM-DD",
-        ParameterKind::Integer => "a whole number",
     }
 }
 
@@ -61,9 +52,7 @@ fn described(functions: &[FunctionSchema]) -> String {
 }
 
 fn call_turn(contents: &mut Contents, call: &Call) -> Turn {
-    let mut arguments = call.arguments.clone();
-    arguments.shift_remove(REQUEST_HEARTBEAT);
-    let call = super::json::to_python_json(&json!({"name": call.name, "arguments": arguments}));
+    let call = super::json::to_python_json(&json!({"name": call.name, "arguments": call.arguments}));
     Turn::new(Role::Assistant, contents.put(call))
 }
 
@@ -71,65 +60,40 @@ fn result_turn(contents: &mut Contents, _name: &str, result: &str) -> Turn {
     Turn::new(Role::User, contents.put(format!("[function result] {result}")))
 }
 
-impl Dialect for ChatmlJson {
+impl Family for ChatmlJson {
     fn name(&self) -> &'static str {
         "chatml-json"
     }
 
-    fn render(&self, parts: &PromptParts<'_>) -> Result<Vec<Segment>, Error> {
-        let mut contents = Contents::default();
-        let functions = described(parts.functions);
-        let (system, mut turns) =
-            chat::system_turns(&mut contents, [parts.instructions, &functions], parts.core_memory);
-        for message in parts.messages {
-            turns.extend(chat::native_turns(&mut contents, message, parts.zone, call_turn, result_turn)?);
-        }
-        self.chat.render(contents, system, turns, None)
+    fn chat(&self) -> &ChatTemplate {
+        &self.chat
     }
 
-    fn render_side(
-        &self,
-        instructions: &str,
-        examples: &[(String, String)],
-        question: &str,
-    ) -> Result<Vec<Segment>, Error> {
-        self.chat.render_side(instructions, examples, question)
+    fn described(&self, functions: &[FunctionSchema]) -> String {
+        described(functions)
+    }
+
+    fn turns(&self, contents: &mut Contents, message: &Message, zone: &TimeZone) -> Result<Vec<Turn>, Error> {
+        chat::native_turns(contents, message, zone, call_turn, result_turn)
     }
 
     fn grammar(&self, policy: &StepPolicy) -> Result<String, Error> {
         let mut step = StepRules::with_text(policy, &self.text_rules, Some(NAME_KEY));
-        let calls = step.arguments(&policy.calls, None)?;
-        if !calls.is_empty() {
-            let alternatives: Vec<String> = (calls.iter())
-                .map(|(call, arguments)| {
-                    let name = super::json::escape(&call.name);
-                    format!("{} {arguments}", literal(&format!("{name}\", \"arguments\": ")))
-                })
-                .collect();
+        if let Some(calls) = step.calls(&policy.calls, "\", \"arguments\": ", None)? {
             let before = literal(&format!("{{\"{NAME_KEY}\": \""));
-            step.action("call", &format!("{before} ({}) \"}}\"", alternatives.join(" | ")));
+            step.action("call", &format!("{before} ({calls}) \"}}\""));
         }
         step.finish()
     }
 
     fn reply_parser(&self, _policy: &StepPolicy) -> Box<dyn ReplyParser> {
-        Box::new(Parser { seen: Vec::new(), kind: Kind::Unknown, text: TextStream::default() })
+        Box::new(Parser::default())
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// What has come could still be either.
-    Unknown,
-    Text,
-    Call,
 }
 
 /// Whether a reply that begins with `seen` is a call.
 fn kind_of(seen: &[u8]) -> Kind {
-    let Some(behind_brace) = seen.strip_prefix(b"{") else {
-        return if seen.is_empty() { Kind::Unknown } else { Kind::Text };
-    };
+    let Some(behind_brace) = seen.strip_prefix(b"{") else { return Kind::Text };
     let key = behind_brace.trim_ascii_start();
     if key.starts_with(b"\"name\"") {
         Kind::Call
@@ -140,40 +104,16 @@ fn kind_of(seen: &[u8]) -> Kind {
     }
 }
 
-struct Parser {
-    /// Everything of a call, or what has come of an unknown reply.
-    seen: Vec<u8>,
-    kind: Kind,
-    text: TextStream,
-}
+#[derive(Default)]
+struct Parser(NativeReply);
 
 impl ReplyParser for Parser {
     fn push(&mut self, _token: TokenId, bytes: &[u8]) -> Vec<Piece> {
-        self.seen.extend_from_slice(bytes);
-        if self.kind == Kind::Unknown {
-            self.kind = kind_of(&self.seen);
-        }
-        if self.kind != Kind::Text {
-            return Vec::new();
-        }
-        let seen = std::mem::take(&mut self.seen);
-        self.text.push(&seen).map(Piece::Text).into_iter().collect()
+        self.0.push(bytes, kind_of)
     }
 
-    fn finish(mut self: Box<Self>, complete: bool) -> Result<Action, Error> {
-        if self.kind == Kind::Call {
-            return match parse_call(&self.seen) {
-                Ok(call) => Ok(Action::Call { thoughts: None, call, request_heartbeat: None }),
-                Err(_) if !complete => Err(Error::Incomplete),
-                Err(error) => Err(error),
-            };
-        }
-        if self.kind == Kind::Unknown && !complete && !self.seen.is_empty() {
-            return Err(Error::Incomplete);
-        }
-        let seen = std::mem::take(&mut self.seen);
-        self.text.push(&seen);
-        let text = self.text.into_text();
-        Ok(if text.is_empty() { Action::Nothing } else { Action::Text { thoughts: None, text } })
+    fn finish(self: Box<Self>, complete: bool) -> Result<Action, Error> {
+        let parse = |seen: &[u8]| parse_call(seen).map_err(|error| if complete { error } else { Error::Incomplete });
+        self.0.finish(complete, parse)
     }
 }

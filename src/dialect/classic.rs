@@ -13,11 +13,11 @@ use crate::grammar::policy::{LastMember, json_string_rule, literal};
 use crate::types::{Body, Call, FunctionSchema, Message, Notification, StepPolicy, TextRule, TokenId};
 
 use super::chat::{self, ChatTemplate, Role, Turn};
-use super::chatml_json::kind_text;
+use super::family::{Family, kind_text};
 use super::sentinel::Contents;
 use super::step_rules::StepRules;
 use super::stream::{CallStream, Field};
-use super::{Action, Dialect, Error, Piece, PromptParts, ReplyParser, Segment};
+use super::{Action, Error, Piece, ReplyParser};
 
 /// Key of the argument by which a call asks for a heartbeat, always the last one.
 pub const REQUEST_HEARTBEAT: &str = "request_heartbeat";
@@ -140,28 +140,21 @@ fn notification_json(
     })
 }
 
-impl Dialect for Classic {
+impl Family for Classic {
     fn name(&self) -> &'static str {
         "classic"
     }
 
-    fn render(&self, parts: &PromptParts<'_>) -> Result<Vec<Segment>, Error> {
-        let mut contents = Contents::default();
-        let functions = described(parts.functions);
-        let (system, mut all) = chat::system_turns(&mut contents, [parts.instructions, &functions], parts.core_memory);
-        for message in parts.messages {
-            all.extend(turns(&mut contents, message, parts.zone)?);
-        }
-        self.chat.render(contents, system, all, None)
+    fn chat(&self) -> &ChatTemplate {
+        &self.chat
     }
 
-    fn render_side(
-        &self,
-        instructions: &str,
-        examples: &[(String, String)],
-        question: &str,
-    ) -> Result<Vec<Segment>, Error> {
-        self.chat.render_side(instructions, examples, question)
+    fn described(&self, functions: &[FunctionSchema]) -> String {
+        described(functions)
+    }
+
+    fn turns(&self, contents: &mut Contents, message: &Message, zone: &TimeZone) -> Result<Vec<Turn>, Error> {
+        turns(contents, message, zone)
     }
 
     /// `send_message` is governed by `policy.text` alone; where it stands among the calls it is left out there.
@@ -175,10 +168,7 @@ impl Dialect for Classic {
         }
         let calls = policy.calls.iter().filter(|call| call.name != SEND_MESSAGE);
         let heartbeat = LastMember { key: REQUEST_HEARTBEAT, value: "(\"true\" | \"false\")" };
-        for (call, params) in step.arguments(calls, Some(heartbeat))? {
-            let name = super::json::escape(&call.name);
-            actions.push(format!("{} {params}", literal(&format!("{name}\", \"params\": "))));
-        }
+        actions.extend(step.calls(calls, "\", \"params\": ", Some(heartbeat))?);
         if !actions.is_empty() {
             // A bound of 0 leaves thoughts empty.
             let thoughts = policy.max_thought_chars;

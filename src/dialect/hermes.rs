@@ -10,17 +10,19 @@
 //! whatever came second, often the user's own sentence. So these are calls too, at the very beginning of a generation
 //! and only with the name of a function; text cannot begin like that. In the prompt all calls stand between the tags.
 
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use crate::grammar::policy::literal;
 use crate::inference::Vocab;
-use crate::types::{Call, FunctionSchema, StepPolicy, TokenId};
+use crate::types::{Call, FunctionSchema, Message, StepPolicy, TokenId};
 
 use super::chat::{self, ChatTemplate, Role, Turn};
+use super::family::Family;
+use super::native_reply::{Kind, NativeReply, parse_call};
 use super::sentinel::{self, Contents};
 use super::step_rules::{StepRules, TextRules};
-use super::stream::TextStream;
-use super::{Action, Dialect, Error, Piece, PromptParts, REQUEST_HEARTBEAT, ReplyParser, Segment};
+use super::{Action, Error, Piece, ReplyParser};
 
 const OPEN: &str = "<tool_call>";
 const CLOSE: &str = "</tool_call>";
@@ -116,9 +118,7 @@ fn call_turn_from(name: String, arguments: Value) -> Turn {
 
 fn call_turn(contents: &mut Contents, call: &Call) -> Turn {
     let name = contents.put(&call.name);
-    let mut arguments = call.arguments.clone();
-    arguments.shift_remove(REQUEST_HEARTBEAT);
-    call_turn_from(name, chat::with_sentinels(contents, &arguments.into()))
+    call_turn_from(name, chat::with_sentinels(contents, &call.arguments.clone().into()))
 }
 
 fn result_turn(contents: &mut Contents, name: &str, result: &str) -> Turn {
@@ -149,47 +149,32 @@ fn tools(contents: &mut Contents, functions: &[FunctionSchema]) -> Value {
         .collect()
 }
 
-impl Dialect for Hermes {
+impl Family for Hermes {
     fn name(&self) -> &'static str {
         "hermes"
     }
 
-    fn render(&self, parts: &PromptParts<'_>) -> Result<Vec<Segment>, Error> {
-        let mut contents = Contents::default();
-        let (system, mut turns) = chat::system_turns(&mut contents, [parts.instructions, ""], parts.core_memory);
-        let tools = (!parts.functions.is_empty()).then(|| tools(&mut contents, parts.functions));
-        for message in parts.messages {
-            turns.extend(chat::native_turns(&mut contents, message, parts.zone, call_turn, result_turn)?);
-        }
-        self.chat.render(contents, system, turns, tools)
+    fn chat(&self) -> &ChatTemplate {
+        &self.chat
     }
 
-    fn render_side(
-        &self,
-        instructions: &str,
-        examples: &[(String, String)],
-        question: &str,
-    ) -> Result<Vec<Segment>, Error> {
-        self.chat.render_side(instructions, examples, question)
+    fn described(&self, _functions: &[FunctionSchema]) -> String {
+        String::new()
+    }
+
+    fn tools(&self, contents: &mut Contents, functions: &[FunctionSchema]) -> Option<Value> {
+        (!functions.is_empty()).then(|| tools(contents, functions))
+    }
+
+    fn turns(&self, contents: &mut Contents, message: &Message, zone: &TimeZone) -> Result<Vec<Turn>, Error> {
+        chat::native_turns(contents, message, zone, call_turn, result_turn)
     }
 
     fn grammar(&self, policy: &StepPolicy) -> Result<String, Error> {
         let mut step = StepRules::with_text(policy, &self.text_rules, None);
-        let calls = step.arguments(&policy.calls, None)?;
-        if !calls.is_empty() {
-            let alternatives: Vec<String> = (calls.iter())
-                .map(|(call, arguments)| {
-                    let name = super::json::escape(&call.name);
-                    format!("{} {arguments}", literal(&format!("{name}{}", self.spelling.before_arguments)))
-                })
-                .collect();
+        if let Some(calls) = step.calls(&policy.calls, &self.spelling.before_arguments, None)? {
             let (before, after) = (&self.spelling.before_name, &self.spelling.after_arguments);
-            let object = format!(
-                "{} ({}) {}",
-                literal(before.trim_start()),
-                alternatives.join(" | "),
-                literal(after.trim_end())
-            );
+            let object = format!("{} ({calls}) {}", literal(before.trim_start()), literal(after.trim_end()));
             step.rules.define("call-object", &object);
             let leading = &before[..before.len() - before.trim_start().len()];
             let trailing = &after[after.trim_end().len()..];
@@ -203,8 +188,7 @@ impl Dialect for Hermes {
             forms.extend(
                 SPELLED.iter().map(|(open, close)| format!("{} call-object {}", literal(open), literal(close))),
             );
-            let body = forms.join(" | ");
-            step.action("call", &body);
+            step.action("call", &forms.join(" | "));
         }
         step.finish()
     }
@@ -224,25 +208,12 @@ impl Dialect for Hermes {
         Box::new(Parser {
             tags: self.tags,
             spelled,
-            seen: Vec::new(),
-            kind: Kind::Unknown,
-            text: TextStream::default(),
+            reply: NativeReply::default(),
+            tagged: false,
             closed: false,
             misplaced: false,
         })
     }
-}
-
-/// What a generation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// What has come could still be text or a spelled call.
-    Unknown,
-    Text,
-    /// A call behind the opening tag.
-    Tagged,
-    /// A call that is only spelled.
-    Spelled,
 }
 
 /// How a spelled call begins.
@@ -256,90 +227,68 @@ struct SpelledCall {
 struct Parser {
     tags: Tags,
     spelled: Vec<SpelledCall>,
-    /// Everything of a call, or what has come of an unknown reply.
-    seen: Vec<u8>,
-    kind: Kind,
-    text: TextStream,
+    reply: NativeReply,
+    /// The opening tag has come.
+    tagged: bool,
     closed: bool,
     /// A tag stood where none can.
     misplaced: bool,
 }
 
-impl Parser {
-    fn kind_of_seen(&self) -> Kind {
-        if self.spelled.iter().any(|call| self.seen.starts_with(&call.begin)) {
-            Kind::Spelled
-        } else if self.spelled.iter().any(|call| call.begin.starts_with(&self.seen)) {
-            Kind::Unknown
-        } else {
-            Kind::Text
-        }
+/// Whether a reply that begins with `seen` is a spelled call.
+fn kind_of(seen: &[u8], spelled: &[SpelledCall]) -> Kind {
+    if spelled.iter().any(|call| seen.starts_with(&call.begin)) {
+        Kind::Call
+    } else if spelled.iter().any(|call| call.begin.starts_with(seen)) {
+        Kind::Unknown
+    } else {
+        Kind::Text
     }
+}
 
-    fn tagged_call(&self, complete: bool) -> Result<Call, Error> {
-        match (self.closed, complete) {
-            (true, _) => parse_call(&self.seen),
-            (false, true) => Err(Error::Malformed { reason: format!("{CLOSE} is missing") }),
-            (false, false) => Err(Error::Incomplete),
-        }
+/// A call between the tags.
+fn tagged_call(seen: &[u8], closed: bool, complete: bool) -> Result<Call, Error> {
+    match (closed, complete) {
+        (true, _) => parse_call(seen),
+        (false, true) => Err(Error::Malformed { reason: format!("{CLOSE} is missing") }),
+        (false, false) => Err(Error::Incomplete),
     }
+}
 
-    /// The object of a spelled call; what encloses it carries no meaning.
-    fn spelled_call(&self, complete: bool) -> Result<Call, Error> {
-        let spelled = self.spelled.iter().find(|call| self.seen.starts_with(&call.begin));
-        let object = spelled.and_then(|call| self.seen.get(call.object_at..)).unwrap_or_default();
-        match serde_json::Deserializer::from_slice(object).into_iter::<Call>().next() {
-            Some(Ok(call)) => Ok(call),
-            Some(Err(error)) if complete => Err(Error::Malformed { reason: error.to_string() }),
-            Some(Err(_)) | None => Err(Error::Incomplete),
-        }
+/// The object of a spelled call; what encloses it carries no meaning.
+fn spelled_call(seen: &[u8], spelled: &[SpelledCall], complete: bool) -> Result<Call, Error> {
+    let spelled = spelled.iter().find(|call| seen.starts_with(&call.begin));
+    let object = spelled.and_then(|call| seen.get(call.object_at..)).unwrap_or_default();
+    match serde_json::Deserializer::from_slice(object).into_iter::<Call>().next() {
+        Some(Ok(call)) => Ok(call),
+        Some(Err(error)) if complete => Err(Error::Malformed { reason: error.to_string() }),
+        Some(Err(_)) | None => Err(Error::Incomplete),
     }
 }
 
 impl ReplyParser for Parser {
     fn push(&mut self, token: TokenId, bytes: &[u8]) -> Vec<Piece> {
         if token == self.tags.open {
-            self.misplaced |= !self.seen.is_empty() || self.kind != Kind::Unknown;
-            self.kind = Kind::Tagged;
+            self.misplaced |= self.reply.holds_bytes() || self.reply.kind() != Kind::Unknown;
+            self.tagged = true;
+            self.reply.open_call();
         } else if token == self.tags.close {
-            self.misplaced |= self.kind != Kind::Tagged;
+            self.misplaced |= !self.tagged;
             self.closed = true;
         } else if !self.closed {
-            self.seen.extend_from_slice(bytes);
+            return self.reply.push(bytes, |seen| kind_of(seen, &self.spelled));
         }
-        if self.kind == Kind::Unknown && !self.seen.is_empty() {
-            self.kind = self.kind_of_seen();
-        }
-        if self.kind != Kind::Text {
-            return Vec::new();
-        }
-        let seen = std::mem::take(&mut self.seen);
-        self.text.push(&seen).map(Piece::Text).into_iter().collect()
+        Vec::new()
     }
 
-    fn finish(mut self: Box<Self>, complete: bool) -> Result<Action, Error> {
-        if self.misplaced {
+    fn finish(self: Box<Self>, complete: bool) -> Result<Action, Error> {
+        let Self { spelled, reply, tagged, closed, misplaced, .. } = *self;
+        if misplaced {
             return Err(Error::Malformed { reason: format!("{OPEN} or {CLOSE} stands behind text") });
         }
-        let call = match self.kind {
-            Kind::Tagged => self.tagged_call(complete)?,
-            Kind::Spelled => self.spelled_call(complete)?,
-            Kind::Unknown if !complete && !self.seen.is_empty() => return Err(Error::Incomplete),
-            Kind::Unknown | Kind::Text => {
-                let seen = std::mem::take(&mut self.seen);
-                self.text.push(&seen);
-                let text = self.text.into_text();
-                return Ok(if text.is_empty() { Action::Nothing } else { Action::Text { thoughts: None, text } });
-            }
-        };
-        Ok(Action::Call { thoughts: None, call, request_heartbeat: None })
+        reply.finish(complete, |seen| match tagged {
+            true => tagged_call(seen, closed, complete),
+            false => spelled_call(seen, &spelled, complete),
+        })
     }
-}
-
-/// `{"name": .., "arguments": {..}}`.
-///
-/// # Errors
-/// It is not such an object.
-pub(super) fn parse_call(bytes: &[u8]) -> Result<Call, Error> {
-    serde_json::from_slice(bytes).map_err(|error| Error::Malformed { reason: error.to_string() })
 }

@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::grammar;
-use crate::grammar::policy::{LastMember, RuleSet, Separators, TextGuard, arguments_rules, text_rule};
+use crate::grammar::policy::{LastMember, RuleSet, Separators, TextGuard, arguments_rules, literal, text_rule};
 use crate::types::{AllowedCall, StepPolicy, TextRule};
 
 use super::Error;
@@ -73,26 +73,31 @@ impl StepRules {
         }
     }
 
-    /// Adds the arguments of `calls`; gives back each call with the rule of its arguments object. Calls that have no
-    /// legal arguments are left out.
+    /// Adds the arguments of `calls`; gives back the alternatives of what is written from a call's name to the end of its
+    /// arguments, with `between` between the two; none where nothing can be called. Calls that have no legal arguments
+    /// are left out.
     ///
     /// # Errors
     /// The rules cannot be written for another reason.
-    pub(super) fn arguments<'a>(
+    pub(super) fn calls<'a>(
         &mut self,
         calls: impl IntoIterator<Item = &'a AllowedCall>,
+        between: &str,
         last: Option<LastMember<'_>>,
-    ) -> Result<Vec<(&'a AllowedCall, String)>, Error> {
+    ) -> Result<Option<String>, Error> {
         let mut written = Vec::new();
         for call in calls {
             let prefix = format!("arguments-{}", written.len());
             match arguments_rules(&mut self.rules, &prefix, call, Separators::PYTHON, last) {
-                Ok(rule) => written.push((call, rule)),
+                Ok(rule) => {
+                    let name = super::json::escape(&call.name);
+                    written.push(format!("{} {rule}", literal(&format!("{name}{between}"))));
+                }
                 Err(grammar::Error::Policy { what, problem }) => tracing::debug!(%what, %problem, "call left out"),
                 Err(source) => return Err(Error::Grammar { source }),
             }
         }
-        Ok(written)
+        Ok((!written.is_empty()).then(|| written.join(" | ")))
     }
 
     /// Adds an action that is spelled as `body`.

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::table::{Function, MAX_PAUSE_MINUTES};
-use crate::memory::{self, ArchivalHit, BlockLabel, EditError, Page, RecallHit, SearchScope, Step};
+use crate::memory::{self, ArchivalHit, BlockLabel, EditError, Page, RecallHit, Step};
 use crate::types::{Argument, Call, Status};
 
 /// Results on a page of a search, as in the original.
@@ -112,7 +112,7 @@ fn run(
         }
         Function::ConversationSearch => {
             let (query, page) = (arguments.text("query")?, arguments.page()?);
-            let found = step.view().search(query, SearchScope::All, page, PAGE_SIZE)?;
+            let found = step.view().search(query, page, PAGE_SIZE)?;
             Ok(Outcome::ok(conversation(&found, zone)))
         }
         Function::ConversationSearchDate => {

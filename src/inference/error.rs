@@ -100,7 +100,7 @@ impl Error {
             }
             Self::ContextOverflow { .. } => "choose a larger --context-window",
             Self::BadScript { .. } => "see tests/data for a script that works",
-            Self::NoEngine { .. } => "build with the feature of that engine, or use --engine llama-cpp",
+            Self::NoEngine { .. } => "build with the feature of that engine, or choose another --engine",
             Self::LoadCancelled { .. } => "start it again and let it load",
             Self::BadLogits { .. } => "check the model file: mneme models verify",
             Self::NoLogits

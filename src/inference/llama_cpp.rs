@@ -261,12 +261,6 @@ impl LlamaCppEngine {
         })
     }
 
-    /// Bytes of the weights in memory.
-    #[must_use]
-    pub fn weight_bytes(&self) -> u64 {
-        self.model.size()
-    }
-
     const fn sequence_id(&self) -> usize {
         match self.sequence {
             Sequence::Main => 0,
@@ -375,11 +369,7 @@ impl Engine for LlamaCppEngine {
     }
 
     fn read(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<ReadReport, Error> {
-        let needed_tokens = self.position + tokens.len();
-        let window_tokens = self.context_window_tokens();
-        if needed_tokens > window_tokens {
-            return Err(Error::ContextOverflow { needed_tokens, window_tokens });
-        }
+        self.require_window(self.position + tokens.len())?;
         if let Some(token) = tokens.iter().find(|token| token.index() >= self.vocab.len()) {
             let reason = format!("token {} of a vocabulary of {}", token.0, self.vocab.len());
             return Err(Error::Native { operation: "reading tokens", reason });

@@ -89,6 +89,18 @@ pub trait Engine: Send {
     /// Most tokens that the selected sequence can have.
     fn context_window_tokens(&self) -> usize;
 
+    /// Refuses a sequence of `needed_tokens` that the window cannot hold. Engines ask it before they read.
+    ///
+    /// # Errors
+    /// [`Error::ContextOverflow`].
+    fn require_window(&self, needed_tokens: usize) -> Result<(), Error> {
+        let window_tokens = self.context_window_tokens();
+        if needed_tokens > window_tokens {
+            return Err(Error::ContextOverflow { needed_tokens, window_tokens });
+        }
+        Ok(())
+    }
+
     /// Tokens of ordinary text by the model's own tokenizer. Not safe for text from elsewhere on its own (some
     /// tokenizers make control tokens of their spelling): use [`tokenize_text`], which is built on this.
     ///

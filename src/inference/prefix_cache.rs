@@ -96,10 +96,7 @@ impl Session {
     /// used on.
     pub fn prepare(&mut self, prompt: &[TokenId], cancel: &Cancel) -> Result<PrefixReport, Error> {
         let started = Instant::now();
-        let window_tokens = self.engine.context_window_tokens();
-        if prompt.len() > window_tokens {
-            return Err(Error::ContextOverflow { needed_tokens: prompt.len(), window_tokens });
-        }
+        self.engine.require_window(prompt.len())?;
         let common = self.cached.iter().zip(prompt).take_while(|(cached, wanted)| cached == wanted).count();
         let keep = self.cut(common.min(prompt.len().saturating_sub(1)))?;
         let read = self.append(&prompt[keep..], cancel)?;

@@ -68,7 +68,6 @@ pub struct Sampler {
     options: SamplerOptions,
     generator: ChaCha8Rng,
     recent: std::collections::VecDeque<TokenId>,
-    refusals: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,24 +80,7 @@ impl Sampler {
     /// A sampler whose choices follow from `options.seed`.
     #[must_use]
     pub fn new(options: SamplerOptions) -> Self {
-        Self {
-            options,
-            generator: ChaCha8Rng::seed_from_u64(options.seed),
-            recent: std::collections::VecDeque::new(),
-            refusals: 0,
-        }
-    }
-
-    /// The options.
-    #[must_use]
-    pub const fn options(&self) -> &SamplerOptions {
-        &self.options
-    }
-
-    /// Likely tokens that constraints refused so far.
-    #[must_use]
-    pub const fn refusals(&self) -> u64 {
-        self.refusals
+        Self { options, generator: ChaCha8Rng::seed_from_u64(options.seed), recent: std::collections::VecDeque::new() }
     }
 
     /// Tells the sampler that `token` was generated, for the repetition penalty.
@@ -193,7 +175,6 @@ impl Sampler {
                     }
                 } else {
                     refused += 1;
-                    self.refusals += 1;
                     if refused >= MAX_REFUSALS {
                         break;
                     }

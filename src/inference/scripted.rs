@@ -213,14 +213,6 @@ impl ScriptedEngine {
         }
     }
 
-    /// An engine that plays the script file `path`.
-    ///
-    /// # Errors
-    /// As [`Script::load`].
-    pub fn load(path: &Path) -> Result<Self, Error> {
-        Script::load(path).map(Self::new)
-    }
-
     /// The record of prompts; stays readable when the engine has been given away.
     #[must_use]
     pub fn log(&self) -> ScriptedLog {
@@ -427,10 +419,7 @@ impl Engine for ScriptedEngine {
     }
 
     fn read(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<ReadReport, Error> {
-        let needed_tokens = self.cached.len() + tokens.len();
-        if needed_tokens > self.script.context_window {
-            return Err(Error::ContextOverflow { needed_tokens, window_tokens: self.script.context_window });
-        }
+        self.require_window(self.cached.len() + tokens.len())?;
         let mut report = ReadReport { tokens_read: 0, forward_passes: 0 };
         for chunk in tokens.chunks(READ_CHUNK_TOKENS) {
             if cancel.is_raised() {

@@ -170,11 +170,7 @@ impl Model {
         cancel: &Cancel,
     ) -> Result<Option<String>, Error> {
         let prompt = self.tokens(&self.dialect.render_side(instructions, examples, question)?)?;
-        let window_tokens = self.session.engine().context_window_tokens();
-        if prompt.len() + MAX_ASIDE_TOKENS > window_tokens {
-            let needed_tokens = prompt.len() + MAX_ASIDE_TOKENS;
-            return Err(crate::inference::Error::ContextOverflow { needed_tokens, window_tokens }.into());
-        }
+        self.session.engine().require_window(prompt.len() + MAX_ASIDE_TOKENS)?;
         let mut matcher = self.compiler.compile(grammar)?.matcher().map_err(crate::inference::Error::from)?;
         let report = self.session.prepare(&prompt, cancel)?;
         self.cost.add_read(&report);

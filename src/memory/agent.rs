@@ -61,7 +61,6 @@ impl NewAgent {
 pub struct AgentMemory {
     store: Store,
     id: i64,
-    name: String,
     recovered: Vec<Message>,
     _lock: Option<File>,
 }
@@ -126,15 +125,9 @@ impl AgentMemory {
         validate_name(name)?;
         let id = store.agent_id(name)?.ok_or_else(|| Error::UnknownAgent { name: name.to_owned() })?;
         let lock = store.lock_agent(id, name)?;
-        let mut memory = Self { store, id, name: name.to_owned(), recovered: Vec::new(), _lock: lock };
+        let mut memory = Self { store, id, recovered: Vec::new(), _lock: lock };
         memory.recovered = memory.transact("recover unfinished replies", |step| step.recover_streaming())?;
         Ok(memory)
-    }
-
-    /// Name of the agent.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
     }
 
     /// The database that holds the agent.
@@ -226,14 +219,6 @@ impl AgentMemory {
         self.transact("finish a streaming reply", |step| step.finish_reply(id, body, interrupted))
     }
 
-    /// Takes back a streaming reply of which nothing was shown.
-    ///
-    /// # Errors
-    /// No such reply is streaming, or the database failed.
-    pub fn discard_reply(&mut self, id: MessageId) -> Result<()> {
-        self.transact("discard a streaming reply", |step| step.discard_reply(id))
-    }
-
     /// Takes messages out of the queue and puts a new summary first; they stay in recall storage. The summary tells
     /// how many messages are out of view; a new warning period begins.
     ///
@@ -241,14 +226,6 @@ impl AgentMemory {
     /// The database failed; the queue is as it was.
     pub fn evict(&mut self, ids: &[MessageId], summary_text: &str, at_ms: i64) -> Result<Message> {
         self.transact("evict messages", |step| step.evict(ids, summary_text, at_ms))
-    }
-
-    /// Sets what the model sees instead of a message; none shows the message again.
-    ///
-    /// # Errors
-    /// There is no such message, or the database failed.
-    pub fn set_stub(&mut self, id: MessageId, stub: Option<&str>) -> Result<()> {
-        self.transact("page out a message", |step| step.set_stub(id, stub))
     }
 
     /// Removes the last `count` messages from the queue and from search, and one more where a call would be left

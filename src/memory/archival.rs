@@ -5,19 +5,17 @@ use sha2::{Digest, Sha256};
 
 use super::View;
 use super::error::{During, EditError, Result};
-use super::recall::page_of;
-use super::search::{Index, Page, ranked_ids};
+use super::search::{Index, Page, ranked, search_page};
 use super::text::{normalised, similarity};
 use crate::types::PassageId;
 
-const INDEX: Index =
-    Index { words: "passages_fts", trigrams: "passages_trigram", rows: "passages", text: "text", condition: "" };
+const INDEX: Index = Index { words: "passages_fts", trigrams: "passages_trigram", rows: "passages", text: "text" };
 
 /// How alike a stored passage must be to be named as similar (Dice coefficient of character pairs).
 const SIMILAR: f64 = 0.9;
 
 /// How many of the best search hits are compared with a new passage.
-const COMPARED_PASSAGES: usize = 5;
+const COMPARED_PASSAGES: u64 = 5;
 
 /// A passage that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,9 +84,9 @@ pub(super) fn insert(view: &View<'_>, text: &str, source: Option<&str>, at_ms: i
 }
 
 fn similar_passage(view: &View<'_>, text: &str) -> rusqlite::Result<Option<PassageId>> {
-    let ids = ranked_ids(view.connection, view.agent, &INDEX, text)?;
+    let (ids, _) = ranked(view, &INDEX, text, 0, COMPARED_PASSAGES)?;
     let mut statement = view.connection.prepare_cached("SELECT text FROM passages WHERE id = :id")?;
-    for id in ids.into_iter().take(COMPARED_PASSAGES) {
+    for id in ids {
         let known: String = statement.query_row(named_params! {":id": id}, |row| row.get(0))?;
         if similarity(&known, text) >= SIMILAR {
             return Ok(Some(PassageId(id)));
@@ -99,31 +97,9 @@ fn similar_passage(view: &View<'_>, text: &str) -> rusqlite::Result<Option<Passa
 
 pub(super) fn search(view: &View<'_>, query: &str, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
     let read = || {
-        let ids = ranked_ids(view.connection, view.agent, &INDEX, query)?;
         let mut statement =
             view.connection.prepare_cached("SELECT id, at_ms, text, source FROM passages WHERE id = :id")?;
-        page_of(&ids, page, page_size, |id| statement.query_row(named_params! {":id": id}, hit))
+        search_page(view, &INDEX, query, page, page_size, |id| statement.query_row(named_params! {":id": id}, hit))
     };
     read().during("search archival memory")
-}
-
-pub(super) fn list(view: &View<'_>, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
-    let total = view.archival_count()?;
-    let read = || {
-        view.connection
-            .prepare_cached(
-                "SELECT id, at_ms, text, source FROM passages WHERE agent_id = :agent AND hidden = 0
-                 ORDER BY id DESC LIMIT :size OFFSET :skip",
-            )?
-            .query_map(
-                named_params! {
-                    ":agent": view.agent,
-                    ":size": i64::try_from(page_size).unwrap_or(i64::MAX),
-                    ":skip": i64::try_from(page.saturating_mul(page_size)).unwrap_or(i64::MAX),
-                },
-                hit,
-            )?
-            .collect::<rusqlite::Result<Vec<_>>>()
-    };
-    Ok(Page::new(read().during("list the passages")?, total, page, page_size))
 }

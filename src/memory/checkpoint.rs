@@ -11,14 +11,8 @@ use super::error::{During, Error, Result};
 use super::main_context::BlockLabel;
 use super::step::{Edit, write_block};
 
-/// What the list of checkpoints shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckpointInfo {
-    /// Its name.
-    pub name: String,
-    /// When it was saved, UTC milliseconds.
-    pub at_ms: i64,
-}
+/// How many checkpoints are named where another was asked for.
+const NAMED_CHECKPOINTS: i64 = 10;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
@@ -92,8 +86,13 @@ pub(super) fn load(connection: &Connection, agent: i64, name: Option<&str>, at_m
         )
         .optional()
         .during(operation)?;
-    let (id, found_name, json) = found
-        .ok_or_else(|| name.map_or(Error::NoCheckpoint, |name| Error::UnknownCheckpoint { name: name.to_owned() }))?;
+    let Some((id, found_name, json)) = found else {
+        let known = newest_names(connection, agent).during(operation)?;
+        return Err(match name {
+            Some(name) if !known.is_empty() => Error::UnknownCheckpoint { name: name.to_owned(), known },
+            _ => Error::NoCheckpoint,
+        });
+    };
     let state: State =
         serde_json::from_str(&json).map_err(|source| Error::BadRow { table: "checkpoints", id, source })?;
 
@@ -136,14 +135,9 @@ fn restore_rows(connection: &Connection, agent: i64, state: &State) -> rusqlite:
     Ok(())
 }
 
-pub(super) fn list(connection: &Connection, agent: i64) -> Result<Vec<CheckpointInfo>> {
-    let read = || {
-        connection
-            .prepare_cached("SELECT name, at_ms FROM checkpoints WHERE agent_id = :agent ORDER BY id DESC")?
-            .query_map(named_params! {":agent": agent}, |row| {
-                Ok(CheckpointInfo { name: row.get(0)?, at_ms: row.get(1)? })
-            })?
-            .collect::<rusqlite::Result<Vec<_>>>()
-    };
-    read().during("list the checkpoints")
+fn newest_names(connection: &Connection, agent: i64) -> rusqlite::Result<Vec<String>> {
+    connection
+        .prepare_cached("SELECT name FROM checkpoints WHERE agent_id = :agent ORDER BY id DESC LIMIT :at_most")?
+        .query_map(named_params! {":agent": agent, ":at_most": NAMED_CHECKPOINTS}, |row| row.get(0))?
+        .collect()
 }

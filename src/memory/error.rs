@@ -164,10 +164,12 @@ pub enum Error {
         available: usize,
     },
     /// There is no such checkpoint.
-    #[error("there is no checkpoint {name}")]
+    #[error("there is no checkpoint {name}; the newest are {}", known.join(", "))]
     UnknownCheckpoint {
         /// Its name.
         name: String,
+        /// The newest ones that there are, newest first.
+        known: Vec<String>,
     },
     /// Nothing has been saved yet.
     #[error("nothing has been saved yet")]
@@ -231,7 +233,8 @@ impl Error {
             Self::BlockTooLong { .. } => "shorten the text, or raise the limit in the config",
             Self::Edit(_) => "the model is told what to try",
             Self::TooFewMessages { .. } => "ask for fewer",
-            Self::UnknownCheckpoint { .. } | Self::NoCheckpoint => "save one first with /save",
+            Self::UnknownCheckpoint { .. } => "take one of these, or none for the newest",
+            Self::NoCheckpoint => "save one first with /save",
             Self::WindowTooSmall { .. } => "choose a larger --context-window, or shorten core memory",
             Self::BadLimits { .. } => "correct the queue limits in the config",
             Self::Sqlite { .. } | Self::UnknownMessage { .. } | Self::Count { .. } => {

@@ -28,11 +28,10 @@ mod view;
 
 pub use agent::{AgentMemory, NewAgent};
 pub use archival::{ArchivalHit, Inserted};
-pub use checkpoint::CheckpointInfo;
 pub use error::{BoxError, EditError, Error, Result};
 pub use main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, QueueLimits};
-pub use queue_manager::{CountTokens, RoomReport, make_room, pressure, summarize_now};
-pub use recall::{RecallHit, Role, SearchScope};
+pub use queue_manager::{CountTokens, RoomReport, make_room};
+pub use recall::{RecallHit, Role};
 pub use search::Page;
 pub use step::Step;
 pub use store::{AgentInfo, Store};

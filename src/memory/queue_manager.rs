@@ -45,14 +45,6 @@ pub struct RoomReport {
     pub paged_out: Vec<MessageId>,
 }
 
-impl RoomReport {
-    /// Whether the main context is another one than before.
-    #[must_use]
-    pub fn has_changed(&self) -> bool {
-        self.evicted_messages > 0 || !self.paged_out.is_empty()
-    }
-}
-
 /// Makes the prompt of `context` fit `window_tokens` with the reserves of `limits`. The queue of `context` is read
 /// anew; its core memory is refreshed when messages were evicted, because the KV cache is lost then anyway.
 ///
@@ -116,52 +108,6 @@ pub fn make_room(
             window_tokens,
         });
     }
-}
-
-/// Evicts the older half of the queue now, whether the window is full or not.
-///
-/// # Errors
-/// As for [`make_room`].
-pub fn summarize_now(
-    memory: &mut AgentMemory,
-    context: &mut MainContext,
-    counter: &mut dyn CountTokens,
-    summarizer: &mut dyn Summarize,
-    limits: &QueueLimits,
-    window_tokens: usize,
-    at_ms: i64,
-) -> Result<RoomReport> {
-    limits.validate()?;
-    let mut report = RoomReport::default();
-    context.messages = memory.view().queue()?;
-    let entries = measured(&context.messages, counter, limits);
-    let queue_tokens = entries.iter().map(|entry| entry.tokens).sum();
-    let plan = plan_eviction(&entries, limits.evict_target_tokens(queue_tokens), limits);
-    if !plan.is_empty() {
-        let mut tools = Tools { counter, summarizer, limits, window_tokens, at_ms };
-        evict(memory, context, &plan, &mut tools, &mut report)?;
-        context.messages = memory.view().queue()?;
-    }
-    report.prompt_tokens = counter.prompt_tokens(context).map_err(|source| Error::Count { source })?;
-    Ok(report)
-}
-
-/// Whether the model should be warned now that its prompt has `prompt_tokens`: true once per period. A period ends
-/// with an eviction.
-///
-/// # Errors
-/// The database failed.
-pub fn pressure(
-    memory: &mut AgentMemory,
-    prompt_tokens: usize,
-    limits: &QueueLimits,
-    window_tokens: usize,
-) -> Result<bool> {
-    if prompt_tokens < limits.warn_from_tokens(window_tokens) || memory.view().is_warned()? {
-        return Ok(false);
-    }
-    memory.set_warned(true)?;
-    Ok(true)
 }
 
 /// What an eviction needs besides the memory.

@@ -9,23 +9,11 @@ use rusqlite::named_params;
 
 use super::View;
 use super::error::{During, Result};
-use super::search::{Index, Page, ranked_ids};
+use super::search::{Index, Page, search_page};
 use crate::types::MessageId;
 
-const ALL: Index =
-    Index { words: "messages_fts", trigrams: "messages_trigram", rows: "messages", text: "searchable", condition: "" };
-
-const EVICTED: Index = Index { condition: "AND t.in_queue = 0", ..ALL };
-
-/// Which messages a search looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SearchScope {
-    /// All of them.
-    #[default]
-    All,
-    /// Only those that the model does not see anyway.
-    OutOfQueue,
-}
+pub(super) const INDEX: Index =
+    Index { words: "messages_fts", trigrams: "messages_trigram", rows: "messages", text: "searchable" };
 
 /// Who said it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,37 +53,13 @@ fn hit(row: &rusqlite::Row<'_>) -> rusqlite::Result<RecallHit> {
     Ok(RecallHit { id: MessageId(row.get(0)?), role, at_ms: row.get(2)?, text: row.get(3)? })
 }
 
-pub(super) fn search(
-    view: &View<'_>,
-    query: &str,
-    scope: SearchScope,
-    page: u64,
-    page_size: u64,
-) -> Result<Page<RecallHit>> {
-    let index = match scope {
-        SearchScope::All => &ALL,
-        SearchScope::OutOfQueue => &EVICTED,
-    };
+pub(super) fn search(view: &View<'_>, query: &str, page: u64, page_size: u64) -> Result<Page<RecallHit>> {
     let read = || {
-        let ids = ranked_ids(view.connection, view.agent, index, query)?;
         let mut statement =
             view.connection.prepare_cached("SELECT id, kind, at_ms, searchable FROM messages WHERE id = :id")?;
-        page_of(&ids, page, page_size, |id| statement.query_row(named_params! {":id": id}, hit))
+        search_page(view, &INDEX, query, page, page_size, |id| statement.query_row(named_params! {":id": id}, hit))
     };
     read().during("search the conversation")
-}
-
-/// The rows of one page of `ids`.
-pub(super) fn page_of<T>(
-    ids: &[i64],
-    page: u64,
-    page_size: u64,
-    read: impl FnMut(i64) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Page<T>> {
-    let skip = usize::try_from(page.saturating_mul(page_size)).unwrap_or(usize::MAX);
-    let take = usize::try_from(page_size).unwrap_or(usize::MAX);
-    let items = ids.iter().copied().skip(skip).take(take).map(read).collect::<rusqlite::Result<Vec<T>>>()?;
-    Ok(Page::new(items, ids.len() as u64, page, page_size))
 }
 
 pub(super) fn search_date(

@@ -114,14 +114,6 @@ impl<'a> Step<'a> {
         Ok(message)
     }
 
-    /// See [`super::AgentMemory::discard_reply`].
-    ///
-    /// # Errors
-    /// No such reply is streaming, or the database failed.
-    pub fn discard_reply(&mut self, id: MessageId) -> Result<()> {
-        messages::discard_streaming(&self.transaction, self.agent, id)
-    }
-
     pub(super) fn recover_streaming(&mut self) -> Result<Vec<Message>> {
         messages::recover_streaming(&self.transaction, self.agent)
     }
@@ -139,7 +131,7 @@ impl<'a> Step<'a> {
         Ok(summary)
     }
 
-    /// See [`super::AgentMemory::set_stub`].
+    /// Sets what the model sees instead of a message; none shows the message again.
     ///
     /// # Errors
     /// There is no such message, or the database failed.

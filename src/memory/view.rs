@@ -8,9 +8,7 @@ use super::agent::to_i64;
 use super::error::{During, Result};
 use super::main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, compose};
 use super::store::agent_info;
-use super::{
-    AgentInfo, ArchivalHit, CheckpointInfo, Page, RecallHit, SearchScope, archival, checkpoint, messages, recall,
-};
+use super::{AgentInfo, ArchivalHit, Page, RecallHit, archival, messages, recall};
 use crate::types::{Message, MessageId};
 
 /// One edit of a core-memory block.
@@ -202,8 +200,8 @@ impl View<'_> {
     ///
     /// # Errors
     /// The database failed.
-    pub fn search(&self, query: &str, scope: SearchScope, page: u64, page_size: u64) -> Result<Page<RecallHit>> {
-        recall::search(self, query, scope, page, page_size)
+    pub fn search(&self, query: &str, page: u64, page_size: u64) -> Result<Page<RecallHit>> {
+        recall::search(self, query, page, page_size)
     }
 
     /// What was said from `start` to `end`, both days included, oldest first. The days are those of `zone`; if `start`
@@ -229,21 +227,5 @@ impl View<'_> {
     /// The database failed.
     pub fn archival_search(&self, query: &str, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
         archival::search(self, query, page, page_size)
-    }
-
-    /// All passages, newest first. Pages count from 0.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub fn archival_list(&self, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
-        archival::list(self, page, page_size)
-    }
-
-    /// The checkpoints, newest first.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub fn checkpoints(&self) -> Result<Vec<CheckpointInfo>> {
-        checkpoint::list(self.connection, self.agent)
     }
 }

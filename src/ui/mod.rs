@@ -3,6 +3,8 @@
 
 pub mod jsonl;
 mod sanitize;
+mod screen;
 pub mod terminal;
+mod wrap;
 
 pub use sanitize::{sanitize, steers_terminal};

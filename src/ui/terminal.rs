@@ -1,33 +1,25 @@
 //! The chat on a terminal: a line editor between turns, a stream of pieces during one.
 //!
-//! The main thread reads lines and prints events; the agent works on its own thread. Thoughts, calls and results look
-//! different from the reply. Ctrl-C during a turn stops the generation, at the prompt it leaves.
+//! Three threads: this one reads lines, another shows events (`screen`), the agent works on its own. What the agent does
+//! in idle time is printed above the line that the user is typing. Ctrl-C during a turn stops the generation, at the
+//! prompt it leaves.
 
-use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anstyle::{AnsiColor, Style};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustyline::error::ReadlineError;
-use rustyline::{Cmd, Config, DefaultEditor, KeyCode, KeyEvent, Modifiers};
+use rustyline::{Cmd, Config, DefaultEditor, ExternalPrinter, KeyCode, KeyEvent, Modifiers};
 
-use crate::kernel::{Command, Handle, Outgoing, Request};
-use crate::types::{Cancel, Event, Status, StopReason, TurnReport};
+use crate::kernel::{Command, Handle, Outgoing, Request, Requests};
+use crate::types::{Cancel, Event};
 
-use super::sanitize;
+use super::screen::Screen;
 
-const NAME: Style = AnsiColor::Green.on_default().bold();
-const THOUGHT: Style = Style::new().dimmed().italic();
-const CALL: Style = AnsiColor::Cyan.on_default();
-const FAILED: Style = AnsiColor::Red.on_default();
-const NOTICE: Style = AnsiColor::Yellow.on_default();
-const DIM: Style = Style::new().dimmed();
-
-/// How often the spinner moves.
-const SPINNER_TICK: Duration = Duration::from_millis(120);
-/// Longest part of a call or result that is shown; the whole is in storage.
-const MAX_SHOWN_CHARS: usize = 400;
+/// Keys that `/help` names besides the commands.
+const KEYS: &str = "Ctrl-C stops a reply, Alt-Enter or Ctrl-J begins a new line of your message, Ctrl-R searches what \
+                    you typed before, Ctrl-D leaves.";
 
 /// What the terminal chat needs to know besides the kernel's handle.
 #[derive(Debug)]
@@ -62,39 +54,25 @@ pub enum Error {
 ///
 /// # Errors
 /// See [`Error`].
-pub fn run(handle: &Handle, options: &Options<'_>) -> Result<(), Error> {
+pub fn run(handle: Handle, options: &Options<'_>) -> Result<(), Error> {
     let mut editor = editor()?;
     // A history that cannot be read only lacks the lines of earlier days.
     let _ = editor.load_history(options.history);
-    let mut screen = Screen::new(options);
-    screen.await_ready(handle)?;
-    if !options.first {
-        screen.ask(handle, Request::Greet)?;
-    }
-    loop {
-        options.cancel.clear();
-        let line = match editor.readline("you> ") {
-            Ok(line) => line,
-            Err(ReadlineError::Interrupted | ReadlineError::Eof) => "/exit".to_owned(),
-            Err(error) => return Err(error.into()),
-        };
-        let text = line.trim();
-        if text.is_empty() {
-            continue;
+    let Handle { requests, events } = handle;
+    let prompt = &Prompt::new(&mut editor);
+    let screen = &Mutex::new(Screen::new(options.agent, options.show_costs));
+    let (done_sender, done) = channel();
+    let chat = Chat { requests, done, prompt, screen };
+    std::thread::scope(|scope| {
+        scope.spawn(move || display(&events, &done_sender, prompt, screen));
+        let outcome = chat.talk(&mut editor, options);
+        if outcome.is_err() {
+            // The display ends with the agent, which need not finish what nobody will see.
+            options.cancel.raise();
         }
-        let _ = editor.add_history_entry(text);
-        save_history(&mut editor, options.history);
-        if Command::parse(text) == Ok(Command::Exit) {
-            screen.ask(handle, Request::Exit)?;
-            return Ok(());
-        }
-        let request = if text.starts_with('/') {
-            Request::Command { text: text.to_owned() }
-        } else {
-            Request::User { text: line.trim_end().to_owned() }
-        };
-        screen.ask(handle, request)?;
-    }
+        drop(chat);
+        outcome
+    })
 }
 
 fn editor() -> Result<DefaultEditor, ReadlineError> {
@@ -116,162 +94,185 @@ fn save_history(editor: &mut DefaultEditor, path: &Path) {
     }
 }
 
-/// What is on the screen of the running turn.
-struct Screen<'a> {
-    options: &'a Options<'a>,
-    spinner: Option<ProgressBar>,
-    in_reply: bool,
+/// The reading side.
+struct Chat<'a> {
+    requests: Requests,
+    /// Says when a request is answered and everything of it is on the screen.
+    done: Receiver<std::io::Result<()>>,
+    prompt: &'a Prompt,
+    screen: &'a Mutex<Screen>,
 }
 
-impl<'a> Screen<'a> {
-    fn new(options: &'a Options<'a>) -> Self {
-        Self { options, spinner: None, in_reply: false }
-    }
-
-    fn await_ready(&mut self, handle: &Handle) -> Result<(), Error> {
+impl Chat<'_> {
+    fn talk(&self, editor: &mut DefaultEditor, options: &Options<'_>) -> Result<(), Error> {
+        self.await_done()?;
+        if !options.first {
+            self.ask(Request::Greet)?;
+        }
         loop {
-            match handle.events.recv().map_err(|_| Error::AgentGone)? {
-                Outgoing::Event(emitted) => self.show(&emitted.event)?,
-                Outgoing::Done | Outgoing::Left => return Ok(()),
+            options.cancel.clear();
+            let line = match self.prompt.read(editor) {
+                Ok(line) => line,
+                Err(ReadlineError::Interrupted | ReadlineError::Eof) => "/exit".to_owned(),
+                Err(error) => return Err(error.into()),
+            };
+            let text = line.trim();
+            if text.is_empty() {
+                continue;
+            }
+            let _ = editor.add_history_entry(text);
+            save_history(editor, options.history);
+            let command = Command::parse(text);
+            if command == Ok(Command::Exit) {
+                return self.ask(Request::Exit);
+            }
+            self.ask(if text.starts_with('/') {
+                Request::Command { text: text.to_owned() }
+            } else {
+                Request::User { text: line.trim_end().to_owned() }
+            })?;
+            if command == Ok(Command::Help) {
+                lock(self.screen).show(&Event::Notice { text: KEYS.to_owned() })?;
             }
         }
     }
 
-    /// Sends a request and shows its events until the kernel says that it is done.
-    fn ask(&mut self, handle: &Handle, request: Request) -> Result<(), Error> {
-        let leaving = request == Request::Exit;
-        if !handle.requests.send(None, request) {
+    /// Sends a request and waits until its events have been shown.
+    fn ask(&self, request: Request) -> Result<(), Error> {
+        let _quiet = Quiet::new();
+        lock(self.screen).spin();
+        if !self.requests.send(None, request) {
+            lock(self.screen).stop_spinning();
             return Err(Error::AgentGone);
         }
-        self.spin();
-        loop {
-            match handle.events.recv() {
-                Ok(Outgoing::Event(emitted)) => self.show(&emitted.event)?,
-                Ok(Outgoing::Done | Outgoing::Left) => break,
-                Err(_) if leaving => break,
-                Err(_) => {
-                    self.stop_spinning();
-                    return Err(Error::AgentGone);
-                }
-            }
-        }
-        self.stop_spinning();
-        Ok(())
+        self.await_done()
     }
 
-    fn show(&mut self, event: &Event) -> Result<(), Error> {
-        self.stop_spinning();
-        let mut out = anstream::stdout().lock();
-        if self.in_reply && !matches!(event, Event::Delta { .. }) {
-            self.in_reply = false;
-            writeln!(out)?;
-            if matches!(event, Event::Message { .. }) {
-                return Ok(());
-            }
-        }
-        match event {
-            Event::Ready { agent, model, context_window, resumed, notices, .. } => {
-                let how = if *resumed { "resumed" } else { "new" };
-                writeln!(
-                    out,
-                    "{DIM}{} ({how}) on {}, window {context_window} tokens. /help lists the commands.{DIM:#}",
-                    sanitize(agent),
-                    sanitize(model)
-                )?;
-                for notice in notices {
-                    writeln!(out, "{NOTICE}{}{NOTICE:#}", sanitize(notice))?;
-                }
-            }
-            Event::Delta { text } => {
-                if !self.in_reply {
-                    self.in_reply = true;
-                    write!(out, "{NAME}{}>{NAME:#} ", sanitize(self.options.agent))?;
-                }
-                write!(out, "{}", sanitize(text))?;
-            }
-            Event::Message { text } => {
-                writeln!(out, "{NAME}{}>{NAME:#} {}", sanitize(self.options.agent), sanitize(text))?;
-            }
-            Event::Thought { text } => writeln!(out, "{THOUGHT}  ~ {}{THOUGHT:#}", sanitize(text))?,
-            Event::Call { name, arguments } => {
-                let arguments = serde_json::Value::Object(arguments.clone()).to_string();
-                writeln!(out, "{CALL}  > {}{CALL:#} {DIM}{}{DIM:#}", sanitize(name), shorten(&arguments))?;
-            }
-            Event::Result { status, message, .. } => {
-                let style = if *status == Status::Ok { DIM } else { FAILED };
-                writeln!(out, "{style}  = {} {}{style:#}", status.as_str(), shorten(message))?;
-            }
-            Event::Memory { core, recall_count, archival_count } => {
-                writeln!(out, "{CALL}persona{CALL:#}\n{}", sanitize(&core.persona))?;
-                writeln!(out, "{CALL}human{CALL:#}\n{}", sanitize(&core.human))?;
-                writeln!(
-                    out,
-                    "{DIM}{recall_count} messages in recall storage, {archival_count} passages in archival storage{DIM:#}"
-                )?;
-            }
-            Event::Notice { text } => writeln!(out, "{NOTICE}{}{NOTICE:#}", sanitize(text))?,
-            Event::Error { message, hint } => {
-                writeln!(out, "{FAILED}error: {}{FAILED:#}", sanitize(message))?;
-                if !hint.is_empty() {
-                    writeln!(out, "  {}", sanitize(hint))?;
-                }
-            }
-            Event::Turn(report) => show_end(&mut out, report, self.options.show_costs)?,
-        }
-        out.flush()?;
-        drop(out);
-        if !self.in_reply && matches!(event, Event::Thought { .. } | Event::Call { .. } | Event::Result { .. }) {
-            self.spin();
-        }
-        Ok(())
+    fn await_done(&self) -> Result<(), Error> {
+        let outcome = self.done.recv();
+        lock(self.screen).stop_spinning();
+        Ok(outcome.map_err(|_| Error::AgentGone)??)
     }
+}
 
-    fn spin(&mut self) {
-        if !std::io::stderr().is_terminal() || self.spinner.is_some() {
+/// Shows what the agent does, until it has left.
+fn display(events: &Receiver<Outgoing>, done: &Sender<std::io::Result<()>>, prompt: &Prompt, screen: &Mutex<Screen>) {
+    for outgoing in events {
+        let outcome = match outgoing {
+            Outgoing::Event(emitted) if prompt.is_open() => {
+                prompt.print_above(lock(screen).rendered(&emitted.event));
+                Ok(())
+            }
+            Outgoing::Event(emitted) => lock(screen).show(&emitted.event),
+            Outgoing::Done => {
+                let _ = done.send(Ok(()));
+                Ok(())
+            }
+            Outgoing::Left => return,
+        };
+        if outcome.is_err() {
+            let _ = done.send(outcome);
             return;
         }
-        let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} thinking, Ctrl-C stops") {
-            spinner.set_style(style);
-        }
-        spinner.enable_steady_tick(SPINNER_TICK);
-        self.spinner = Some(spinner);
+    }
+}
+
+fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
+    // What is on a screen is no invariant that a panic could break.
+    screen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The line that the user is typing, and what is printed above it meanwhile.
+struct Prompt {
+    open: Arc<AtomicBool>,
+    above: Sender<String>,
+    /// What came while nothing could be printed above the line: on dumb terminals, or as the line ended.
+    late: Arc<Mutex<Vec<String>>>,
+}
+
+impl Prompt {
+    fn new(editor: &mut DefaultEditor) -> Self {
+        let open = Arc::new(AtomicBool::new(false));
+        let late = Arc::new(Mutex::new(Vec::new()));
+        let (above, texts) = channel::<String>();
+        let printer = editor.create_external_printer().ok();
+        // A thread of its own, which nobody waits for: the printer blocks where a line ends before the editor has
+        // taken what was printed, until the next line begins.
+        std::thread::spawn({
+            let (open, late) = (Arc::clone(&open), Arc::clone(&late));
+            move || print_texts(&texts, printer, &open, &late)
+        });
+        Self { open, above, late }
     }
 
-    fn stop_spinning(&mut self) {
-        if let Some(spinner) = self.spinner.take() {
-            spinner.finish_and_clear();
+    fn is_open(&self) -> bool {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    fn print_above(&self, text: String) {
+        let _ = self.above.send(text);
+    }
+
+    fn read(&self, editor: &mut DefaultEditor) -> Result<String, ReadlineError> {
+        for text in std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner)) {
+            anstream::print!("{text}");
+        }
+        self.open.store(true, Ordering::SeqCst);
+        let line = editor.readline("you> ");
+        self.open.store(false, Ordering::SeqCst);
+        line
+    }
+}
+
+fn print_texts(
+    texts: &Receiver<String>,
+    mut printer: Option<impl ExternalPrinter>,
+    open: &AtomicBool,
+    late: &Mutex<Vec<String>>,
+) {
+    for text in texts {
+        let printed = match &mut printer {
+            Some(printer) if open.load(Ordering::SeqCst) => printer.print(text.clone()).is_ok(),
+            _ => false,
+        };
+        if !printed {
+            late.lock().unwrap_or_else(PoisonError::into_inner).push(text);
         }
     }
 }
 
-fn show_end(out: &mut impl Write, report: &TurnReport, show_costs: bool) -> Result<(), Error> {
-    match report.stop_reason {
-        StopReason::Interrupted => writeln!(out, "{NOTICE}stopped; what was written is kept{NOTICE:#}")?,
-        StopReason::StepLimit => writeln!(out, "{NOTICE}the agent used up its steps without an answer{NOTICE:#}")?,
-        StopReason::Answer | StopReason::Error => {}
-    }
-    if show_costs {
-        writeln!(
-            out,
-            "{DIM}{} steps, {} tokens read ({} reused) in {} ms, {} sampled and {} forced in {} ms, grammar {} us{DIM:#}",
-            report.steps,
-            report.tokens_read,
-            report.tokens_reused,
-            report.read_ms,
-            report.tokens_sampled,
-            report.tokens_forced,
-            report.decode_ms,
-            report.mask_us
-        )?;
-    }
-    Ok(())
+/// Keeps the terminal from showing what is typed while the agent speaks: it would stand in the middle of the reply. The
+/// line editor shows it afterwards.
+struct Quiet {
+    #[cfg(unix)]
+    before: Option<rustix::termios::Termios>,
 }
 
-fn shorten(text: &str) -> String {
-    let flat = sanitize(text).replace('\n', " ");
-    if flat.chars().count() <= MAX_SHOWN_CHARS {
-        return flat;
+impl Quiet {
+    #[cfg(unix)]
+    fn new() -> Self {
+        use rustix::termios::{InputModes, LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let before = tcgetattr(std::io::stdin()).ok();
+        if let Some(mut quiet) = before.clone() {
+            quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
+            // Enter stays what the editor takes for Enter: a line feed begins a new line of the message.
+            quiet.input_modes.remove(InputModes::ICRNL);
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &quiet);
+        }
+        Self { before }
     }
-    flat.chars().take(MAX_SHOWN_CHARS).chain(" ...".chars()).collect()
+
+    #[cfg(not(unix))]
+    fn new() -> Self {
+        Self {}
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(before) = &self.before {
+            let _ = rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Now, before);
+        }
+    }
 }

@@ -128,6 +128,18 @@ impl Screen {
         screen.cell(row, u16::try_from(column).unwrap()).unwrap().clone()
     }
 
+    /// Makes the terminal so many columns wide; what it shows is forgotten.
+    pub fn resize(&mut self, columns: u16) {
+        self.pty.resize(Size::new(ROWS, columns)).unwrap();
+        self.terminal = vt100::Parser::new(ROWS.try_into().unwrap(), columns.try_into().unwrap(), 0);
+    }
+
+    /// Kills the program with SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for the program to leave.
     pub fn wait(mut self) -> (ExitStatus, Vec<u8>) {
         while let Ok(piece) = self.pieces.recv_timeout(SILENCE) {

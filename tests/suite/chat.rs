@@ -199,9 +199,14 @@ fn a_reply_that_a_kill_cut_off_is_kept_and_marked() {
     program.kill();
     assert!(early.len() > 20, "{early:?}");
     let mut program = world.start(json!([]), &["--agent", "a"]);
+    let notices = program.ready["notices"].as_array().unwrap();
+    assert!(notices.iter().any(|notice| notice.as_str().unwrap().contains("cut off")), "{notices:?}");
     let dump = program.command("/dump").pop().unwrap()["text"].as_str().unwrap().to_owned();
     assert!(dump.contains(early.trim_end()), "{early:?} is not in {dump:?}");
     assert!(dump.contains("interrupted"), "{dump:?}");
+    assert!(program.close().success());
+    let program = world.start(json!([]), &["--agent", "a"]);
+    assert_eq!(program.ready["notices"], json!([]), "it is told once");
 }
 
 #[test]
@@ -306,6 +311,8 @@ fn bad_names_and_files_are_refused_with_a_hint_and_the_right_exit_code() {
     std::fs::write(&text, "not a model").unwrap();
     let missing = world.scratch.path().join("missing.gguf");
     let path = |path: &Path| path.to_str().unwrap().to_owned();
+    // A build without llama.cpp looks into no model file.
+    let unread = if cfg!(feature = "llama-cpp") { "text.gguf" } else { "llama-cpp" };
     let cases: Vec<(Vec<String>, i32, &str)> = vec![
         (vec!["--agent".into(), "../x".into()], 2, "../x"),
         (vec!["--agent".into(), ".hidden".into()], 2, ".hidden"),
@@ -314,7 +321,7 @@ fn bad_names_and_files_are_refused_with_a_hint_and_the_right_exit_code() {
         (vec!["--agent".into(), "a".into(), "--persona".into(), path(&huge)], 2, "huge.txt"),
         (vec!["--agent".into(), "a".into(), "--human".into(), path(&latin1)], 2, "UTF-8"),
         (vec!["--agent".into(), "a".into(), "--context-window".into(), "100".into()], 2, "1024"),
-        (vec!["--agent".into(), "a".into(), "--model".into(), path(&text)], 3, "text.gguf"),
+        (vec!["--agent".into(), "a".into(), "--model".into(), path(&text)], 3, unread),
         (vec!["--agent".into(), "a".into(), "--model".into(), path(&missing)], 3, "missing.gguf"),
         (vec!["--agent".into(), "a".into(), "--model".into(), "no-such-model".into()], 3, "no-such-model"),
     ];

@@ -237,12 +237,12 @@ fn script_files_are_checked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("script.json");
     std::fs::write(&path, r#"{"replies": [{"reply": "<tool_call>"}], "otherwise": "x", "token_delay_ms": 0}"#).unwrap();
-    assert_eq!(ScriptedEngine::load(&path).unwrap().context_window_tokens(), 4096);
+    assert_eq!(Script::load(&path).unwrap().context_window, 4096);
     for bad in ["", "[]", r#"{"reply": []}"#, r#"{"context_window": 0}"#, r#"{"replies": [{}]}"#] {
         std::fs::write(&path, bad).unwrap();
-        assert!(matches!(ScriptedEngine::load(&path), Err(Error::BadScript { .. })), "{bad}");
+        assert!(matches!(Script::load(&path), Err(Error::BadScript { .. })), "{bad}");
     }
-    let missing = ScriptedEngine::load(&folder.path().join("none.json"));
+    let missing = Script::load(&folder.path().join("none.json"));
     assert!(matches!(missing, Err(Error::Unreadable { .. })));
 }
 

@@ -8,7 +8,7 @@ mod storage;
 
 use std::path::Path;
 
-use mneme::memory::{AgentMemory, NewAgent, SearchScope, Store};
+use mneme::memory::{AgentMemory, NewAgent, Store};
 use mneme::types::{Body, Call, ManualClock, Message, NewMessage, Notification, Status};
 
 fn user(text: &str) -> NewMessage {
@@ -55,7 +55,7 @@ fn texts(messages: &[Message]) -> Vec<String> {
 }
 
 fn found(memory: &AgentMemory, query: &str) -> Vec<String> {
-    let page = memory.view().search(query, SearchScope::All, 0, 1000).unwrap();
+    let page = memory.view().search(query, 0, 1000).unwrap();
     assert_eq!(page.total, page.items.len() as u64);
     page.items.into_iter().map(|hit| hit.text).collect()
 }

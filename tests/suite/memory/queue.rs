@@ -48,10 +48,15 @@ fn pop_never_leaves_a_call_without_its_result() {
 fn a_stub_stands_for_the_message_until_it_is_taken_away() {
     let mut memory = in_memory();
     let id = memory.record(&[user("very long")]).unwrap()[0].id;
-    memory.set_stub(id, Some("[stub]")).unwrap();
+    let set_stub = |memory: &mut AgentMemory, stub| {
+        let mut step = memory.step(1).unwrap();
+        step.set_stub(id, stub).unwrap();
+        step.commit().unwrap();
+    };
+    set_stub(&mut memory, Some("[stub]"));
     assert_eq!(texts(&memory.view().queue().unwrap()), ["[stub]"]);
     assert_eq!(found(&memory, "long"), ["very long"]);
-    memory.set_stub(id, None).unwrap();
+    set_stub(&mut memory, None);
     assert_eq!(texts(&memory.view().queue().unwrap()), ["very long"]);
 }
 
@@ -86,10 +91,9 @@ fn a_checkpoint_brings_back_everything_as_it_was() {
     assert_eq!(state_of(&memory), late);
     assert!(found(&memory, "another").is_empty() && !found(&memory, "otters").is_empty());
     assert!(memory.view().message(popped).unwrap().is_some(), "history is never deleted");
-    assert!(matches!(memory.load_checkpoint(Some("none"), 0), Err(Error::UnknownCheckpoint { .. })));
+    let error = memory.load_checkpoint(Some("none"), 0).unwrap_err();
+    assert!(matches!(&error, Error::UnknownCheckpoint { known, .. } if *known == ["late", "early"]), "{error:?}");
     assert!(matches!(in_memory().load_checkpoint(None, 0), Err(Error::NoCheckpoint)));
-    let names: Vec<String> = memory.view().checkpoints().unwrap().into_iter().map(|found| found.name).collect();
-    assert_eq!(names, ["late", "early"]);
 }
 
 /// Everything that a checkpoint promises, as text.
@@ -102,6 +106,6 @@ fn state_of(memory: &AgentMemory) -> String {
         view.recall_count().unwrap(),
         view.archival_count().unwrap(),
         view.search_date(date(1970, 1, 1), date(1970, 1, 2), &TimeZone::UTC, 0, 1000).unwrap(),
-        view.archival_list(0, 1000).unwrap(),
+        view.archival_search("passage", 0, 1000).unwrap(),
     )
 }

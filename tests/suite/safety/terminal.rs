@@ -100,6 +100,90 @@ fn ctrl_c_stops_the_reply_and_not_the_program() {
 }
 
 #[test]
+fn a_reply_that_a_kill_cut_off_is_named_at_the_next_start() {
+    let home = tempfile::tempdir().unwrap();
+    let long = "On and on it went. ".repeat(300);
+    let mut screen = start(home.path(), json!([{"reply": long}]), 15, &[], &[]);
+    screen.until_prompt();
+    screen.line("Tell me a story.");
+    screen.until("beginning of the reply", |text| text.contains("On and on it went. On"));
+    screen.kill();
+    let mut screen = start(home.path(), json!([]), 0, &[], &[]);
+    let text = screen.until_prompt();
+    assert!(text.contains("was cut off") && text.contains("is kept"), "{text}");
+    screen.line("/exit");
+    assert_eq!(screen.wait().0.code(), Some(0));
+}
+
+#[test]
+fn what_a_memory_pass_saves_is_shown_above_a_half_typed_line() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("config.toml"), "memory_pass = true\n").unwrap();
+    let note = "The user's neighbour breeds llamas.";
+    let replies = json!([
+        {"when": "Message:\nMy neighbour breeds llamas.", "reply": format!("NEW: {note}"), "repeat": true},
+        {"when": "Notes:\n", "reply": "NONE", "repeat": true},
+        {"when": "half typed and finished", "reply": "The whole line came."},
+    ]);
+    let mut screen = start(home.path(), replies, 60, &[], &[]);
+    screen.until_prompt();
+    screen.line("My neighbour breeds llamas.");
+    screen.until("reply", |text| text.contains("a> All right."));
+    screen.until_prompt();
+    screen.keys(b"half typed");
+    let text = screen
+        .until("the note above the line", |text| text.contains(note) && text.trim_end().ends_with("you> half typed"));
+    assert!(text.contains("> core_memory_append"), "{text}");
+    assert_eq!(text.matches("half typed").count(), 1, "{text}");
+    screen.line(" and finished");
+    let text = screen.until("reply", |text| text.contains("a> The whole line came."));
+    assert_eq!(text.matches("> core_memory_append").count(), 1, "{text}");
+    screen.until_prompt();
+    screen.line("/exit");
+    assert_eq!(screen.wait().0.code(), Some(0));
+}
+
+#[test]
+fn what_is_typed_during_a_reply_does_not_stand_in_it() {
+    let home = tempfile::tempdir().unwrap();
+    let replies = json!([{"reply": "Once there was a tower. ".repeat(12).trim_end()}, {"reply": "Yes, heard."}]);
+    let mut screen = start(home.path(), replies, 15, &[], &[]);
+    screen.until_prompt();
+    screen.line("Tell me a story.");
+    screen.until("beginning of the reply", |text| text.contains("a> Once there was"));
+    screen.line("Typed too early.");
+    let text = screen.until("second reply", |text| text.contains("a> Yes, heard."));
+    let story = text.split("a> Once").nth(1).unwrap().split("you>").next().unwrap();
+    assert!(!story.contains("Typed"), "{text}");
+    assert!(text.contains("you> Typed too early."), "{text}");
+    screen.until_prompt();
+    screen.line("/exit");
+    assert_eq!(screen.wait().0.code(), Some(0));
+}
+
+#[test]
+fn no_word_is_cut_at_the_edge_also_after_a_resize() {
+    let home = tempfile::tempdir().unwrap();
+    let words = "lighthouse keepers write letters every evening ".repeat(6);
+    let replies = json!([{"reply": words.trim_end()}, {"reply": words.trim_end()}]);
+    let mut screen = start(home.path(), replies, 0, &[], &[]);
+    screen.until_prompt();
+    for columns in [120, 40] {
+        screen.resize(columns);
+        screen.line("Tell me.");
+        let text =
+            screen.until("reply", |text| text.matches("every").count() == 6 && text.trim_end().ends_with("you>"));
+        for line in text.lines().filter(|line| line.contains("e")) {
+            for word in line.split_whitespace().filter(|word| !word.ends_with('>')) {
+                assert!(format!("{words} Tell me.").split(' ').any(|whole| whole == word), "{word:?} in {text}");
+            }
+        }
+    }
+    screen.line("/exit");
+    assert_eq!(screen.wait().0.code(), Some(0));
+}
+
+#[test]
 fn it_works_without_colours_and_on_a_dumb_terminal() {
     for variables in [vec![("NO_COLOR", "1")], vec![("TERM", "dumb")], vec![("TERM", "dumb"), ("CI", "true")]] {
         let home = tempfile::tempdir().unwrap();

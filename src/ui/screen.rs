@@ -1,0 +1,201 @@
+//! What the terminal chat shows: replies as they stream, thoughts, calls and results apart from them, a spinner while
+//! nothing comes. Everything is sanitised, and no word is cut at the edge.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use unicode_width::UnicodeWidthStr;
+
+use crate::types::{Event, Status, StopReason, TurnReport};
+
+use super::sanitize;
+use super::wrap::{Wrap, wrapped};
+
+const NAME: Style = AnsiColor::Green.on_default().bold();
+const THOUGHT: Style = Style::new().dimmed().italic();
+const CALL: Style = AnsiColor::Cyan.on_default();
+const FAILED: Style = AnsiColor::Red.on_default();
+const NOTICE: Style = AnsiColor::Yellow.on_default();
+const DIM: Style = Style::new().dimmed();
+
+/// How often the spinner moves.
+const SPINNER_TICK: Duration = Duration::from_millis(120);
+/// Longest part of a call or result that is shown; the whole is in storage.
+const MAX_SHOWN_CHARS: usize = 400;
+/// Columns before a thought, call or result, and before their further lines.
+const INDENT_COLUMNS: usize = 4;
+
+/// What is on the screen of the running turn.
+pub(super) struct Screen {
+    agent: String,
+    show_costs: bool,
+    spinner: Option<ProgressBar>,
+    /// The reply that is being shown.
+    reply: Option<Wrap>,
+}
+
+impl Screen {
+    pub(super) fn new(agent: &str, show_costs: bool) -> Self {
+        Self { agent: sanitize(agent), show_costs, spinner: None, reply: None }
+    }
+
+    /// Shows an event on standard output.
+    ///
+    /// # Errors
+    /// Standard output is gone.
+    pub(super) fn show(&mut self, event: &Event) -> std::io::Result<()> {
+        self.stop_spinning();
+        let mut out = anstream::stdout().lock();
+        let columns = columns();
+        match event {
+            Event::Delta { text } => {
+                if self.reply.is_none() {
+                    write!(out, "{}", self.speaker())?;
+                }
+                let reply = self.reply.get_or_insert_with(|| Wrap::behind(self.agent.width() + 2, 0));
+                write!(out, "{}", reply.push(&sanitize(text), columns))?;
+            }
+            _ => {
+                let streamed = self.reply.take().map(|mut reply| reply.finish(columns));
+                if let Some(rest) = &streamed {
+                    writeln!(out, "{rest}")?;
+                }
+                if streamed.is_none() || !matches!(event, Event::Message { .. }) {
+                    self.write(&mut out, event, columns)?;
+                }
+            }
+        }
+        out.flush()?;
+        drop(out);
+        if matches!(event, Event::Thought { .. } | Event::Call { .. } | Event::Result { .. }) {
+            self.spin();
+        }
+        Ok(())
+    }
+
+    /// An event as it is shown beside a turn, coloured where standard output is.
+    pub(super) fn rendered(&self, event: &Event) -> String {
+        let choice = anstream::AutoStream::choice(&std::io::stdout());
+        let mut out = anstream::AutoStream::new(Vec::new(), choice);
+        // Nothing fails that is written to memory.
+        let _ = self.write(&mut out, event, columns());
+        String::from_utf8_lossy(&out.into_inner()).into_owned()
+    }
+
+    fn speaker(&self) -> String {
+        format!("{NAME}{}>{NAME:#} ", self.agent)
+    }
+
+    fn write(&self, out: &mut impl Write, event: &Event, columns: Option<usize>) -> std::io::Result<()> {
+        let lines = |text: &str| wrapped(&sanitize(text), columns, 0, 0);
+        let indented = |text: &str| wrapped(text, columns, INDENT_COLUMNS, INDENT_COLUMNS);
+        match event {
+            Event::Ready { agent, model, context_window, resumed, notices, .. } => {
+                let how = if *resumed { "resumed" } else { "new" };
+                let text = format!(
+                    "{agent} ({how}) on {model}, window {context_window} tokens. /help lists commands and keys."
+                );
+                writeln!(out, "{DIM}{}{DIM:#}", lines(&text))?;
+                for notice in notices {
+                    writeln!(out, "{NOTICE}{}{NOTICE:#}", lines(notice))?;
+                }
+                Ok(())
+            }
+            Event::Delta { text } => write!(out, "{}", sanitize(text)),
+            Event::Message { text } => {
+                let text = wrapped(&sanitize(text), columns, self.agent.width() + 2, 0);
+                writeln!(out, "{}{text}", self.speaker())
+            }
+            Event::Thought { text } => writeln!(out, "{THOUGHT}  ~ {}{THOUGHT:#}", indented(&sanitize(text))),
+            Event::Call { name, arguments } => {
+                let name = sanitize(name);
+                let arguments = shorten(&serde_json::Value::Object(arguments.clone()).to_string());
+                let arguments = wrapped(&arguments, columns, INDENT_COLUMNS + name.width() + 1, INDENT_COLUMNS);
+                writeln!(out, "{CALL}  > {name}{CALL:#} {DIM}{arguments}{DIM:#}")
+            }
+            Event::Result { status, message, .. } => {
+                let style = if *status == Status::Ok { DIM } else { FAILED };
+                let text = format!("{} {}", status.as_str(), shorten(message));
+                writeln!(out, "{style}  = {}{style:#}", indented(&text))
+            }
+            Event::Memory { core, recall_count, archival_count } => {
+                for (label, text) in [("persona", &core.persona), ("human", &core.human)] {
+                    let text = if text.is_empty() { "(nothing yet)" } else { text };
+                    writeln!(out, "{CALL}{label}{CALL:#}\n{}", lines(text))?;
+                }
+                let counts =
+                    format!("{recall_count} messages in recall storage, {archival_count} passages in archival storage");
+                writeln!(out, "{DIM}{}{DIM:#}", lines(&counts))
+            }
+            Event::Notice { text } => writeln!(out, "{NOTICE}{}{NOTICE:#}", lines(text)),
+            Event::Error { message, hint } => {
+                writeln!(out, "{FAILED}{}{FAILED:#}", lines(&format!("error: {message}")))?;
+                if hint.is_empty() { Ok(()) } else { writeln!(out, "  {}", wrapped(&sanitize(hint), columns, 2, 2)) }
+            }
+            Event::Turn(report) => write_end(out, report, self.show_costs),
+        }
+    }
+
+    /// Shows that work is under way, on standard error.
+    pub(super) fn spin(&mut self) {
+        if !std::io::stderr().is_terminal() || self.spinner.is_some() {
+            return;
+        }
+        let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} thinking, Ctrl-C stops") {
+            spinner.set_style(style);
+        }
+        spinner.enable_steady_tick(SPINNER_TICK);
+        self.spinner = Some(spinner);
+    }
+
+    pub(super) fn stop_spinning(&mut self) {
+        if let Some(spinner) = self.spinner.take() {
+            spinner.finish_and_clear();
+        }
+    }
+}
+
+/// Columns of the terminal as it is now; none where standard output is no terminal.
+fn columns() -> Option<usize> {
+    #[cfg(unix)]
+    {
+        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+fn write_end(out: &mut impl Write, report: &TurnReport, show_costs: bool) -> std::io::Result<()> {
+    match report.stop_reason {
+        StopReason::Interrupted => writeln!(out, "{NOTICE}stopped; what was written is kept{NOTICE:#}")?,
+        StopReason::StepLimit => writeln!(out, "{NOTICE}the agent used up its steps without an answer{NOTICE:#}")?,
+        StopReason::Answer | StopReason::Error => {}
+    }
+    if show_costs {
+        writeln!(
+            out,
+            "{DIM}{} steps, {} tokens read ({} reused) in {} ms, {} sampled and {} forced in {} ms, grammar {} us{DIM:#}",
+            report.steps,
+            report.tokens_read,
+            report.tokens_reused,
+            report.read_ms,
+            report.tokens_sampled,
+            report.tokens_forced,
+            report.decode_ms,
+            report.mask_us
+        )?;
+    }
+    Ok(())
+}
+
+fn shorten(text: &str) -> String {
+    let flat = sanitize(text).replace('\n', " ");
+    if flat.chars().count() <= MAX_SHOWN_CHARS {
+        return flat;
+    }
+    flat.chars().take(MAX_SHOWN_CHARS).chain(" ...".chars()).collect()
+}
