@@ -15,4 +15,5 @@ mod suite {
     mod memory_pass;
     mod models;
     mod safety;
+    mod schema;
 }

@@ -6,8 +6,8 @@
 //! and is remembered. Every text that a [`Matcher`] lets through can be completed, unless a limit is hit: then it
 //! answers with an error for good. UTF-8 is exact.
 //!
-//! [`policy`] spells what a step may do as GBNF text. Not responsible for the calls' format (dialects) nor for
-//! choosing among the allowed tokens (inference).
+//! [`policy`] spells what a step may do as GBNF text; [`schema`] makes an [`Ir`] of a JSON Schema. Not responsible for
+//! the calls' format (dialects) nor for choosing among the allowed tokens (inference).
 
 mod automaton;
 mod check;
@@ -20,6 +20,7 @@ mod mask;
 mod matcher;
 pub mod policy;
 mod program;
+pub mod schema;
 mod trie;
 
 pub use error::{Error, Place};

@@ -1,0 +1,116 @@
+//! JSON Schema to grammar: which JSON texts a schema admits, as an [`Ir`].
+//!
+//! The subset of draft 2020-12 that function definitions use is held exactly; every other keyword is an error with its
+//! JSON pointer. Annotations are ignored. Not responsible for checking finished values: a text of the grammar is valid.
+//!
+//! **One spelling.** Of the spellings of a value the grammar admits these:
+//! - White space as [`Whitespace`] says, none before or behind the value.
+//! - Declared properties in declared order, then the required ones that are not declared, then all others. Names that
+//!   are not declared may come twice (no grammar can forbid it); a declared name never does.
+//! - Strings: any escapes of JSON, surrogates only as pairs. Property names, and strings held to a `pattern` or
+//!   `format`, are written with the escapes that they need and no others. At most [`Options::repetition`] characters.
+//! - Integers: no fraction, no exponent, no `-0`, at most 18 digits unless a bound has more. Numbers: as many digits
+//!   before the point, at most 15 behind it, and an exponent of at most two digits; with `minimum`, `maximum` or `multipleOf`
+//!   no exponent, and only so many digits that neighbours stay apart as 64-bit floats next to the bounds.
+//! - Values of `enum` and `const` as the schema writes them.
+//!
+//! **Strategy.** A place in a value is described by a set of places in the schema that must all hold (`Loc`s). Such a
+//! set is expanded to alternatives (`Shape`), each the conjunction of all keywords that apply, and every set becomes
+//! one rule; `allOf`, `$ref` and keywords beside them are therefore intersections, recursion included. Rules without a
+//! text are taken out at the end: what is left is the language.
+//!
+//! Source: JSON Schema 2020-12 (core and validation), RFC 8259, ECMA-262 (patterns).
+
+mod array;
+mod compiler;
+mod constants;
+mod dfa;
+mod error;
+mod expand;
+mod formats;
+mod integers;
+mod keywords;
+mod numbers;
+mod object;
+mod one_of;
+mod pattern;
+mod rules;
+mod shape;
+mod source;
+mod strings;
+mod terms;
+
+use serde_json::Value;
+
+pub use error::Error;
+
+use super::ir::Ir;
+use compiler::Compiler;
+
+/// Where white space may stand in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Whitespace {
+    /// Nowhere: `{"a":1,"b":[1,2]}`.
+    Compact,
+    /// One space behind `:` and `,`, as chat templates and Python's `json.dumps` write: `{"a": 1, "b": [1, 2]}`.
+    #[default]
+    Template,
+    /// Wherever JSON allows it within the value, up to [`Options::whitespace_run`] characters at a time.
+    Flexible,
+}
+
+/// How a schema is compiled, and what it may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Where white space may stand.
+    pub whitespace: Whitespace,
+    /// Whether an object whose schema has `properties` but no `additionalProperties` takes other properties as well.
+    /// Yes, as JSON Schema says; calls of functions are better without.
+    pub undeclared_properties: bool,
+    /// Longest run of flexible white space, in characters. 32: a line end and an indent of seven levels.
+    pub whitespace_run: u32,
+    /// Depth of the schema, in arrays and objects within one another, and length of a chain of references. 128: tool
+    /// definitions stay below 20; the compiler recurses.
+    pub nesting: usize,
+    /// Values in the schema. 200,000: whole tool collections stay below 20,000.
+    pub schema_values: usize,
+    /// Alternatives that one place comes to after `anyOf`, `oneOf` and `allOf` have been multiplied out. 512.
+    pub alternatives: usize,
+    /// Rules of the grammar. 20,000, what the grammar compiler takes.
+    pub rules: usize,
+    /// Highest count: a lower bound above it is an error, an upper one is lowered to it. 100,000, what the grammar
+    /// compiler takes; no reply is as long. llama.cpp reads upper counts above 2,000 as no bound.
+    pub repetition: u32,
+    /// Steps of work for comparing, combining and checking alternatives, listed values and patterns. 10,000,000: about
+    /// a second; tool schemas stay below 10,000.
+    pub work: u64,
+    /// States of an automaton that holds several string keywords at the same time. 4,096.
+    pub string_states: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            whitespace: Whitespace::Template,
+            undeclared_properties: true,
+            whitespace_run: 32,
+            nesting: 128,
+            schema_values: 200_000,
+            alternatives: 512,
+            rules: 20_000,
+            repetition: 100_000,
+            work: 10_000_000,
+            string_states: 4096,
+        }
+    }
+}
+
+/// Compiles a schema.
+///
+/// The rules have names that llama.cpp accepts, `root` the first. No rule is left-recursive and all can end.
+///
+/// # Errors
+/// Everything that [`Error`] lists.
+pub fn compile(schema: &Value, options: &Options) -> Result<Ir, Error> {
+    Compiler::new(schema, options)?.compile()
+}
