@@ -58,30 +58,32 @@ fn accepts(grammar: &Grammar, text: &str) -> bool {
 fn walk(grammar: &Grammar, wild: usize, rng: &mut ChaCha8Rng) -> String {
     let mut matcher = grammar.matcher().unwrap();
     let mut text = Vec::new();
+    let (mut in_string, mut is_escaped) = (false, false);
     while !matcher.must_end() {
         let is_hasty = text.len() >= wild;
         if matcher.may_end() && (is_hasty || rng.random_bool(0.3)) {
             break;
         }
-        let next = next_byte(&mut matcher, is_hasty, rng);
+        let next = next_byte(&mut matcher, is_hasty, in_string, rng);
         matcher.commit(TokenId(u32::from(next))).unwrap();
         text.push(next);
-        assert!(text.len() < 50_000, "no end in sight: {}", String::from_utf8_lossy(&text));
+        in_string ^= next == b'"' && !is_escaped;
+        is_escaped = in_string && next == b'\\' && !is_escaped;
+        assert!(text.len() < 50_000, "no end in sight: {}", String::from_utf8_lossy(&text[..2000]));
     }
     String::from_utf8(text).unwrap()
 }
 
-fn next_byte(matcher: &mut Matcher, is_hasty: bool, rng: &mut ChaCha8Rng) -> u8 {
+fn next_byte(matcher: &mut Matcher, is_hasty: bool, in_string: bool, rng: &mut ChaCha8Rng) -> u8 {
     let bytes = matcher.next_bytes().unwrap();
-    if is_hasty || rng.random_bool(0.25) {
-        for close in [b'}', b']', b'"'] {
-            if bytes.contains(&close) && (is_hasty || rng.random_bool(0.5)) {
-                return close;
-            }
-        }
+    let closes: &[u8] = if in_string { b"\"" } else { b"}]" };
+    if let Some(close) = bytes.iter().find(|byte| closes.contains(byte))
+        && rng.random_bool(if is_hasty { 1.0 } else { 0.15 })
+    {
+        return *close;
     }
-    let opens = |byte: &u8| is_hasty && matches!(byte, b'{' | b'[' | b',' | b'\\');
-    let calm: Vec<u8> = bytes.iter().copied().filter(|byte| !opens(byte)).collect();
+    let opens: &[u8] = if in_string { b"\\" } else { b"{[, \t\n\r" };
+    let calm: Vec<u8> = bytes.iter().copied().filter(|byte| !(is_hasty && opens.contains(byte))).collect();
     *calm.choose(rng).or_else(|| bytes.choose(rng)).expect("a state that is not final leads on")
 }
 

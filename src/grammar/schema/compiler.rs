@@ -31,6 +31,12 @@ pub(super) enum Shared {
     Char,
     /// One of the characters that must be escaped, as it is written without need for more.
     Escaped,
+    /// The rest of a name that is none of the declared ones, and the quote.
+    NameRest,
+    /// As [`Shared::NameRest`], at least one character.
+    NameLonger,
+    /// As [`Shared::NameLonger`], beginning with a character that is escaped or not ASCII.
+    NameUnusual,
     /// Any number.
     Number,
     /// Any integer.
@@ -52,6 +58,8 @@ pub(super) struct Compiler<'a> {
     pub(super) multiples: HashMap<(u64, usize, u64), Expr>,
     /// What the last expansion that came to nothing failed on: pointer and problem.
     pub(super) contradiction: Option<(String, String)>,
+    /// Places whose alternatives are being worked out, each because of the one before.
+    pub(super) path: Vec<Loc>,
     work: u64,
     shared: HashMap<Shared, Expr>,
     known: HashMap<Vec<Loc>, RuleId>,
@@ -77,6 +85,7 @@ impl<'a> Compiler<'a> {
             rules: Rules::new(options.rules),
             read: HashMap::new(),
             expanded: HashMap::new(),
+            path: Vec::new(),
             work: 0,
             multiples: HashMap::new(),
             contradiction: None,
@@ -263,6 +272,9 @@ impl<'a> Compiler<'a> {
             Shared::String => "string",
             Shared::Char => "char",
             Shared::Escaped => "escaped",
+            Shared::NameRest => "name-rest",
+            Shared::NameLonger => "name-longer",
+            Shared::NameUnusual => "name-unusual",
             Shared::Number => "number",
             Shared::Integer => "integer",
             Shared::Space => "space",
@@ -304,17 +316,22 @@ impl<'a> Compiler<'a> {
             }
             Shared::Char => any_char(),
             Shared::Escaped => escaped(),
+            Shared::NameRest => sequence([repeat(self.shared(Shared::Char)?, 0, None), literal("\"")]),
+            Shared::NameLonger => sequence([self.shared(Shared::Char)?, self.shared(Shared::NameRest)?]),
+            Shared::NameUnusual => {
+                let wide = class(CharSet::from_ranges(vec![(0x80, 0x10_FFFF)]));
+                sequence([either([wide, self.shared(Shared::Escaped)?]), self.shared(Shared::NameRest)?])
+            }
             Shared::Number => {
-                let int = either([literal("0"), sequence([digit(1, 9), digits(0, FLOAT_DIGITS - 1)])]);
+                let int = either([literal("0"), sequence([digit(1, 9), digits(0, INTEGER_DIGITS - 1)])]);
                 let frac = optional(sequence([literal("."), digits(1, FLOAT_DIGITS)]));
                 let sign = optional(chars(&[('+', '+'), ('-', '-')]));
                 let exponent = optional(sequence([chars(&[('E', 'E'), ('e', 'e')]), sign, digits(1, 2)]));
                 sequence([optional(literal("-")), int, frac, exponent])
             }
-            Shared::Integer => either([
-                literal("0"),
-                sequence([optional(literal("-")), digit(1, 9), digits(0, INTEGER_DIGITS - 1)]),
-            ]),
+            Shared::Integer => {
+                either([literal("0"), sequence([optional(literal("-")), digit(1, 9), digits(0, INTEGER_DIGITS - 1)])])
+            }
             Shared::Space => {
                 let blank = chars(&[('\t', '\n'), ('\r', '\r'), (' ', ' ')]);
                 repeat(blank, 0, Some(self.options.whitespace_run))

@@ -81,7 +81,7 @@ impl<'a> Compiler<'a> {
         if places.is_empty() {
             return Ok(true);
         }
-        for shape in self.expand(places)? {
+        for shape in self.combined(places)? {
             if self.fits(&shape, value)? {
                 return Ok(true);
             }

@@ -13,12 +13,7 @@ use super::source::{Loc, below};
 impl<'a> Compiler<'a> {
     /// The alternatives of a value for which all of `places` hold, without those that nothing fits.
     pub(super) fn expand(&mut self, places: &[Loc]) -> Result<Vec<Shape<'a>>, Error> {
-        let mut found = vec![Shape::any()];
-        let mut path = Vec::new();
-        for place in places {
-            let alternatives = self.alternatives(*place, &mut path)?;
-            found = self.product(&found, &alternatives, *place)?;
-        }
+        let found = self.combined(places)?;
         let mut kept: Vec<Shape<'a>> = Vec::with_capacity(found.len());
         for shape in found {
             if let Some(shape) = self.filtered(shape, places)?
@@ -28,6 +23,16 @@ impl<'a> Compiler<'a> {
             }
         }
         Ok(kept)
+    }
+
+    /// As [`Compiler::expand`], but the values that the alternatives list may contradict the rest of them.
+    pub(super) fn combined(&mut self, places: &[Loc]) -> Result<Vec<Shape<'a>>, Error> {
+        let mut found = vec![Shape::any()];
+        for place in places {
+            let alternatives = self.alternatives(*place)?;
+            found = self.product(&found, &alternatives, *place)?;
+        }
+        Ok(found)
     }
 
     /// The keywords of the schema at `loc`, an object.
@@ -45,20 +50,20 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn alternatives(&mut self, loc: Loc, path: &mut Vec<Loc>) -> Result<Rc<[Shape<'a>]>, Error> {
+    fn alternatives(&mut self, loc: Loc) -> Result<Rc<[Shape<'a>]>, Error> {
         if let Some((known, contradiction)) = self.expanded.get(&loc) {
             if let Some(contradiction) = contradiction {
                 self.contradiction = Some(contradiction.clone());
             }
             return Ok(Rc::clone(known));
         }
-        let found: Rc<[Shape<'a>]> = self.new_alternatives(loc, path)?.into();
+        let found: Rc<[Shape<'a>]> = self.new_alternatives(loc)?.into();
         let contradiction = if found.is_empty() { self.contradiction.clone() } else { None };
         self.expanded.insert(loc, (Rc::clone(&found), contradiction));
         Ok(found)
     }
 
-    fn new_alternatives(&mut self, loc: Loc, path: &mut Vec<Loc>) -> Result<Vec<Shape<'a>>, Error> {
+    fn new_alternatives(&mut self, loc: Loc) -> Result<Vec<Shape<'a>>, Error> {
         let pointer = |compiler: &Self| compiler.source.pointer(loc).to_owned();
         let Some(keywords) = self.keywords(loc)? else {
             if *self.source.schema(loc) == Value::Bool(true) {
@@ -67,37 +72,37 @@ impl<'a> Compiler<'a> {
             self.contradiction = Some((pointer(self), "the schema is `false`".into()));
             return Ok(Vec::new());
         };
-        if path.contains(&loc) {
+        if self.path.contains(&loc) {
             return Err(Error::NeverEnds { pointer: pointer(self) });
         }
-        if path.len() >= self.options.nesting {
-            let (found, limit) = (path.len() + 1, self.options.nesting);
+        if self.path.len() >= self.options.nesting {
+            let (found, limit) = (self.path.len() + 1, self.options.nesting);
             return Err(Error::Limit { pointer: pointer(self), what: "length of a chain of references", found, limit });
         }
-        path.push(loc);
+        self.path.push(loc);
         let mut found = vec![keywords.shape.clone()];
         for other in &keywords.all {
-            let others = self.alternatives(*other, path)?;
+            let others = self.alternatives(*other)?;
             found = self.product(&found, &others, loc)?;
         }
         if !keywords.any.is_empty() {
             let mut branches = Vec::new();
             for branch in &keywords.any {
-                branches.extend(self.alternatives(*branch, path)?.iter().cloned());
+                branches.extend(self.alternatives(*branch)?.iter().cloned());
             }
             found = self.product(&found, &branches, loc)?;
         }
         if !keywords.one.is_empty() {
             let mut branches = Vec::with_capacity(keywords.one.len());
             for branch in &keywords.one {
-                let alternatives = self.alternatives(*branch, path)?;
+                let alternatives = self.alternatives(*branch)?;
                 branches.push(self.product(&found, &alternatives, loc)?);
             }
             let pointer = below(self.source.pointer(loc), "oneOf");
             self.require_disjoint(&branches, &pointer)?;
             found = branches.into_iter().flatten().collect();
         }
-        path.pop();
+        self.path.pop();
         Ok(found)
     }
 
@@ -133,7 +138,8 @@ impl<'a> Compiler<'a> {
             }
         }
         if kept.is_empty() {
-            self.contradiction = Some((self.pointer(places), "none of the listed values fits the other keywords".into()));
+            self.contradiction =
+                Some((self.pointer(places), "none of the listed values fits the other keywords".into()));
             return Ok(None);
         }
         Ok(Some(Shape { values: Some(kept), types: super::shape::ALL, ..Shape::default() }))

@@ -9,8 +9,8 @@
 //!   are not declared may come twice (no grammar can forbid it); a declared name never does.
 //! - Strings: any escapes of JSON, surrogates only as pairs. Property names, and strings held to a `pattern` or
 //!   `format`, are written with the escapes that they need and no others. At most [`Options::repetition`] characters.
-//! - Integers: no fraction, no exponent, no `-0`, at most 18 digits unless a bound has more. Numbers: at most 15 digits
-//!   before and 15 behind the point and an exponent of at most two digits; with `minimum`, `maximum` or `multipleOf`
+//! - Integers: no fraction, no exponent, no `-0`, at most 18 digits unless a bound has more. Numbers: as many digits
+//!   before the point, at most 15 behind it, and an exponent of at most two digits; with `minimum`, `maximum` or `multipleOf`
 //!   no exponent, and only so many digits that neighbours stay apart as 64-bit floats next to the bounds.
 //! - Values of `enum` and `const` as the schema writes them.
 //!

@@ -6,13 +6,13 @@ use serde_json::Number;
 
 use super::compiler::{Compiler, Shared};
 use super::error::Error;
-use super::integers::unsigned_range;
+use super::integers::{INTEGER_DIGITS, unsigned_range};
 use super::shape::Shape;
 use super::terms::{digit, digits, either, literal, nothing, optional, sequence};
 use crate::grammar::ir::Expr;
 
-/// Digits before the point of a number that nothing bounds there, and behind the point of one that begins with `0.`:
-/// every decimal of 15 digits survives the way through a 64-bit float.
+/// Digits behind the point of a number that begins with `0.`: every decimal of 15 digits survives the way through a
+/// 64-bit float.
 pub(super) const FLOAT_DIGITS: u32 = 15;
 /// Digits that a bound may have before or behind the point.
 const BOUND_DIGITS: usize = 30;
@@ -322,7 +322,7 @@ impl Compiler<'_> {
 
 /// The largest integer part that is written where only `least` bounds it.
 fn largest(least: u128) -> u128 {
-    10_u128.pow(FLOAT_DIGITS.max(decimal_digits(least) + 1)) - 1
+    10_u128.pow(INTEGER_DIGITS.max(decimal_digits(least) + 1)) - 1
 }
 
 /// Numbers without sign between two ends, with up to `places` digits behind the point.

@@ -124,7 +124,13 @@ impl<'a> Compiler<'a> {
                             other.clone(),
                             repeat(following, low.saturating_sub(1), high.map(|high| high.saturating_sub(1))),
                         ]);
-                        if high == Some(0) { empty() } else if low == 0 { optional(one) } else { one }
+                        if high == Some(0) {
+                            empty()
+                        } else if low == 0 {
+                            optional(one)
+                        } else {
+                            one
+                        }
                     }
                 };
                 known.insert((at, count), expr);
@@ -154,7 +160,9 @@ impl<'a> Compiler<'a> {
         let declared = Re::Alt(names.iter().map(|name| Re::text(name)).collect());
         let parts = parts.clone();
         let patterns: Vec<(usize, &Re, Loc)> = (parts.iter().enumerate())
-            .flat_map(|(part, found)| found.patterns.iter().map(move |(pattern, loc)| (part, pattern.re.as_ref(), *loc)))
+            .flat_map(|(part, found)| {
+                found.patterns.iter().map(move |(pattern, loc)| (part, pattern.re.as_ref(), *loc))
+            })
             .collect();
         let res: Vec<&Re> = [&declared].into_iter().chain(patterns.iter().map(|(_, re, _)| *re)).collect();
         let dfa = self.classified(&res, pointer)?;

@@ -31,7 +31,11 @@ impl<'a> Compiler<'a> {
     fn are_disjoint(&mut self, one: &Shape<'a>, other: &Shape<'a>, depth: usize) -> Result<bool, Error> {
         self.charge(16, |_| String::new())?;
         let Ok(both) = one.clone().and(other) else { return Ok(true) };
-        let Some(both) = self.filtered(both, &[])? else { return Ok(true) };
+        let both = match self.unless_circular(|compiler| compiler.filtered(both, &[]))? {
+            Some(Some(both)) => both,
+            Some(None) => return Ok(true),
+            None => return Ok(false),
+        };
         if both.values.is_some() || both.types & (NULL | BOOLEAN | NUMBER) != 0 {
             return Ok(false);
         }
@@ -64,7 +68,8 @@ impl<'a> Compiler<'a> {
             if one == other && !one.iter().any(|loc| *self.source.schema(*loc) == serde_json::Value::Bool(false)) {
                 continue;
             }
-            let (ones, others) = (self.expand(&one)?, self.expand(&other)?);
+            let expanded = self.unless_circular(|compiler| Ok((compiler.expand(&one)?, compiler.expand(&other)?)));
+            let Some((ones, others)) = expanded? else { continue };
             let mut all = true;
             for one in &ones {
                 for other in &others {
@@ -76,6 +81,19 @@ impl<'a> Compiler<'a> {
             }
         }
         Ok(false)
+    }
+
+    /// What `work` finds; none where that depends on a schema whose `oneOf` is being proven: nothing is known of it yet.
+    fn unless_circular<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<Option<T>, Error> {
+        let depth = self.path.len();
+        match work(self) {
+            Ok(found) => Ok(Some(found)),
+            Err(Error::NeverEnds { .. }) => {
+                self.path.truncate(depth);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn has_no_string(&mut self, shape: &Shape<'a>) -> Result<bool, Error> {

@@ -103,9 +103,7 @@ impl Re {
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Class(_) | Self::Start | Self::End => 1,
-            Self::Concat(items) | Self::Alt(items) => {
-                items.iter().map(Self::size).fold(1, usize::saturating_add)
-            }
+            Self::Concat(items) | Self::Alt(items) => items.iter().map(Self::size).fold(1, usize::saturating_add),
             Self::Repeat { item, min, max } => {
                 let count = usize::try_from(max.unwrap_or(*min)).unwrap_or(usize::MAX).max(1);
                 item.size().saturating_add(1).saturating_mul(count)

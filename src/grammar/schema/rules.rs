@@ -110,9 +110,8 @@ impl Rules {
             let old = std::mem::replace(body, nothing());
             *body = pruned(old, productive);
         }
-        let aliases: Vec<Option<RuleId>> = (self.rules.iter())
-            .map(|(_, body)| if let Expr::Rule(id) = body { Some(*id) } else { None })
-            .collect();
+        let aliases: Vec<Option<RuleId>> =
+            (self.rules.iter()).map(|(_, body)| if let Expr::Rule(id) = body { Some(*id) } else { None }).collect();
         let target = |id: RuleId| {
             let mut id = id;
             for _ in 0..aliases.len() {

@@ -88,7 +88,11 @@ impl<'a> Shape<'a> {
     pub(super) fn and(mut self, other: &Self) -> Result<Self, String> {
         let types = self.types & other.types;
         if types == 0 && self.types != 0 && other.types != 0 {
-            return Err(format!("it would have to be {} and {}", types_in_words(self.types), types_in_words(other.types)));
+            return Err(format!(
+                "it would have to be {} and {}",
+                types_in_words(self.types),
+                types_in_words(other.types)
+            ));
         }
         self.types = types;
         self.numbers.intersect(&other.numbers);
@@ -168,8 +172,14 @@ fn extend<T: PartialEq + Clone>(mine: &mut Vec<T>, others: &[T]) {
 
 /// The types of a set, for messages.
 pub(super) fn types_in_words(types: u8) -> String {
-    let names =
-        [(NULL, "null"), (BOOLEAN, "boolean"), (NUMBER, "number"), (STRING, "string"), (ARRAY, "array"), (OBJECT, "object")];
+    let names = [
+        (NULL, "null"),
+        (BOOLEAN, "boolean"),
+        (NUMBER, "number"),
+        (STRING, "string"),
+        (ARRAY, "array"),
+        (OBJECT, "object"),
+    ];
     let found: Vec<&str> = names.iter().filter(|(bit, _)| types & bit != 0).map(|(_, name)| *name).collect();
     found.join(" or ")
 }

@@ -35,6 +35,10 @@ pub(super) fn below(pointer: &str, token: &str) -> String {
 impl<'a> Source<'a> {
     /// Takes a schema in; measures it first, so that what follows may recurse over it.
     pub(super) fn new(root: &'a Value, options: &Options) -> Result<Self, Error> {
+        if !root.is_object() && !root.is_boolean() {
+            let problem = "a schema must be an object, true or false".into();
+            return Err(Error::Invalid { pointer: String::new(), problem });
+        }
         measure(root, options)?;
         let mut source = Self { root, nodes: Vec::new(), by_address: HashMap::new(), anchors: None };
         source.place(root, String::new);

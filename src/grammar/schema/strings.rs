@@ -14,6 +14,10 @@ fn must_be_escaped() -> CharSet {
     CharSet::from_ranges(vec![(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C)])
 }
 
+const fn is_escaped(character: char) -> bool {
+    matches!(character, '\0'..='\x1F' | '"' | '\\')
+}
+
 /// Characters of `set` that must be escaped, in their shortest spelling.
 pub(super) fn spelled_escapes(set: &CharSet) -> Expr {
     let letters: Vec<(u32, u32)> = (SHORT_ESCAPES.iter())
@@ -86,6 +90,9 @@ impl Compiler<'_> {
         let pointer = patterns.first().map_or("", |pattern| &pattern.pointer);
         let dfa = self.classified(&res, pointer)?;
         let all = (1_u32 << res.len()) - 1;
+        if dfa.states.iter().all(|state| state.matched != all) {
+            return Ok(nothing());
+        }
         self.automaton(&dfa, "text", pointer, &mut |_, matched| Ok((matched == all).then(super::terms::empty)))
     }
 
@@ -143,6 +150,12 @@ impl Compiler<'_> {
 
     /// One character of `set` as it stands in a JSON string.
     pub(super) fn spelled(&mut self, set: &CharSet) -> Result<Expr, Error> {
+        if let [(low, high)] = set.ranges()
+            && low == high
+            && let Some(character) = char::from_u32(*low).filter(|character| !is_escaped(*character))
+        {
+            return Ok(literal(character));
+        }
         if *set == CharSet::all() {
             return self.shared(Shared::Char);
         }
@@ -187,19 +200,27 @@ impl Compiler<'_> {
         let mut trie = Trie::default();
         names.iter().for_each(|name| trie.insert(name));
         let quote = literal("\"");
-        let char = self.shared(Shared::Char)?;
-        let rest = sequence([repeat(char.clone(), 0, None), quote.clone()]);
-        let rest = self.rules.add("name-rest", pointer, rest)?;
-        // Where a name ends and no longer one goes on, all others go on: the same everywhere.
-        let longer = self.rules.add("name-longer", pointer, sequence([char, rest.clone()]))?;
+        let [rest, longer, unusual] =
+            [Shared::NameRest, Shared::NameLonger, Shared::NameUnusual].map(|which| self.shared(which));
+        let (rest, longer, unusual) = (rest?, longer?, unusual?);
         // Nodes come before what is below them.
         let mut exprs: Vec<Expr> = vec![nothing(); trie.nodes.len()];
         for (at, node) in trie.nodes.iter().enumerate().rev() {
             let expr = if node.next.is_empty() {
+                // A name ends here and no longer one goes on.
                 longer.clone()
             } else {
-                let known = CharSet::from_ranges(node.next.iter().map(|(c, _)| ((*c).into(), (*c).into())).collect());
-                let mut parts = vec![sequence([self.spelled(&known.complement())?, rest.clone()])];
+                let known = node.next.iter().map(|(character, _)| (u32::from(*character), u32::from(*character)));
+                let is_usual =
+                    |(character, _): &(char, usize)| matches!(character, ' '..='~') && !is_escaped(*character);
+                let mut parts = if node.next.iter().all(is_usual) {
+                    let left_out = known.chain([(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0x80, 0x10_FFFF)]);
+                    let usual = CharSet::from_ranges(left_out.collect()).complement();
+                    vec![sequence([class(usual), rest.clone()]), unusual.clone()]
+                } else {
+                    let others = CharSet::from_ranges(known.collect()).complement();
+                    vec![sequence([self.spelled(&others)?, rest.clone()])]
+                };
                 for (character, below) in &node.next {
                     let set = CharSet::from_ranges(vec![((*character).into(), (*character).into())]);
                     let below = exprs.get(*below).cloned().unwrap_or_else(nothing);

@@ -10,7 +10,11 @@ fn check(schema: &Value, accepted: &[&str], refused: &[&str]) {
     let grammar = grammar_of(&compiler(), schema, &Options::default()).unwrap_or_else(|error| panic!("{error}"));
     let validator = validator(schema);
     for text in accepted {
-        assert!(accepts(&grammar, text), "{schema} does not take {text}\n{}", compile(schema, &Options::default()).unwrap());
+        assert!(
+            accepts(&grammar, text),
+            "{schema} does not take {text}\n{}",
+            compile(schema, &Options::default()).unwrap()
+        );
         let value: Value = serde_json::from_str(text).unwrap();
         assert!(validator.is_valid(&value), "{schema}: {text} is not valid");
     }
@@ -42,8 +46,25 @@ fn types_alone_or_in_lists() {
 fn strings_take_every_escape_of_json_and_only_paired_surrogates() {
     check(
         &json!({"type": "string"}),
-        &["\"\"", "\"é日😀\"", r#""\"\\\/\b\f\n\r\t""#, r#""\u00e9\uFFFF\uD7ff\uE000""#, r#""\uD83D\uDE00""#, "\"\u{7f}\""],
-        &["\"\n\"", "\"\u{0}\"", r#""\x""#, r#""\uD83D""#, r#""\uDE00""#, r#""\uD83Dx""#, r#""\uD83D\u0041""#, "\"", "a"],
+        &[
+            "\"\"",
+            "\"é日😀\"",
+            r#""\"\\\/\b\f\n\r\t""#,
+            r#""\u00e9\uFFFF\uD7ff\uE000""#,
+            r#""\uD83D\uDE00""#,
+            "\"\u{7f}\"",
+        ],
+        &[
+            "\"\n\"",
+            "\"\u{0}\"",
+            r#""\x""#,
+            r#""\uD83D""#,
+            r#""\uDE00""#,
+            r#""\uD83Dx""#,
+            r#""\uD83D\u0041""#,
+            "\"",
+            "a",
+        ],
     );
 }
 
@@ -86,7 +107,11 @@ fn formats_are_exact() {
         &["\"2024-02-29\"", "\"2000-02-29\"", "\"2023-12-31\"", "\"0000-02-29\""],
         &["\"2023-02-29\"", "\"1900-02-29\"", "\"2023-04-31\"", "\"2023-13-01\"", "\"2023-1-01\"", "\"2023-00-10\""],
     );
-    check(&format("time"), &["\"23:59:59Z\"", "\"00:00:00.123-05:30\""], &["\"24:00:00Z\"", "\"12:00:00\"", "\"1:00:00Z\""]);
+    check(
+        &format("time"),
+        &["\"23:59:59Z\"", "\"00:00:00.123-05:30\""],
+        &["\"24:00:00Z\"", "\"12:00:00\"", "\"1:00:00Z\""],
+    );
     check(&format("date-time"), &["\"2024-02-29T10:00:00+01:00\""], &["\"2024-02-29 10:00:00Z\"", "\"2024-02-29\""]);
     check(
         &format("uuid"),
@@ -105,7 +130,11 @@ fn formats_are_exact() {
         &["\"//a\"", "\"a\"", "\"http://a b\"", "\"http://a/%zz\"", "\"1a:b\"", "\"http://[\""],
     );
     check(&json!({"type": "number", "format": "float"}), &["1.5", "3"], &["\"1\""]);
-    check(&json!({"type": "integer", "format": "int32"}), &["2147483647", "-2147483648"], &["2147483648", "-2147483649"]);
+    check(
+        &json!({"type": "integer", "format": "int32"}),
+        &["2147483647", "-2147483648"],
+        &["2147483648", "-2147483649"],
+    );
     assert_eq!(refusal(&json!({"properties": {"a": {"format": "hostname"}}})).pointer(), "/properties/a/format");
 }
 
@@ -122,13 +151,19 @@ fn integers_keep_their_bounds() {
     check(&json!({"type": "integer", "exclusiveMinimum": 3, "exclusiveMaximum": 5}), &["4"], &["3", "5"]);
     check(&json!({"type": "integer", "minimum": 0.5, "maximum": 2.5}), &["1", "2"], &["0", "3"]);
     check(&json!({"type": "integer", "minimum": -2.5, "exclusiveMaximum": -0.5}), &["-2", "-1"], &["-3", "0"]);
-    check(&json!({"type": "integer", "minimum": 18446744073709551615_u64}), &["18446744073709551615"], &["18446744073709551614"]);
+    check(
+        &json!({"type": "integer", "minimum": 18446744073709551615_u64}),
+        &["18446744073709551615"],
+        &["18446744073709551614"],
+    );
     check(&json!({"minimum": 10, "type": "integer"}), &["10", "99", "100"], &["9", "-10"]);
 }
 
 #[test]
 fn multiples_are_counted_digit_by_digit() {
-    for (step, low, high) in [(7, -2000, 3000), (5, 0, 100_000), (100, -5000, 5000), (12, 1, 999_999), (1000, 0, 9_000_000)] {
+    for (step, low, high) in
+        [(7, -2000, 3000), (5, 0, 100_000), (100, -5000, 5000), (12, 1, 999_999), (1000, 0, 9_000_000)]
+    {
         let schema = json!({"type": "integer", "multipleOf": step, "minimum": low, "maximum": high});
         let grammar = grammar_of(&compiler(), &schema, &Options::default()).unwrap();
         for value in (-2500..3500).chain([99_995, 100_000, 100_005, 999_996, 1_000_000, 9_000_000, 9_001_000]) {
@@ -136,18 +171,32 @@ fn multiples_are_counted_digit_by_digit() {
             assert_eq!(accepts(&grammar, &value.to_string()), holds, "{schema} {value}");
         }
     }
-    check(&json!({"type": "integer", "multipleOf": 25}), &["0", "-75", "1000000000025"], &["10", "1000000000026", "-0"]);
+    check(
+        &json!({"type": "integer", "multipleOf": 25}),
+        &["0", "-75", "1000000000025"],
+        &["10", "1000000000026", "-0"],
+    );
     check(&json!({"type": "number", "multipleOf": 0.01}), &["1", "-2.5", "0.25"], &["0.255", "1e2"]);
     check(&json!({"type": "number", "multipleOf": 3}), &["9", "-3"], &["4", "4.5"]);
-    check(&json!({"allOf": [{"multipleOf": 4}, {"multipleOf": 6}], "type": "integer"}), &["12", "0", "-24"], &["6", "8"]);
+    check(
+        &json!({"allOf": [{"multipleOf": 4}, {"multipleOf": 6}], "type": "integer"}),
+        &["12", "0", "-24"],
+        &["6", "8"],
+    );
     assert_eq!(refusal(&json!({"multipleOf": 0.3})).pointer(), "/multipleOf");
 }
 
 #[test]
 fn numbers_keep_fractional_bounds() {
     check(&json!({"type": "number"}), &["0", "-0.5", "1e10", "1.25E-7"], &["01", ".5", "1.", "1e", "1e123", "NaN"]);
-    for (low, high, open) in [("0.25", "12.75", false), ("-3.141", "2.5", true), ("1", "1.05", true), ("-10", "-9.9", false)] {
-        let (keys, ends) = if open { (["exclusiveMinimum", "exclusiveMaximum"], (false, false)) } else { (["minimum", "maximum"], (true, true)) };
+    for (low, high, open) in
+        [("0.25", "12.75", false), ("-3.141", "2.5", true), ("1", "1.05", true), ("-10", "-9.9", false)]
+    {
+        let (keys, ends) = if open {
+            (["exclusiveMinimum", "exclusiveMaximum"], (false, false))
+        } else {
+            (["minimum", "maximum"], (true, true))
+        };
         let number = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         let schema = json!({"type": "number", keys[0]: number(low), keys[1]: number(high)});
         let grammar = grammar_of(&compiler(), &schema, &Options::default()).unwrap();
@@ -219,7 +268,8 @@ fn properties_come_in_declared_order_and_optional_ones_may_be_left_out() {
 
 #[test]
 fn many_optional_properties_cost_a_rule_each() {
-    let properties: serde_json::Map<String, Value> = (0..300).map(|n| (format!("p{n}"), json!({"type": "null"}))).collect();
+    let properties: serde_json::Map<String, Value> =
+        (0..300).map(|n| (format!("p{n}"), json!({"type": "null"}))).collect();
     let schema = json!({"type": "object", "properties": properties, "additionalProperties": false});
     let ir = compile(&schema, &Options::default()).unwrap();
     assert!(ir.rules.len() < 700, "{}", ir.rules.len());
@@ -231,7 +281,14 @@ fn other_properties_never_repeat_a_declared_name() {
     let schema = json!({"type": "object", "properties": {"ab": {"type": "integer"}, "abc": true, "é": true}});
     check(
         &schema,
-        &["{}", r#"{"ab": 1, "x": "y"}"#, r#"{"a": 1}"#, r#"{"abcd": 1}"#, r#"{"b": 1, "": 2, "\n": 3, "\"": 4}"#, r#"{"è": 1}"#],
+        &[
+            "{}",
+            r#"{"ab": 1, "x": "y"}"#,
+            r#"{"a": 1}"#,
+            r#"{"abcd": 1}"#,
+            r#"{"b": 1, "": 2, "\n": 3, "\"": 4}"#,
+            r#"{"è": 1}"#,
+        ],
         &[
             r#"{"x": 1, "ab": 1}"#,
             r#"{"ab": "s"}"#,
@@ -246,7 +303,11 @@ fn other_properties_never_repeat_a_declared_name() {
         &[r#"{"a": "s", "b": 1}"#, r#"{"b": 1, "c": 2}"#],
         &[r#"{"b": "s"}"#],
     );
-    check(&json!({"type": "object", "required": ["k"]}), &[r#"{"k": 1}"#, r#"{"k": 1, "l": 2}"#], &["{}", r#"{"l": 2}"#]);
+    check(
+        &json!({"type": "object", "required": ["k"]}),
+        &[r#"{"k": 1}"#, r#"{"k": 1, "l": 2}"#],
+        &["{}", r#"{"l": 2}"#],
+    );
     check(
         &json!({"type": "object", "properties": {"a": false, "b": true}}),
         &[r#"{"b": 1, "c": 1}"#, "{}"],
@@ -299,7 +360,11 @@ fn numbers_of_properties_are_counted() {
 
 #[test]
 fn arrays_count_items_and_may_begin_with_others() {
-    check(&json!({"type": "array", "items": {"type": "integer"}}), &["[]", "[1]", "[1, 2]"], &["[1,2]", "[\"a\"]", "[1, ]"]);
+    check(
+        &json!({"type": "array", "items": {"type": "integer"}}),
+        &["[]", "[1]", "[1, 2]"],
+        &["[1,2]", "[\"a\"]", "[1, ]"],
+    );
     check(
         &json!({"type": "array", "items": {"type": "null"}, "minItems": 2, "maxItems": 3}),
         &["[null, null]", "[null, null, null]"],
@@ -332,7 +397,11 @@ fn any_of_holds_beside_other_keywords() {
         &[r#"{"a": 1}"#, r#"{"b": 1}"#, r#"{"a": "x", "c": 5}"#, r#"{"a": 1, "b": 2}"#],
     );
     check(&json!({"type": "integer", "anyOf": [{"minimum": 10}, {"maximum": -10}]}), &["10", "-10"], &["0", "10.5"]);
-    check(&json!({"anyOf": [{"type": "null"}, {"type": "string", "maxLength": 1}]}), &["null", "\"a\""], &["\"ab\"", "1"]);
+    check(
+        &json!({"anyOf": [{"type": "null"}, {"type": "string", "maxLength": 1}]}),
+        &["null", "\"a\""],
+        &["\"ab\"", "1"],
+    );
     check(&json!({"type": "string", "anyOf": [{"type": "integer"}, {"minLength": 1}]}), &["\"a\""], &["1", "\"\""]);
 }
 
@@ -347,8 +416,16 @@ fn one_of_needs_branches_that_are_provably_apart() {
         &[r#"{"kind": "a"}"#, r#"{"kind": "b", "n": "x"}"#],
         &[r#"{"kind": "a", "n": "x"}"#, r#"{"kind": "b"}"#, "{}"],
     );
-    check(&json!({"oneOf": [{"type": "number", "maximum": 1}, {"type": "number", "exclusiveMinimum": 1}]}), &["1", "1.5"], &["null"]);
-    check(&json!({"type": "string", "oneOf": [{"pattern": "^a"}, {"pattern": "^[b-d]"}]}), &["\"ax\"", "\"d\""], &["\"e\"", "\"\""]);
+    check(
+        &json!({"oneOf": [{"type": "number", "maximum": 1}, {"type": "number", "exclusiveMinimum": 1}]}),
+        &["1", "1.5"],
+        &["null"],
+    );
+    check(
+        &json!({"type": "string", "oneOf": [{"pattern": "^a"}, {"pattern": "^[b-d]"}]}),
+        &["\"ax\"", "\"d\""],
+        &["\"e\"", "\"\""],
+    );
     check(&json!({"type": "array", "oneOf": [{"maxItems": 1}, {"minItems": 3}]}), &["[]", "[1, 2, 3]"], &["[1, 2]"]);
     check(
         &json!({"type": "object", "oneOf": [

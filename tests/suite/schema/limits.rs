@@ -4,12 +4,20 @@ use mneme::grammar::schema::{Error, Options, compile};
 use serde_json::{Value, json};
 
 use super::keywords::refusal;
+use super::{accepts, compiler, grammar_of};
 
 #[test]
 fn unknown_keywords_are_named_by_their_pointer() {
-    for keyword in
-        ["not", "if", "contains", "dependentRequired", "propertyNames", "unevaluatedProperties", "$dynamicRef", "optional"]
-    {
+    for keyword in [
+        "not",
+        "if",
+        "contains",
+        "dependentRequired",
+        "propertyNames",
+        "unevaluatedProperties",
+        "$dynamicRef",
+        "optional",
+    ] {
         let error = refusal(&json!({"properties": {"a/b": {"items": {keyword: {}}}}}));
         assert_eq!(error.pointer(), format!("/properties/a~1b/items/{keyword}"));
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
@@ -72,8 +80,14 @@ fn recursion_without_a_base_case_is_refused() {
         (json!({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}), ""),
         (json!({"type": "array", "items": {"$ref": "#"}, "minItems": 1}), ""),
         (json!({"$ref": "#"}), ""),
-        (json!({"$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"anyOf": [{"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"}), "/$defs/a"),
-        (json!({"properties": {"p": {"$defs": {"n": {"type": "array", "items": {"$ref": "#/properties/p/$defs/n"}, "minItems": 1}}, "$ref": "#/properties/p/$defs/n"}}}), "/properties/p"),
+        (
+            json!({"$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"anyOf": [{"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"}),
+            "/$defs/a",
+        ),
+        (
+            json!({"properties": {"p": {"$defs": {"n": {"type": "array", "items": {"$ref": "#/properties/p/$defs/n"}, "minItems": 1}}, "$ref": "#/properties/p/$defs/n"}}}),
+            "/properties/p",
+        ),
     ] {
         let error = refusal(&schema);
         assert!(matches!(error, Error::NeverEnds { .. }), "{schema}: {error}");
@@ -115,6 +129,24 @@ fn dismantle(value: Value) {
     }
 }
 
+#[test]
+fn lists_and_branches_that_lead_back_to_themselves_end() {
+    let listed = json!({"enum": [{"a": {"a": {}}}, {}], "properties": {"a": {"$ref": "#"}}});
+    let grammar = grammar_of(&compiler(), &listed, &Options::default()).unwrap();
+    assert!(accepts(&grammar, "{}") && !accepts(&grammar, r#"{"a": {"a": {}}}"#));
+    let back = json!({"oneOf": [
+        {"type": "object", "properties": {"k": {"$ref": "#"}}, "required": ["k"]},
+        {"type": "object", "properties": {"k": {"type": "null"}}, "required": ["k"]},
+    ]});
+    assert!(matches!(refusal(&back), Error::Overlap { .. }));
+    let apart = json!({"oneOf": [
+        {"type": "object", "properties": {"k": {"$ref": "#"}, "is": {"const": 1}}, "required": ["k", "is"]},
+        {"type": "object", "properties": {"k": {"type": "null"}, "is": {"const": 2}}, "required": ["k", "is"]},
+    ]});
+    let grammar = grammar_of(&compiler(), &apart, &Options::default()).unwrap();
+    assert!(accepts(&grammar, r#"{"k": {"k": null, "is": 2}, "is": 1}"#));
+}
+
 /// Schemas that grow out of proportion to what is written. Each must be refused or compiled, soon.
 #[test]
 fn schemas_that_blow_up_end_in_a_limit() {
@@ -128,6 +160,11 @@ fn schemas_that_blow_up_end_in_a_limit() {
     assert!(matches!(refusal(&long), Error::Limit { .. }));
     let doubled = chain(60, &|n| json!({"allOf": [reference(n), reference(n)]}));
     assert!(compile(&doubled, &Options::default()).is_ok());
+    let proofs = chain(300, &|n| {
+        let branch = |k: Value| json!({"type": "object", "properties": {"k": k}, "required": ["k"]});
+        json!({"oneOf": [branch(reference(n)), branch(json!({"type": "boolean"}))]})
+    });
+    assert!(matches!(refusal(&proofs), Error::Limit { .. }));
     let multiplied = json!({"allOf": (0..40).map(|n| json!({"anyOf": [
         {"required": [format!("a{n}")]}, {"required": [format!("b{n}")]},
     ]})).collect::<Vec<_>>()});

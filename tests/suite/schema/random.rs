@@ -1,7 +1,7 @@
 //! Random schemas, random texts of their grammars and random instances, with `jsonschema` as the judge.
 
-use mneme::grammar::schema::{Error, Whitespace};
 use mneme::grammar::Grammar;
+use mneme::grammar::schema::{Error, Whitespace};
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,10 +11,10 @@ use super::{accepts, compiler, grammar_of, options, validator, walk, written};
 
 /// Names in the order in which schemas declare them.
 const NAMES: [&str; 5] = ["a", "ab", "b", "é\"", "x1"];
-const TEXTS: [&str; 12] =
-    ["", "a", "ab", "abc", "b", "é\"", "x1", "😀", "line\nend", "2024-02-29", "aaaa", "7"];
+const TEXTS: [&str; 12] = ["", "a", "ab", "abc", "b", "é\"", "x1", "😀", "line\nend", "2024-02-29", "aaaa", "7"];
 const PATTERNS: [&str; 7] = ["^a", "b$", "^[a-c]*$", "^.{1,3}$", "[0-9]", "^(ab|c)?$", "^[^a]+$"];
-const NUMBERS: [&str; 14] = ["-12.5", "-3", "-0.75", "0", "0.01", "0.5", "1", "1.25", "2", "6", "7.1", "10", "12", "100"];
+const NUMBERS: [&str; 14] =
+    ["-12.5", "-3", "-0.75", "0", "0.01", "0.5", "1", "1.25", "2", "6", "7.1", "10", "12", "100"];
 
 struct Maker {
     rng: ChaCha8Rng,
@@ -38,7 +38,13 @@ impl Maker {
     }
 
     /// Puts `keyword` in with the given chance.
-    fn maybe(&mut self, schema: &mut Map<String, Value>, chance: f64, keyword: &str, value: impl FnOnce(&mut Self) -> Value) {
+    fn maybe(
+        &mut self,
+        schema: &mut Map<String, Value>,
+        chance: f64,
+        keyword: &str,
+        value: impl FnOnce(&mut Self) -> Value,
+    ) {
         if self.rng.random_bool(chance) {
             let value = value(self);
             schema.insert(keyword.into(), value);
@@ -146,7 +152,9 @@ impl Maker {
     fn document(&mut self) -> Value {
         self.has_defs = self.rng.random_bool(0.3);
         let mut schema = self.schema(3);
-        if self.has_defs && let Value::Object(members) = &mut schema {
+        if self.has_defs
+            && let Value::Object(members) = &mut schema
+        {
             let defs = json!({"d": self.schema(2), "e": self.schema(1)});
             members.insert("$defs".into(), defs);
         }
@@ -203,7 +211,10 @@ fn orders(value: &Value) -> Option<Vec<Value>> {
     let combine = |lists: Vec<Vec<Value>>| {
         let mut all: Vec<Vec<Value>> = vec![Vec::new()];
         for list in lists {
-            all = all.iter().flat_map(|head| list.iter().map(|next| [head.as_slice(), &[next.clone()]].concat())).collect();
+            all = all
+                .iter()
+                .flat_map(|head| list.iter().map(|next| [head.as_slice(), &[next.clone()]].concat()))
+                .collect();
             if all.len() > MOST {
                 return None;
             }
@@ -235,11 +246,15 @@ fn orders(value: &Value) -> Option<Vec<Value>> {
 fn permutations(count: usize) -> Vec<Vec<usize>> {
     let Some(last) = count.checked_sub(1) else { return vec![Vec::new()] };
     let shorter = permutations(last);
-    (0..count).flat_map(|at| shorter.iter().map(move |order| {
-        let mut order = order.clone();
-        order.insert(at, last);
-        order
-    })).collect()
+    (0..count)
+        .flat_map(|at| {
+            shorter.iter().map(move |order| {
+                let mut order = order.clone();
+                order.insert(at, last);
+                order
+            })
+        })
+        .collect()
 }
 
 /// Whether the grammar takes `value` with its properties in some order; none where that would take too long to say.
@@ -280,7 +295,8 @@ fn grammars_and_the_validator_agree_on_random_schemas() {
         let mut instances: Vec<Value> = (0..20).map(|_| maker.instance(2)).collect();
         for wild in [0, 5, 20, 60, 150] {
             let text = walk(&grammar, wild, &mut maker.rng);
-            let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("seed {seed}: {error}\n{text}"));
+            let value: Value =
+                serde_json::from_str(&text).unwrap_or_else(|error| panic!("seed {seed}: {error}\n{text}"));
             assert!(validator.is_valid(&value), "seed {seed}\n{schema}\n{text}");
             walked += 1;
             if text.len() < 120 {
