@@ -1,0 +1,3 @@
+//! The grammar engine beside others, on the same work in the same run.
+
+pub mod lark;
