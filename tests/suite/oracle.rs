@@ -1,6 +1,7 @@
 //! Masks over real vocabularies against other engines: llama.cpp's own grammar sampler, and llguidance. What differs on
 //! purpose is listed as data; anything else is a failure with grammar, prefix and token.
 
+mod bench;
 mod grammars;
 pub mod llama;
 mod llguidance;
