@@ -17,10 +17,10 @@ APPLE_LIBCLANG = $(wildcard /Library/Developer/CommandLineTools/usr/lib/libclang
 HOMEBREW_LIBCLANG = $(dir $(wildcard /opt/homebrew/opt/llvm/lib/libclang.dylib))
 CARGO = $(if $(LIBCLANG_PATH)$(APPLE_LIBCLANG),,$(HOMEBREW_LIBCLANG:%=LIBCLANG_PATH=% ))cargo
 
-.PHONY: help chat build setup test test-long fuzz lint bench clean
+.PHONY: help chat build setup test test-long fuzz lint bench bench-grammar clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 chat: build ## Fetch a model where none is installed and open the chat (ARGS="--agent NAME ..")
 	@$(MNEME) models pull --default
@@ -50,6 +50,11 @@ lint: setup ## Formatting, clippy and documentation, warnings as errors
 
 bench: build ## Reading and decoding rates beside the bare llama.cpp library
 	@$(MNEME) bench engine --model $(BENCH_MODEL) $(ARGS)
+
+bench-grammar: setup ## Grammar masks and checks beside llama.cpp and llguidance (ARGS="--json FILE ..")
+	@$(CARGO) build --release --locked --features bench-peers
+	@$(MNEME) models pull $(BENCH_MODEL)
+	@$(MNEME) bench grammar --model $(BENCH_MODEL) $(ARGS)
 
 clean: ## Delete the builds in the cache folder, or in CARGO_TARGET_DIR where it is set (models and memories stay)
 	@echo "deleting $(CACHE_HOME)/mneme/target-*"

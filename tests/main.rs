@@ -15,6 +15,8 @@ mod suite {
     mod memory;
     mod memory_pass;
     mod models;
+    #[cfg(feature = "llama-cpp")]
+    mod oracle;
     mod safety;
     mod schema;
 }

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::Error;
 use crate::bench;
-use crate::cli::ExitCode;
+use crate::cli::{ExitCode, GrammarBenchArgs};
 
 /// Reading and decoding rates beside the bare library's.
 ///
@@ -20,10 +22,39 @@ pub(super) fn engine(
     let (name, path) = super::models::resolve(model)?;
     let report = bench::engine::run(&name, &path, read_tokens, decode_tokens, rounds)?;
     anstream::println!("{}", report.table());
-    if let Some(path) = json {
-        let fail = |source| crate::config::Error::File { path: path.to_owned(), source };
-        let text = serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?;
-        std::fs::write(path, text + "\n").map_err(fail)?;
-    }
+    write_json(&report, json)?;
     Ok(ExitCode::Ok)
+}
+
+/// The grammar engine beside others.
+///
+/// # Errors
+/// The vocabulary cannot be read, or the file cannot be written.
+pub(super) fn grammar(arguments: &GrammarBenchArgs) -> Result<ExitCode, Error> {
+    let (model_name, model) = super::models::resolve(&arguments.model)?;
+    if let (true, [case], [engine]) = (arguments.in_process, &*arguments.cases, &*arguments.engines) {
+        let row = bench::grammar::run_row(&model, case, engine)?;
+        anstream::println!("{}", serde_json::to_string(&row).map_err(std::io::Error::from)?);
+        return Ok(ExitCode::Ok);
+    }
+    let options = bench::grammar::Options {
+        model,
+        model_name,
+        cases: arguments.cases.clone(),
+        engines: arguments.engines.clone(),
+    };
+    let report = bench::grammar::run(&options, &mut |next| anstream::eprintln!("{next}"))?;
+    anstream::println!("{}", report.table());
+    if bench::grammar::ENGINES.len() == 1 {
+        anstream::eprintln!("other engines: build with --features bench-peers, or run make bench-grammar");
+    }
+    write_json(&report, arguments.json.as_deref())?;
+    Ok(ExitCode::Ok)
+}
+
+fn write_json(report: &impl Serialize, path: Option<&Path>) -> Result<(), Error> {
+    let Some(path) = path else { return Ok(()) };
+    let text = serde_json::to_string_pretty(report).map_err(std::io::Error::from)?;
+    std::fs::write(path, text + "\n").map_err(|source| crate::config::Error::File { path: path.to_owned(), source })?;
+    Ok(())
 }

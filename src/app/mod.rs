@@ -30,6 +30,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Bench(BenchCommand::Engine { model, read, decode, rounds, json }) => {
             bench::engine(&model, read, decode, rounds, json.as_deref())
         }
+        Command::Bench(BenchCommand::Grammar(arguments)) => bench::grammar(&arguments),
     };
     match done {
         Ok(code) => code,

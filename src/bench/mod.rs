@@ -1,3 +1,4 @@
 //! Measurements of the program: what they do and how their figures are told. Timed claims live here, never in tests.
 
 pub mod engine;
+pub mod grammar;

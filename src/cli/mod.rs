@@ -169,6 +169,28 @@ pub enum BenchCommand {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Masks and checks of the grammar engine, beside other engines where this build has them
+    Grammar(GrammarBenchArgs),
+}
+
+/// Flags of `mneme bench grammar`.
+#[derive(Debug, Args)]
+pub struct GrammarBenchArgs {
+    /// Catalogue name or path of a GGUF file; only its vocabulary is read
+    #[arg(long)]
+    pub model: String,
+    /// Measure this case only; may be given more than once
+    #[arg(long = "case", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(crate::bench::grammar::CASES))]
+    pub cases: Vec<String>,
+    /// Measure this engine only; may be given more than once
+    #[arg(long = "engine", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(crate::bench::grammar::ENGINES))]
+    pub engines: Vec<String>,
+    /// Write the figures to this file as well
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Measure one case with one engine here and print the row as JSON
+    #[arg(long, hide = true)]
+    pub in_process: bool,
 }
 
 impl RunArgs {

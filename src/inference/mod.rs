@@ -17,6 +17,8 @@ mod gguf;
 mod llama_cpp;
 #[cfg(feature = "llama-cpp")]
 mod llama_rates;
+#[cfg(feature = "llama-cpp")]
+mod llama_vocab;
 mod prefix_cache;
 mod sampler;
 mod scripted;
@@ -32,6 +34,8 @@ pub use gguf::{Gguf, GgufInfo};
 pub use llama_cpp::{Device, LlamaCppEngine, LoadOptions};
 #[cfg(feature = "llama-cpp")]
 pub use llama_rates::{Rates, bare_rates, our_rates};
+#[cfg(feature = "llama-cpp")]
+pub use llama_vocab::{NativeGrammar, NativeVocab};
 pub use prefix_cache::{PrefixReport, Session};
 pub use sampler::{Sampled, Sampler, SamplerOptions};
 pub use scripted::{Script, ScriptedEngine, ScriptedGeneration, ScriptedLog, ScriptedReply};

@@ -103,7 +103,7 @@ fn ends(ir: &Ir, expr: &Expr, text: &[char], at: usize) -> BTreeSet<usize> {
     }
 }
 
-fn expression(rules: u32) -> impl Strategy<Value = Expr> {
+pub fn expression(rules: u32) -> impl Strategy<Value = Expr> {
     let leaf = prop_oneof![
         4 => prop::sample::select(vec!["a", "b", "ab", "é", "ba"]).prop_map(|text| Expr::Literal(text.into())),
         2 => prop::sample::select(vec![vec![('a', 'b')], vec![('b', 'é')], vec![('é', 'é')]]).prop_map(|ranges| {
@@ -126,7 +126,7 @@ fn expression(rules: u32) -> impl Strategy<Value = Expr> {
     })
 }
 
-fn grammar_of(bodies: Vec<Expr>) -> String {
+pub fn grammar_of(bodies: Vec<Expr>) -> String {
     // Printed through a parsed frame: rules cannot be made outside the module.
     let names = ["root", "r1", "r2"];
     let frame: String = names.iter().map(|name| format!("{name} ::= \"x\"\n")).collect();

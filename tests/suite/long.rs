@@ -44,6 +44,14 @@ mod models {
     }
 
     #[test]
+    fn masks_over_a_large_vocabulary_agree_with_llama_cpp() {
+        use crate::suite::oracle::{World, llama};
+        let tally = llama::compare(&World::open("qwen2.5-coder-0.5b-instruct-q4_k_m"), 200, 20_260_312);
+        assert!(tally.grammars >= 12 && tally.decisions >= 300_000_000, "{tally:?}");
+        assert!(tally.prefixes >= 200 * tally.grammars && tally.inside_character >= 200, "{tally:?}");
+    }
+
+    #[test]
     fn facts_told_to_the_large_model_survive_a_kill() {
         let home = tempfile::tempdir().unwrap();
         let facts = [
