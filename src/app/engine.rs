@@ -24,7 +24,7 @@ impl Blueprint {
     /// There is no such model, or its file is damaged.
     pub(super) fn read(engine: EngineName, model: &str) -> Result<Self, Error> {
         match engine {
-            EngineName::Scripted => Ok(Self::of(&ScriptedEngine::load(Path::new(model))?)),
+            EngineName::Scripted => Ok(Self::of(&ScriptedEngine::new(Script::load(Path::new(model))?))),
             EngineName::LlamaCpp => {
                 let (name, path) = super::models::resolve(model)?;
                 let gguf = Gguf::open(&path)?;
