@@ -6,6 +6,7 @@ mod grammars;
 pub mod llama;
 mod llguidance;
 mod properties;
+mod schemas;
 mod walk;
 
 use std::sync::{Arc, OnceLock};

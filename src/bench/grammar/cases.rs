@@ -1,19 +1,28 @@
 //! What the grammar bench measures: grammars with the documents that are walked under them.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::documents::{json_document, nested, prose, words};
-use crate::grammar::{Ir, Limits, parse};
+use super::instance::{instance, written};
+use crate::grammar::schema::{self, Options};
+use crate::grammar::{Compiler, Ir, Limits, Verdict, parse};
 use crate::inference::Vocab;
 
 /// All cases.
-pub const CASES: [&str; 6] = ["json-document", "function-call", "enum-3000", "optional-24", "nested-300", "string-17k"];
+pub const CASES: [&str; 7] =
+    ["json-document", "function-call", "enum-3000", "optional-24", "nested-300", "string-17k", "bfcl-40"];
 
 const JSON: &str = include_str!("../../../grammars/json.gbnf");
 const NATIVE_CALL: &str = include_str!("../../../grammars/functions-native.gbnf");
 const CLASSIC_CALL: &str = include_str!("../../../grammars/functions-classic.gbnf");
+
+/// Schemas of functions, an object with `parameters` a line.
+const TOOL_SCHEMAS: &str = include_str!("../../../tests/data/tool_schemas.jsonl");
+/// Schemas that are measured, spread evenly over the file.
+const SCHEMAS: usize = 40;
 
 /// A grammar in the forms that engines take it in, and documents of its language.
 #[derive(Debug, Clone)]
@@ -37,6 +46,8 @@ pub(super) struct Work {
 pub(super) enum Source {
     /// GBNF text.
     Gbnf(String),
+    /// A schema.
+    Schema(Value),
 }
 
 /// llguidance's own form of a grammar.
@@ -73,6 +84,7 @@ pub(super) fn work(case: &str, vocab: &Vocab) -> Result<Vec<Work>, String> {
             let source = format!("root ::= {}", "[a-z]? ".repeat(24));
             gbnf(vocab, &source, Lexemes::Lark("start: /[a-z]{0,24}/\n".to_owned()), letters)
         }
+        "bfcl-40" => schemas(),
         _ => Err(format!("there is no case {case}; there are {}", CASES.join(", "))),
     }
 }
@@ -98,6 +110,48 @@ fn enumeration(vocab: &Vocab) -> Result<Vec<Work>, String> {
         format!("[{}]", six.join(", "))
     };
     gbnf(vocab, &source, Lexemes::Lark(lark), vec![picked(3), picked(211), picked(350)])
+}
+
+fn schemas() -> Result<Vec<Work>, String> {
+    let lines: Vec<&str> = TOOL_SCHEMAS.lines().collect();
+    let group = lines.chunks(lines.len().div_ceil(SCHEMAS).max(1));
+    // A few of the collected schemas admit nothing, enumerated strings under `integer` for instance.
+    let work: Vec<Work> = group.filter_map(|lines| lines.iter().find_map(|line| of_function(line))).collect();
+    if work.len() == SCHEMAS { Ok(work) } else { Err(format!("{} of {SCHEMAS} schemas can be used", work.len())) }
+}
+
+/// The schema of a line with a value that it admits; none where there is no such value or it is not found.
+fn of_function(line: &str) -> Option<Work> {
+    let mut schema = serde_json::from_str::<Value>(line).ok()?.get_mut("parameters")?.take();
+    close(&mut schema);
+    let ir = schema::compile(&schema, &Options::default()).ok()?;
+    let document = written(&instance(&schema));
+    let no_tokens = Arc::new(Vocab::new(Vec::new(), Vec::new(), None));
+    let grammar = Compiler::new(no_tokens, Limits::default()).compile_ir(&ir).ok()?;
+    if grammar.judge(document.as_bytes()) != Ok(Verdict::Accepted) {
+        return None;
+    }
+    let mut lexemes = schema.clone();
+    // The white space of our documents, and no other.
+    let spacing = json!({"whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "});
+    lexemes.as_object_mut()?.insert("x-guidance".to_owned(), spacing);
+    let gbnf = ir.to_string();
+    Some(Work { source: Source::Schema(schema), gbnf, ir, lexemes: Lexemes::Json(lexemes), documents: vec![document] })
+}
+
+/// Says of every object with properties that it has no others, which is what calls want and what makes the engines'
+/// languages the same.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(close);
+            if fields.get("properties").is_some_and(Value::is_object) && fields.get("type").is_some() {
+                fields.entry("additionalProperties").or_insert(Value::Bool(false));
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(close),
+        _ => {}
+    }
 }
 
 fn note() -> String {
@@ -156,10 +210,7 @@ PAGE: /0|[1-9][0-9]?/
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::grammar::{Compiler, Verdict};
     use crate::inference::TokenKind;
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::cases::{Source, Work};
+use crate::grammar::schema::{self, Options};
 use crate::grammar::{Compiler, Grammar, Limits, Mask, Matcher};
 use crate::inference::Vocab;
 use crate::types::{Constraint, TokenId};
@@ -88,6 +89,10 @@ impl Engine for Mneme {
     fn compile<'a>(&'a self, work: &Work) -> Result<Box<dyn Walker + 'a>, String> {
         let grammar = match &work.source {
             Source::Gbnf(text) => self.compiler.compile(text).map_err(|error| error.to_string())?,
+            Source::Schema(schema) => {
+                let ir = schema::compile(schema, &Options::default()).map_err(|error| error.to_string())?;
+                self.compiler.compile_ir(&ir).map_err(|error| error.to_string())?
+            }
         };
         let matcher = grammar.matcher().map_err(|error| error.to_string())?;
         Ok(Box::new(Walk { grammar, matcher, mask: None }))

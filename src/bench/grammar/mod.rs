@@ -9,6 +9,7 @@
 mod cases;
 mod documents;
 mod engines;
+mod instance;
 pub mod lark;
 mod memory;
 #[cfg(feature = "bench-peers")]
