@@ -65,7 +65,7 @@ impl Decimal {
     }
 
     pub(super) fn is_positive(&self) -> bool {
-        !self.is_negative && !(self.int == 0 && self.frac.is_empty())
+        !self.is_negative && (self.int > 0 || !self.frac.is_empty())
     }
 
     fn magnitude(&self, other: &Self) -> Ordering {

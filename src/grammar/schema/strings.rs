@@ -14,6 +14,9 @@ fn must_be_escaped() -> CharSet {
     CharSet::from_ranges(vec![(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C)])
 }
 
+/// What follows a text that ends in some state; none where no text may end there.
+type Ending = Result<Option<Expr>, Error>;
+
 const fn is_escaped(character: char) -> bool {
     matches!(character, '\0'..='\x1F' | '"' | '\\')
 }
@@ -116,7 +119,7 @@ impl Compiler<'_> {
         dfa: &Dfa,
         name: &str,
         pointer: &str,
-        end: &mut dyn FnMut(&mut Self, u32) -> Result<Option<Expr>, Error>,
+        end: &mut dyn FnMut(&mut Self, u32) -> Ending,
     ) -> Result<Expr, Error> {
         let mut ids = Vec::with_capacity(dfa.states.len());
         for _ in &dfa.states {

@@ -213,7 +213,7 @@ fn orders(value: &Value) -> Option<Vec<Value>> {
         for list in lists {
             all = all
                 .iter()
-                .flat_map(|head| list.iter().map(|next| [head.as_slice(), &[next.clone()]].concat()))
+                .flat_map(|head| list.iter().map(|next| [head.as_slice(), std::slice::from_ref(next)].concat()))
                 .collect();
             if all.len() > MOST {
                 return None;
