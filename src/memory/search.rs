@@ -52,8 +52,8 @@ pub(super) struct Index {
 
 /// One page of the rows that match, best first; `read` makes a result of an id.
 ///
-/// Cost: with 100 000 messages that all match, NEW ms; the same beside another agent, MULTI ms; where 400 match, FEW ms
-/// (release build, 2 cores, 2026-11).
+/// Cost: with 100 000 messages that all match, 0.1 s, beside another agent 0.2 s; where 400 match, 1 ms; a scan of them
+/// all, 0.1 s (release build, 2 busy cores, 2026-11; `benches/recall.rs`).
 pub(super) fn search_page<T>(
     view: &View<'_>,
     index: &Index,
@@ -165,9 +165,9 @@ impl<'a> Ranking<'a> {
         let terms = terms.iter().enumerate();
         parameters.extend(terms.map(|(at, term)| (format!(":term{at}"), Value::Text(term.clone()))));
         let sql = format!(
-            "SELECT id FROM (SELECT id, {} AS score FROM {rows}
-             WHERE agent_id = :agent AND hidden = 0 AND {text} IS NOT NULL{})
-             WHERE score > 0 ORDER BY score DESC, id DESC",
+            "SELECT rowid FROM (SELECT id AS rowid, {} AS score FROM {rows}
+             WHERE agent_id = :agent AND hidden = 0 AND {text} IS NOT NULL)
+             WHERE score > 0{} ORDER BY score DESC, rowid DESC",
             scores.join(" + "),
             self.not_found_before
         );

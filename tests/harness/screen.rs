@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Child, ExitStatus};
+use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -140,11 +140,13 @@ impl Screen {
         self.child.wait().unwrap();
     }
 
-    /// Waits for the program to leave.
-    pub fn wait(mut self) -> (ExitStatus, Vec<u8>) {
+    /// Leaves the program, which must end well; gives back everything that it wrote.
+    pub fn leave(mut self) -> Vec<u8> {
+        self.line("/exit");
         while let Ok(piece) = self.pieces.recv_timeout(SILENCE) {
             self.raw.extend(piece);
         }
-        (self.child.wait().unwrap(), self.raw)
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        self.raw
     }
 }

@@ -62,29 +62,32 @@ const PAUSE: &str = r#"{"name": "pause", "arguments": {}}"#;
 const ALLOWED: TextRule = TextRule::Allowed { max_chars: 80 };
 
 fn wrong_calls() -> Vec<String> {
-    vec![
-        APPEND.replace("human", "other"),
-        APPEND.replace("core_memory_append", "unknown"),
-        APPEND.replace("é", "\\u00e9"),
-        APPEND.replace("<b>", "\\/"),
-        APPEND.replace("<b>", " "),
-        APPEND.replace("😀", "\u{1}"),
-        APPEND.replace(r#""section": "human", "#, ""),
-        APPEND.replace(", ", ","),
-        APPEND[..APPEND.len() - 1].to_string(),
-        format!("{APPEND}\n{APPEND}"),
-        APPEND.replace('é', &"y".repeat(60)),
-        SEARCH.replace("2024", "2023"),
-        SEARCH.replace("2024", "2100"),
-        SEARCH.replace("02-29", "04-31"),
-        SEARCH.replace("02-29", "00-10"),
-        SEARCH.replace("02-29", "13-10"),
-        SEARCH.replace("02-29", "10-00"),
-        SEARCH.replace("12}", "13}"),
-        SEARCH.replace("12}", "01}"),
-        SEARCH.replace("12}", "-1}"),
-        PAUSE.replace("{}", "{ }"),
-    ]
+    let long = "y".repeat(60);
+    let appends = [
+        ("human", "other"),
+        ("core_memory_append", "unknown"),
+        ("é", "\\u00e9"),
+        ("<b>", "\\/"),
+        ("<b>", " "),
+        ("😀", "\u{1}"),
+        (r#""section": "human", "#, ""),
+        (", ", ","),
+        ("é", &long),
+    ];
+    let searches = [
+        ("2024", "2023"),
+        ("2024", "2100"),
+        ("02-29", "04-31"),
+        ("02-29", "00-10"),
+        ("02-29", "13-10"),
+        ("02-29", "10-00"),
+        ("12}", "13}"),
+        ("12}", "01}"),
+        ("12}", "-1}"),
+    ];
+    let whole = [APPEND[..APPEND.len() - 1].to_owned(), format!("{APPEND}\n{APPEND}"), PAUSE.replace("{}", "{ }")];
+    let appends = appends.iter().map(|(from, to)| APPEND.replace(from, to));
+    appends.chain(searches.iter().map(|(from, to)| SEARCH.replace(from, to))).chain(whole).collect()
 }
 
 #[test]

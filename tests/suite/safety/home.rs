@@ -133,8 +133,7 @@ fn the_home_is_private_whatever_the_umask_is() {
     screen.line("Good morning.");
     screen.until("reply", |text| text.contains("All right."));
     screen.until_prompt();
-    screen.line("/exit");
-    assert!(screen.wait().0.success());
+    screen.leave();
     assert!(names(&home).contains(&"history.txt".to_owned()), "{:?}", names(&home));
     assert_private(&home);
 }

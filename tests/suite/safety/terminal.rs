@@ -58,10 +58,7 @@ fn escapes_of_model_and_persona_do_not_reach_the_terminal() {
     screen.line("/dump");
     screen.until("dump", |text| text.contains("said."));
     screen.until_prompt();
-    screen.line("/exit");
-    let (status, raw) = screen.wait();
-    assert_eq!(status.code(), Some(0));
-    assert_unsteered(&raw);
+    assert_unsteered(&screen.leave());
 }
 
 #[test]
@@ -77,8 +74,7 @@ fn thoughts_look_different_from_the_reply() {
     assert!(thought.italic() || thought.dim() || thought.fgcolor() != reply.fgcolor(), "{}", screen.text());
     assert!(!reply.italic() && !reply.dim());
     assert!(screen.text().contains("~ I answer."), "also without colours: {}", screen.text());
-    screen.line("/exit");
-    assert!(screen.wait().0.success());
+    screen.leave();
 }
 
 #[test]
@@ -95,8 +91,7 @@ fn ctrl_c_stops_the_reply_and_not_the_program() {
     screen.line("Are you there?");
     screen.until("second reply", |text| text.contains("Yes, I am here."));
     screen.until_prompt();
-    screen.line("/exit");
-    assert_eq!(screen.wait().0.code(), Some(0));
+    screen.leave();
 }
 
 #[test]
@@ -111,8 +106,7 @@ fn a_reply_that_a_kill_cut_off_is_named_at_the_next_start() {
     let mut screen = start(home.path(), json!([]), 0, &[], &[]);
     let text = screen.until_prompt();
     assert!(text.contains("was cut off") && text.contains("is kept"), "{text}");
-    screen.line("/exit");
-    assert_eq!(screen.wait().0.code(), Some(0));
+    screen.leave();
 }
 
 #[test]
@@ -139,8 +133,7 @@ fn what_a_memory_pass_saves_is_shown_above_a_half_typed_line() {
     let text = screen.until("reply", |text| text.contains("a> The whole line came."));
     assert_eq!(text.matches("> core_memory_append").count(), 1, "{text}");
     screen.until_prompt();
-    screen.line("/exit");
-    assert_eq!(screen.wait().0.code(), Some(0));
+    screen.leave();
 }
 
 #[test]
@@ -157,8 +150,7 @@ fn what_is_typed_during_a_reply_does_not_stand_in_it() {
     assert!(!story.contains("Typed"), "{text}");
     assert!(text.contains("you> Typed too early."), "{text}");
     screen.until_prompt();
-    screen.line("/exit");
-    assert_eq!(screen.wait().0.code(), Some(0));
+    screen.leave();
 }
 
 #[test]
@@ -179,8 +171,7 @@ fn no_word_is_cut_at_the_edge_also_after_a_resize() {
             }
         }
     }
-    screen.line("/exit");
-    assert_eq!(screen.wait().0.code(), Some(0));
+    screen.leave();
 }
 
 #[test]
@@ -198,7 +189,6 @@ fn it_works_without_colours_and_on_a_dumb_terminal() {
         for code in ["\u{1b}[32m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[3m", "\u{1b}[33m", "\u{1b}[36m"] {
             assert!(!colour.contains(code), "{variables:?}: {code:?} in {colour:?}");
         }
-        screen.line("/exit");
-        assert_eq!(screen.wait().0.code(), Some(0));
+        screen.leave();
     }
 }
