@@ -89,6 +89,7 @@ pub(crate) struct Automaton {
     rows: Vec<StateId>,
     row_length: usize,
     work: Vec<Parse>,
+    behind: Vec<Parse>,
     seen: Seen,
     found: Vec<Parse>,
     /// Frames in their standard form, by the longest token that was asked with.
@@ -159,6 +160,7 @@ impl Automaton {
             rows: Vec::new(),
             row_length: 0,
             work: Vec::new(),
+            behind: Vec::new(),
             seen: Seen::default(),
             found: Vec::new(),
             standard: HashMap::default(),
@@ -255,14 +257,15 @@ impl Automaton {
         }
         let State { first, end, .. } = self.states[state as usize];
         self.begin();
-        for at in first..end {
-            let parse = self.parses[at as usize];
-            if let Position::Byte { set, next } = self.program.position(parse.position)
-                && holds(&self.program.sets[set as usize], byte)
-            {
-                self.follow(Parse { position: next, stack: parse.stack })?;
-            }
+        let mut behind = std::mem::take(&mut self.behind);
+        behind.clear();
+        for parse in &self.parses[first as usize..end as usize] {
+            let arms = self.program.arms_at(parse.position).filter(|(set, _)| holds(set, byte));
+            behind.extend(arms.map(|(_, next)| Parse { position: next, stack: parse.stack }));
         }
+        let followed = behind.iter().try_for_each(|parse| self.follow(*parse));
+        self.behind = behind;
+        followed?;
         let target = self.intern()?;
         self.rows[row + class] = target;
         Ok(target)
@@ -333,8 +336,8 @@ impl Automaton {
     pub(crate) fn next_set(&self, state: StateId) -> ByteSet {
         let mut bytes = [0; 4];
         for parse in self.parses(state) {
-            if let Position::Byte { set, .. } = self.program.position(parse.position) {
-                unite(&mut bytes, &self.program.sets[set as usize]);
+            if let Some(more) = self.program.bytes_at(parse.position) {
+                unite(&mut bytes, more);
             }
         }
         bytes
@@ -342,13 +345,11 @@ impl Automaton {
 
     /// The only thing that can follow, where there is only one.
     pub(crate) fn next(&self, state: StateId) -> Next {
-        let mut bytes: ByteSet = [0; 4];
+        let bytes = self.next_set(state);
         let mut token = None;
         for parse in self.parses(state).iter() {
             match self.program.position(parse.position) {
-                Position::Byte { set, .. } => {
-                    unite(&mut bytes, &self.program.sets[set as usize]);
-                }
+                Position::Byte { .. } | Position::Arms { .. } => {}
                 Position::Token { id, negated: false, .. } if token.is_none_or(|known| known == id) => token = Some(id),
                 _ => return Next::Open,
             }
@@ -480,9 +481,11 @@ impl Automaton {
             }
             match self.program.position(position) {
                 Position::Return => {}
-                Position::Byte { set, next } => {
-                    unite(&mut bytes, &self.program.sets[set as usize]);
-                    left.push(next);
+                Position::Byte { .. } | Position::Arms { .. } => {
+                    for (set, next) in self.program.arms_at(position) {
+                        unite(&mut bytes, set);
+                        left.push(next);
+                    }
                 }
                 Position::Split { start, end } => left.extend_from_slice(self.program.branches(start, end)),
                 Position::Call { entry: first, next } | Position::Loop { body: first, next, .. } => {
@@ -506,7 +509,9 @@ impl Automaton {
         self.work.push(parse);
         while let Some(parse) = self.work.pop() {
             let Parse { position, stack } = parse;
-            if let Position::Byte { .. } | Position::Token { .. } = self.program.position(position) {
+            if let Position::Byte { .. } | Position::Arms { .. } | Position::Token { .. } =
+                self.program.position(position)
+            {
                 self.found.push(parse);
                 continue;
             }
@@ -517,7 +522,7 @@ impl Automaton {
                 return Err(limit_error("parses", self.seen.len(), self.limits.parses));
             }
             match self.program.position(position) {
-                Position::Byte { .. } | Position::Token { .. } => {}
+                Position::Byte { .. } | Position::Arms { .. } | Position::Token { .. } => {}
                 Position::Split { start, end } => {
                     let branches = self.program.branches(start, end);
                     self.work.extend(branches.iter().map(|&position| Parse { position, stack }));

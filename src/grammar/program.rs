@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use super::error::Error;
 use super::hash::FastHash;
-use super::utf8::{ByteSet, holds};
+use super::utf8::{ByteSet, holds, unite};
 use crate::types::TokenId;
 
 /// Index of a position in [`Program::positions`].
@@ -30,6 +30,8 @@ pub(crate) enum Position {
     Return,
     /// Reads one byte of the set with this index.
     Byte { set: u32, next: PositionId },
+    /// Reads one byte as each of the arms says whose set holds it.
+    Arms { arms: u32 },
     /// Goes on at each of the `branches[start..end]`.
     Split { start: u32, end: u32 },
     /// Goes on at `entry`, then at `next`.
@@ -42,11 +44,24 @@ pub(crate) enum Position {
     Resume { state: u32 },
 }
 
+/// Ways to read one byte.
+#[derive(Debug, Clone, Copy)]
+struct Arms {
+    /// Bytes that some arm reads.
+    bytes: ByteSet,
+    /// The arms are `arms[start..end]`.
+    start: u32,
+    end: u32,
+}
+
 /// All positions made so far.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) positions: Vec<Position>,
     pub(crate) branches: Vec<PositionId>,
+    arm_lists: Vec<Arms>,
+    /// Sets, and where it goes on behind a byte of them.
+    arms: Vec<(u32, PositionId)>,
     pub(crate) sets: Vec<ByteSet>,
     /// Bytes of the same class are alike in every set.
     pub(crate) class_of: [u8; 256],
@@ -71,6 +86,8 @@ impl Program {
         Self {
             positions: vec![Position::Return],
             branches: Vec::new(),
+            arm_lists: Vec::new(),
+            arms: Vec::new(),
             sets: Vec::new(),
             class_of: [0; 256],
             class_bytes: vec![0],
@@ -104,15 +121,38 @@ impl Program {
     }
 
     fn push(&mut self, position: Position) -> Result<PositionId, Error> {
-        if self.positions.len() + self.branches.len() >= self.limit {
-            let found = self.positions.len() + self.branches.len() + 1;
+        let found = self.positions.len() + self.branches.len() + self.arms.len() + 1;
+        if found > self.limit {
             return Err(Error::Limit { what: "positions", found, limit: self.limit });
         }
         self.positions.push(position);
         Ok(index(self.positions.len() - 1))
     }
 
-    /// A position that goes on at each of `branches`.
+    /// Bytes that are read at `position`; none where it does not read bytes.
+    pub(crate) fn bytes_at(&self, position: PositionId) -> Option<&ByteSet> {
+        match self.position(position) {
+            Position::Byte { set, .. } => Some(&self.sets[set as usize]),
+            Position::Arms { arms } => Some(&self.arm_lists[arms as usize].bytes),
+            _ => None,
+        }
+    }
+
+    /// The sets of bytes that are read at `position`, with where each leads.
+    pub(crate) fn arms_at(&self, position: PositionId) -> impl Iterator<Item = (&ByteSet, PositionId)> {
+        let (one, list) = match self.position(position) {
+            Position::Byte { set, next } => (Some((set, next)), &[][..]),
+            Position::Arms { arms } => {
+                let Arms { start, end, .. } = self.arm_lists[arms as usize];
+                (None, &self.arms[start as usize..end as usize])
+            }
+            _ => (None, &[][..]),
+        };
+        one.into_iter().chain(list.iter().copied()).map(|(set, next)| (&self.sets[set as usize], next))
+    }
+
+    /// A position that goes on at each of `branches`. Those that read a byte are made one position, so that a state of
+    /// the automaton has few parses.
     ///
     /// # Errors
     /// [`Error::Limit`].
@@ -125,10 +165,39 @@ impl Program {
         if let Some(known) = self.splits.get(branches.as_slice()) {
             return Ok(*known);
         }
-        let id = self.reserve()?;
-        self.set_split(id, &branches)?;
+        let (readers, mut others): (Vec<_>, Vec<_>) = branches.iter().partition(|id| self.bytes_at(**id).is_some());
+        let id = if readers.len() > 1 {
+            let arms = self.join(&readers)?;
+            others.push(arms);
+            if others.len() > 1 { self.split(others)? } else { arms }
+        } else {
+            let id = self.reserve()?;
+            self.set_split(id, &branches)?;
+            id
+        };
         self.splits.insert(branches.into_boxed_slice(), id);
         Ok(id)
+    }
+
+    /// One position for `readers`, which all read a byte.
+    fn join(&mut self, readers: &[PositionId]) -> Result<PositionId, Error> {
+        let mut bytes = [0; 4];
+        let start = index(self.arms.len());
+        for reader in readers {
+            match self.position(*reader) {
+                Position::Byte { set, next } => self.arms.push((set, next)),
+                Position::Arms { arms } => {
+                    let Arms { start, end, .. } = self.arm_lists[arms as usize];
+                    self.arms.extend_from_within(start as usize..end as usize);
+                }
+                _ => {}
+            }
+        }
+        for (set, _) in &self.arms[start as usize..] {
+            unite(&mut bytes, &self.sets[*set as usize]);
+        }
+        self.arm_lists.push(Arms { bytes, start, end: index(self.arms.len()) });
+        self.push(Position::Arms { arms: index(self.arm_lists.len() - 1) })
     }
 
     /// A position whose branches are told later, for what goes back to itself.
@@ -211,6 +280,8 @@ impl Program {
         const ENTRY: usize = 32;
         self.positions.len() * (size_of::<Position>() + ENTRY)
             + self.branches.len() * (size_of::<PositionId>() * 2)
+            + self.arms.len() * size_of::<(u32, PositionId)>()
+            + self.arm_lists.len() * size_of::<Arms>()
             + self.sets.len() * (size_of::<ByteSet>() + ENTRY)
             + self.splits.len() * ENTRY
             + self.cycles.keys().map(|key| key.len() * 4 + 2 * ENTRY).sum::<usize>()
@@ -230,6 +301,9 @@ mod tests {
         assert_eq!(program.byte(byte_range(b'a', b'a'), RETURN).unwrap(), a);
         assert_eq!(program.split(vec![a, b]).unwrap(), program.split(vec![b, a, b]).unwrap());
         assert_eq!(program.split(vec![a, a]).unwrap(), a);
+        let both = program.split(vec![a, b]).unwrap();
+        assert_eq!(program.bytes_at(both), Some(&byte_range(b'a', b'b')));
+        assert_eq!(program.arms_at(both).count(), 2);
     }
 
     #[test]

@@ -112,9 +112,11 @@ impl TokenTrees {
         let reachable = if next_bytes > FEW_BYTES { automaton.reachable_bytes(state) } else { [u64::MAX; 4] };
         let mut states = vec![DEAD; self.longest_bytes as usize + 1];
         states[0] = state;
-        for group in walked {
+        let mut endless = Endless { samples, longest_bytes: self.longest_bytes, level: 0, known: Vec::new() };
+        let from = LEVELS + 1 - walked.len();
+        for (level, group) in (from..).zip(walked) {
             let is_reachable = group.marks.iter().zip(reachable).any(|(marks, bytes)| marks & bytes != 0);
-            if is_reachable && !group.tree.walk(automaton, &firsts, &mut states, &mut mask)? {
+            if is_reachable && !group.tree.walk(automaton, &firsts, &mut states, endless.up_to(level), &mut mask)? {
                 return Ok(None);
             }
         }
@@ -174,6 +176,42 @@ struct Tree {
 
 const NONE: u32 = u32::MAX;
 
+/// Fewer tokens are walked rather than taken together.
+const MANY_TOKENS: usize = 16;
+/// States that are remembered in one walk: a few are met again and again, the others are not worth asking about.
+const REMEMBERED_STATES: usize = 8;
+
+/// Which states let all tokens of a level pass.
+struct Endless<'a> {
+    samples: &'a Samples,
+    longest_bytes: u32,
+    level: usize,
+    known: Vec<(StateId, usize, bool)>,
+}
+
+impl Endless<'_> {
+    fn up_to(&mut self, level: usize) -> &mut Self {
+        self.level = level;
+        self
+    }
+
+    fn takes_all(&mut self, automaton: &mut Automaton, state: StateId) -> Result<bool, ConstraintError> {
+        if self.level >= LEVELS {
+            return Ok(false);
+        }
+        let level = self.level;
+        if let Some((.., known)) = self.known.iter().find(|(other, at, _)| *other == state && *at == level) {
+            return Ok(*known);
+        }
+        if self.known.len() >= REMEMBERED_STATES * GROUPS {
+            return Ok(false);
+        }
+        let takes_all = self.samples.run(automaton, state, level, self.longest_bytes)? == Some(Run::Endless);
+        self.known.push((state, level, takes_all));
+        Ok(takes_all)
+    }
+}
+
 impl Tree {
     fn new(sorted: &[(&[u8], TokenId)]) -> Self {
         let mut nodes: Vec<Node> = Vec::new();
@@ -209,6 +247,7 @@ impl Tree {
         automaton: &mut Automaton,
         firsts: &ByteSet,
         states: &mut [StateId],
+        endless: &mut Endless<'_>,
         mask: &mut Mask,
     ) -> Result<bool, ConstraintError> {
         for (block, word) in (0_usize..).zip(firsts) {
@@ -216,12 +255,17 @@ impl Tree {
             while rest != 0 {
                 let byte = block * 64 + rest.trailing_zeros() as usize;
                 rest &= rest - 1;
-                if self.roots[byte] != NONE && !self.walk_below(self.roots[byte], automaton, states, mask)? {
+                if self.roots[byte] != NONE && !self.walk_below(self.roots[byte], automaton, states, endless, mask)? {
                     return Ok(false);
                 }
             }
         }
         Ok(true)
+    }
+
+    /// Number of tokens that end before the node `at` in depth-first order.
+    fn tokens_before(&self, at: usize) -> usize {
+        self.nodes.get(at).map_or(self.tokens.len(), |node| node.tokens as usize)
     }
 
     /// The tokens that begin with the byte of the node `root`.
@@ -230,6 +274,7 @@ impl Tree {
         root: u32,
         automaton: &mut Automaton,
         states: &mut [StateId],
+        endless: &mut Endless<'_>,
         mask: &mut Mask,
     ) -> Result<bool, ConstraintError> {
         let mut at = root as usize;
@@ -245,9 +290,15 @@ impl Tree {
             if automaton.is_lost(next) {
                 return Ok(false);
             }
+            let below = self.tokens_before(node.after as usize);
+            if below - node.tokens as usize >= MANY_TOKENS && endless.takes_all(automaton, next)? {
+                self.tokens[node.tokens as usize..below].iter().for_each(|token| mask.insert(*token));
+                at = node.after as usize;
+                continue;
+            }
             states[depth + 1] = next;
             at += 1;
-            let end = self.nodes.get(at).map_or(self.tokens.len(), |node| node.tokens as usize);
+            let end = self.tokens_before(at);
             for token in &self.tokens[node.tokens as usize..end] {
                 mask.insert(*token);
             }

@@ -23,6 +23,9 @@ pub(super) trait Engine {
     /// The engine cannot.
     fn compile<'a>(&'a self, work: &Work) -> Result<Box<dyn Walker + 'a>, String>;
 
+    /// Drops everything that was worked out for grammars, so that a round begins cold.
+    fn forget(&mut self) {}
+
     /// Most masks of a round that are timed; the others are left out.
     fn most_masks(&self) -> usize {
         usize::MAX
@@ -86,6 +89,10 @@ impl Mneme {
 }
 
 impl Engine for Mneme {
+    fn forget(&mut self) {
+        self.compiler = self.compiler.forget();
+    }
+
     fn compile<'a>(&'a self, work: &Work) -> Result<Box<dyn Walker + 'a>, String> {
         let grammar = match &work.source {
             Source::Gbnf(text) => self.compiler.compile(text).map_err(|error| error.to_string())?,

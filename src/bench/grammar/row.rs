@@ -105,7 +105,7 @@ fn fill(row: &mut Row, vocab: &Arc<Vocab>, tokenizer: &Tokenizer, case: &str, en
     let prepared = prepare(vocab, tokenizer, case)?;
     let before = Gauge::for_engine(false).bytes();
     let started = Instant::now();
-    let engine = open(engine, vocab, tokenizer)?;
+    let mut engine = open(engine, vocab, tokenizer)?;
     // llama.cpp's tables are those of its tokenizer, which is open already.
     if !engine.is_native() {
         row.tables_us = Some(microseconds(started.elapsed()));
@@ -122,6 +122,7 @@ fn fill(row: &mut Row, vocab: &Arc<Vocab>, tokenizer: &Tokenizer, case: &str, en
     let started = Instant::now();
     let mut rounds = Vec::new();
     while rounds.is_empty() || (rounds.len() < ROUNDS && started.elapsed() < ROUNDS_LIMIT) {
+        engine.forget();
         rounds.push(round(&*engine, &prepared, stride, &mut logits, &mut peak)?);
     }
     row.bytes = peak.bytes();
