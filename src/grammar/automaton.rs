@@ -32,6 +32,8 @@ const BOTTOM: u32 = 0;
 const CUT: u32 = 1;
 /// Rows of transitions are made somewhat longer than there are classes, for classes that come later.
 const ROW_STEP: usize = 16;
+/// States that there is room for from the beginning: a reply of a few sentences.
+const FIRST_STATES: usize = 512;
 /// Positions that are looked at to find the bytes that can still follow.
 const REACHABLE_POSITIONS: usize = 1000;
 /// In place of a count: the frame is a call's.
@@ -60,10 +62,19 @@ struct State {
     /// Its parses are `parses[first..end]`.
     first: u32,
     end: u32,
-    /// Where its transitions stand; `UNKNOWN` before the first.
+    /// The class of its first transition, which most states never have a second of.
+    class: u16,
+    /// Where that leads.
+    target: StateId,
+    /// Where its transitions stand; `UNKNOWN` before the second.
     row: u32,
     reads_tokens: bool,
     is_lost: bool,
+}
+
+impl State {
+    const FRESH: Self =
+        Self { first: 0, end: 0, class: u16::MAX, target: UNKNOWN, row: UNKNOWN, reads_tokens: false, is_lost: false };
 }
 
 /// What can follow in a state.
@@ -147,16 +158,16 @@ impl Automaton {
     /// A graph without grammars.
     pub(crate) fn new(limits: Limits) -> Self {
         let bottom = Frame { target: RETURN, count: CALL, below: BOTTOM };
-        let dead = State { first: 0, end: 0, row: UNKNOWN, reads_tokens: false, is_lost: false };
+        let dead = State { first: 0, end: 0, ..State::FRESH };
         Self {
             program: Program::new(limits.positions),
             limits,
             // Bottom and cut.
             frames: vec![bottom, bottom],
-            frame_ids: HashTable::new(),
+            frame_ids: HashTable::with_capacity(FIRST_STATES),
             states: vec![dead],
-            state_ids: HashTable::new(),
-            parses: Vec::new(),
+            state_ids: HashTable::with_capacity(FIRST_STATES),
+            parses: Vec::with_capacity(4 * FIRST_STATES),
             rows: Vec::new(),
             row_length: 0,
             work: Vec::new(),
@@ -173,14 +184,18 @@ impl Automaton {
         &mut self.program
     }
 
-    /// The state before the first byte of what begins at `root`.
-    pub(crate) fn start(&mut self, root: PositionId) -> Result<StateId, ConstraintError> {
+    /// Makes room for the classes of bytes that a grammar added, whether or not it was compiled to its end.
+    pub(crate) fn widen_rows(&mut self) {
         let classes = self.program.class_bytes.len();
         if classes > self.row_length {
             self.row_length = classes.next_multiple_of(ROW_STEP);
             self.rows.clear();
             self.states.iter_mut().for_each(|state| state.row = UNKNOWN);
         }
+    }
+
+    /// The state before the first byte of what begins at `root`.
+    pub(crate) fn start(&mut self, root: PositionId) -> Result<StateId, ConstraintError> {
         self.begin();
         self.follow(Parse { position: root, stack: BOTTOM })?;
         self.intern()
@@ -238,24 +253,26 @@ impl Automaton {
 
     /// The state behind `byte`.
     pub(crate) fn step(&mut self, state: StateId, byte: u8) -> Result<StateId, ConstraintError> {
-        let class = usize::from(self.program.class_of[usize::from(byte)]);
-        let row = self.states[state as usize].row;
+        let class = self.program.class_of[usize::from(byte)];
+        let State { class: first_class, target, row, .. } = self.states[state as usize];
         if row != UNKNOWN {
-            let known = self.rows[row as usize + class];
+            let known = self.rows[row as usize + usize::from(class)];
             if known != UNKNOWN {
                 return Ok(known);
             }
+        } else if first_class == u16::from(class) {
+            return Ok(target);
         }
         self.new_step(state, byte, class)
     }
 
     #[cold]
-    fn new_step(&mut self, state: StateId, byte: u8, class: usize) -> Result<StateId, ConstraintError> {
-        let row = self.row(state);
-        if self.rows[row + class] == DEAD {
+    fn new_step(&mut self, state: StateId, byte: u8, class: u8) -> Result<StateId, ConstraintError> {
+        let State { first, end, class: first_class, row, .. } = self.states[state as usize];
+        let is_first = row == UNKNOWN && first_class == u16::MAX;
+        if !is_first && self.rows_of(state)[usize::from(class)] == DEAD {
             return Ok(DEAD);
         }
-        let State { first, end, .. } = self.states[state as usize];
         self.begin();
         let mut behind = std::mem::take(&mut self.behind);
         behind.clear();
@@ -267,22 +284,32 @@ impl Automaton {
         self.behind = behind;
         followed?;
         let target = self.intern()?;
-        self.rows[row + class] = target;
+        if is_first {
+            let state = &mut self.states[state as usize];
+            state.class = u16::from(class);
+            state.target = target;
+        } else {
+            self.rows_of(state)[usize::from(class)] = target;
+        }
         Ok(target)
     }
 
-    /// Where the transitions of `state` stand. The dead ones, nearly all, are known from the beginning.
-    fn row(&mut self, state: StateId) -> usize {
-        let known = self.states[state as usize].row;
-        if known != UNKNOWN {
-            return known as usize;
+    /// The transitions of `state` by class. The dead ones, nearly all, are known from the beginning.
+    fn rows_of(&mut self, state: StateId) -> &mut [StateId] {
+        let State { class, target, row, .. } = self.states[state as usize];
+        if row != UNKNOWN {
+            return &mut self.rows[row as usize..row as usize + self.row_length];
         }
         let next = self.next_set(state);
-        let row = self.rows.len();
+        let start = self.rows.len();
         let of_class = |byte: &u8| if holds(&next, *byte) { UNKNOWN } else { DEAD };
         self.rows.extend(self.program.class_bytes.iter().map(of_class));
-        self.rows.resize(row + self.row_length, UNKNOWN);
-        self.states[state as usize].row = index(row);
+        self.rows.resize(start + self.row_length, UNKNOWN);
+        self.states[state as usize].row = index(start);
+        let row = &mut self.rows[start..];
+        if let Some(known) = row.get_mut(usize::from(class)) {
+            *known = target;
+        }
         row
     }
 
@@ -617,7 +644,7 @@ impl Automaton {
         let is_lost = self.found.iter().take(2).any(|parse| *parse == LOST);
         let (id, first) = (index(self.states.len()), index(self.parses.len()));
         self.parses.extend_from_slice(&self.found);
-        self.states.push(State { first, end: index(stored_parses), row: UNKNOWN, reads_tokens, is_lost });
+        self.states.push(State { first, end: index(stored_parses), reads_tokens, is_lost, ..State::FRESH });
         let (states, parses) = (&self.states, &self.parses);
         self.state_ids.insert_unique(hash, id, |id| {
             let State { first, end, .. } = states[*id as usize];

@@ -138,15 +138,17 @@ impl Compiler {
             found: limits.parses + 1,
             limit: limits.parses,
         };
-        let root = compile(ir, nullable, automaton.program_mut())?;
-        let start = automaton.start(root).map_err(too_wide)?;
+        let root = compile(ir, nullable, automaton.program_mut());
+        automaton.widen_rows();
+        let start = automaton.start(root?).map_err(too_wide)?;
         let Some(trigger) = trigger else { return Ok(start) };
         let behind = trigger.behind(automaton, start).map_err(too_wide)?;
         if behind == DEAD {
             return Err(Error::Trigger { problem: "no text of the grammar begins with it".into() });
         }
-        let root = trigger.compile(automaton.program_mut(), behind)?;
-        automaton.start(root).map_err(too_wide)
+        let root = trigger.compile(automaton.program_mut(), behind);
+        automaton.widen_rows();
+        automaton.start(root?).map_err(too_wide)
     }
 }
 

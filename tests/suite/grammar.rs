@@ -629,3 +629,20 @@ fn a_compiler_outlives_what_its_grammars_wear_out() {
     }
     assert!(kept.iter().all(|(grammar, text)| accepts(grammar, text)));
 }
+
+#[test]
+fn a_grammar_that_is_too_large_leaves_earlier_ones_as_they_were() {
+    let compiler = Compiler::new(vocab(), Limits { positions: 2000, ..Limits::default() });
+    let grammar = compiler.compile("root ::= [a-z]{1,9} \"!\"\n").unwrap();
+    let mut matcher = grammar.matcher().unwrap();
+    feed(&mut matcher, b"ab");
+    // Every byte in a literal of its own: the classes of bytes that are told apart grow to all of them.
+    let literals: Vec<String> =
+        (0x20..0x7F_u8).map(|byte| format!("\"{}\"", format!("\\x{byte:02X}").repeat(40))).collect();
+    let refused = compiler.compile(&format!("root ::= {}\n", literals.join(" | ")));
+    assert!(matches!(refused, Err(Error::Limit { what: "positions", .. })));
+    feed(&mut matcher, b"yz");
+    assert!(!matcher.allows(TokenId(u32::from(b'A'))).unwrap());
+    assert!(matcher.mask().unwrap().contains(TokenId(u32::from(b'!'))));
+    assert!(accepts(&grammar, "zebra!") && !accepts(&grammar, "ze bra!"));
+}
