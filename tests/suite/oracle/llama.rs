@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mneme::grammar::schema;
 use mneme::grammar::{CharSet, Compiler, Limits, parse};
 use mneme::inference::TokenKind;
 use mneme::types::{Constraint, TokenId};
@@ -187,4 +188,18 @@ fn masks_agree_with_llama_cpp_but_for_what_is_meant() {
     for name in INTENDED.iter().map(|intended| intended.name).chain([END_INSIDE]) {
         assert!(tally.intended.contains_key(name), "{name}: never seen in {tally:?}");
     }
+}
+
+#[test]
+fn grammars_of_schemas_mean_the_same_to_llama_cpp() {
+    let world = World::small();
+    let mut tally = Tally::default();
+    for (line, parameters) in super::schemas::collected().iter().enumerate() {
+        let ir = schema::compile(parameters, &schema::Options::default()).unwrap();
+        let sample = Sample { name: format!("schema {line}"), source: ir.to_string() };
+        compare_one(world, &sample, 8, 20_261_123, &mut tally);
+        tally.grammars += 1;
+    }
+    println!("{tally:?}");
+    assert!(tally.grammars >= 30 && tally.decisions > 10_000_000, "{tally:?}");
 }

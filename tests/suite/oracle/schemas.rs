@@ -26,7 +26,7 @@ fn small() -> Vec<Value> {
 }
 
 /// Every eighth schema of the collection, with its objects closed as calls want them.
-fn collected() -> Vec<Value> {
+pub fn collected() -> Vec<Value> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tool_schemas.jsonl");
     let text = std::fs::read_to_string(path).unwrap();
     text.lines()
