@@ -18,10 +18,11 @@ fn dialect(engine: &ScriptedEngine) -> Box<dyn Dialect> {
     choose(engine.identity(), engine.vocab(), Profile::Native).expect("the scripted model has a template").dialect
 }
 
-fn policy() -> StepPolicy {
+/// What a step may do; `edit` changes one line of core memory.
+fn policy(edit: usize) -> StepPolicy {
     let block = |label: &str, lines: usize| BlockView {
         label: label.to_owned(),
-        lines: (0..lines).map(|line| format!("Line {line} says something.")).collect(),
+        lines: (0..lines).map(|line| format!("Line {line} says {}.", if line == 7 { edit } else { 0 })).collect(),
         chars: 27 * lines,
         limit_chars: 2000,
     };
@@ -40,14 +41,21 @@ fn policy() -> StepPolicy {
 fn grammar(criterion: &mut Criterion) {
     let engine = ScriptedEngine::new(Script::default());
     let dialect = dialect(&engine);
-    let policy = policy();
+    let policy = policy(0);
     let compiler = Compiler::new(Arc::clone(engine.vocab()), Limits::default());
     compiler.warm_up();
     let source = dialect.grammar(&policy).expect("the policy allows something");
     criterion.bench_function("write the grammar of a step", |bencher| {
         bencher.iter(|| dialect.grammar(black_box(&policy)));
     });
-    criterion.bench_function("compile the grammar of a step", |bencher| {
+    // As many as are never kept: each compiles what the edit of a line changed, the rest is shared.
+    let edited: Vec<String> =
+        (0..64).map(|edit| dialect.grammar(&self::policy(edit)).expect("the policy allows something")).collect();
+    let mut next = edited.iter().cycle();
+    criterion.bench_function("compile the grammar of a step behind an edit", |bencher| {
+        bencher.iter(|| compiler.compile(black_box(next.next().expect("it goes round"))));
+    });
+    criterion.bench_function("compile the grammar of a step again", |bencher| {
         bencher.iter(|| compiler.compile(black_box(&source)));
     });
     let text = "The weather was fine, and so we walked along the river until it got dark. ".repeat(4);

@@ -80,6 +80,8 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
             history: &home.join("history.txt"),
             cancel: &cancel,
         };
+        #[cfg(unix)]
+        ui::terminal::restore_on_signals();
         ui::terminal::run(handle, &options)?;
     }
     Ok(ExitCode::Ok)

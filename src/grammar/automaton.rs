@@ -5,7 +5,7 @@
 //! that the matcher knows. Transitions are kept by class of bytes. Nothing here knows a token's spelling.
 //!
 //! A state whose stacks are cut off ([`Automaton::cut`]) stands for all states that look alike down to there, as long
-//! as no way out of it comes to the cut: then it has [`Automaton::lost`] its way, and says so.
+//! as no way out of it comes to the cut: then it has lost its way ([`Automaton::is_lost`]).
 
 #![expect(clippy::indexing_slicing, reason = "state, frame and position ids are given out by the tables they index")]
 
@@ -279,6 +279,9 @@ impl Automaton {
         for parse in &self.parses[first as usize..end as usize] {
             let arms = self.program.arms_at(parse.position).filter(|(set, _)| holds(set, byte));
             behind.extend(arms.map(|(_, next)| Parse { position: next, stack: parse.stack }));
+            if behind.len() > self.limits.parses {
+                compact(&mut behind, self.limits.parses)?;
+            }
         }
         let followed = behind.iter().try_for_each(|parse| self.follow(*parse));
         self.behind = behind;
@@ -540,6 +543,9 @@ impl Automaton {
                 self.program.position(position)
             {
                 self.found.push(parse);
+                if self.found.len() > 2 * self.limits.parses {
+                    compact(&mut self.found, self.limits.parses)?;
+                }
                 continue;
             }
             if !self.seen.insert(parse) {
@@ -652,6 +658,13 @@ impl Automaton {
         });
         Ok(id)
     }
+}
+
+/// Drops repetitions.
+fn compact(parses: &mut Vec<Parse>, limit: usize) -> Result<(), ConstraintError> {
+    parses.sort_unstable();
+    parses.dedup();
+    if parses.len() > limit { Err(limit_error("parses", parses.len(), limit)) } else { Ok(()) }
 }
 
 /// The count that stands for `count` where at most `rounds` more rounds can be completed.

@@ -4,7 +4,7 @@
 //! looking for the next byte ends.
 
 use super::error::{Error, Place};
-use super::ir::{Expr, Ir};
+use super::ir::{Expr, Ir, Rule};
 
 /// Looks at all rules; gives back one flag a rule: whether it matches the empty text.
 ///
@@ -36,10 +36,12 @@ pub(crate) fn check(ir: &Ir, source: &str) -> Result<Vec<bool>, Error> {
 /// The least solution of a property of rules that is defined by the rules' bodies.
 fn fixpoint(ir: &Ir, holds: fn(&Expr, &[bool]) -> bool) -> Vec<bool> {
     let mut known = vec![false; ir.rules.len()];
+    // Rules mostly call later ones, or earlier ones: looked at in both directions in turn, either takes two rounds.
+    let mut order: Vec<(usize, &Rule)> = ir.rules.iter().enumerate().collect();
     loop {
         let mut changed = false;
-        // Generated rules mostly call later ones, so the last are looked at first.
-        for (index, rule) in ir.rules.iter().enumerate().rev() {
+        order.reverse();
+        for &(index, rule) in &order {
             if known.get(index) == Some(&false) && holds(&rule.body, &known) {
                 changed = true;
                 if let Some(flag) = known.get_mut(index) {

@@ -8,15 +8,21 @@
 
 #![expect(clippy::indexing_slicing, reason = "rule ids index tables that are made for them")]
 
+use std::collections::HashMap;
+
 use super::check::is_nullable;
 use super::components::components;
 use super::error::Error;
+use super::hash::FastHash;
 use super::ir::{CharSet, Expr, Ir, RuleId};
 use super::program::{Position, PositionId, Program, RETURN, UNBOUNDED};
 use super::utf8::{ByteSet, byte_range, unite, utf8_sequences};
 
 /// Longer descriptions of what goes back to itself are not kept: a grammar that has them is compiled anew.
 const MAX_CYCLE_KEY: usize = 4096;
+
+/// Alternatives that share ever longer beginnings are compiled one by one beyond this depth: the compiler recurses.
+const MAX_TREE_DEPTH: usize = 64;
 
 /// Whether an expression is compiled whole or without the empty text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +42,8 @@ struct Compiler<'a> {
     nullable: &'a [bool],
     entries: Vec<Entry>,
     program: &'a mut Program,
+    /// Calls of [`Compiler::tree`] that wait for one another.
+    tree_depth: usize,
 }
 
 /// Compiles a checked grammar; gives back where it begins.
@@ -43,7 +51,7 @@ struct Compiler<'a> {
 /// # Errors
 /// [`Error::Limit`] above [`Limits::positions`](super::limits::Limits::positions).
 pub(crate) fn compile(ir: &Ir, nullable: &[bool], program: &mut Program) -> Result<PositionId, Error> {
-    let mut compiler = Compiler { nullable, entries: vec![Entry::default(); ir.rules.len()], program };
+    let mut compiler = Compiler { nullable, entries: vec![Entry::default(); ir.rules.len()], program, tree_depth: 0 };
     for component in components(ir) {
         match component.rules.as_slice() {
             [rule] if !component.is_recursive => compiler.rule(ir, *rule)?,
@@ -116,11 +124,12 @@ impl Compiler<'_> {
             Expr::Sequence(items) => {
                 // All items can be empty: the first that is not decides the branch.
                 let mut branches = Vec::with_capacity(items.len());
-                for (at, item) in items.iter().enumerate() {
-                    let rest = self.sequence(&items[at + 1..], next)?;
+                let mut rest = next;
+                for item in items.iter().rev() {
                     if reads(item) {
                         branches.push(self.expr(item, Form::NonEmpty, rest)?);
                     }
+                    rest = self.expr(item, Form::Whole, rest)?;
                 }
                 self.program.split(branches)
             }
@@ -133,7 +142,8 @@ impl Compiler<'_> {
                     Form::Whole => *min,
                 };
                 if *max == Some(0) || !reads(item) {
-                    return Ok(next);
+                    // What is only ever empty has no other form.
+                    return if form == Form::Whole { Ok(next) } else { self.program.split(Vec::new()) };
                 }
                 self.repeat(item, min, *max, next)
             }
@@ -171,6 +181,14 @@ impl Compiler<'_> {
     /// Alternatives that begin with literals, sorted by them and alike up to byte `at`.
     fn tree(&mut self, led: &[(&[u8], &[Expr])], at: usize, next: PositionId) -> Result<PositionId, Error> {
         let mut branches = Vec::new();
+        if self.tree_depth >= MAX_TREE_DEPTH {
+            for (bytes, rest) in led {
+                let behind = self.sequence(rest, next)?;
+                branches.push(self.bytes(bytes.get(at..).unwrap_or_default(), behind)?);
+            }
+            return self.program.split(branches);
+        }
+        self.tree_depth += 1;
         let mut left = led;
         while let Some((first, rest)) = left.first() {
             let alike = left.iter().take_while(|(bytes, _)| bytes.get(at) == first.get(at)).count();
@@ -192,6 +210,7 @@ impl Compiler<'_> {
             };
             branches.push(self.bytes(&first[at..end], behind)?);
         }
+        self.tree_depth -= 1;
         self.program.split(branches)
     }
 
@@ -239,13 +258,15 @@ impl Compiler<'_> {
         }
         // Sequences that go on alike share one first position.
         let mut firsts: Vec<(&[(u8, u8)], ByteSet)> = Vec::new();
+        let mut places: HashMap<&[(u8, u8)], usize, FastHash> = HashMap::default();
         for sequence in &sequences {
             let Some(((low, high), rest)) = sequence.split_first() else { continue };
             let bytes = byte_range(*low, *high);
-            match firsts.iter_mut().find(|(other, _)| *other == rest) {
-                Some((_, set)) => unite(set, &bytes),
-                None => firsts.push((rest, bytes)),
-            }
+            let place = *places.entry(rest).or_insert_with(|| {
+                firsts.push((rest, [0; 4]));
+                firsts.len() - 1
+            });
+            unite(&mut firsts[place].1, &bytes);
         }
         let mut branches = Vec::with_capacity(firsts.len());
         for (rest, bytes) in firsts {

@@ -121,6 +121,12 @@ pub enum Error {
         /// How many are allowed.
         limit: usize,
     },
+    /// A grammar that a program made and that makes no sense.
+    #[error("the grammar cannot be compiled: {problem}")]
+    Invalid {
+        /// Why.
+        problem: String,
+    },
     /// A trigger that cannot put the grammar into force.
     #[error("the trigger cannot be used: {problem}")]
     Trigger {
@@ -148,7 +154,9 @@ impl Error {
             | Self::LeftRecursion { place, .. }
             | Self::NeverEnds { place, .. }
             | Self::Token { place, .. } => Some(place),
-            Self::NoRoot | Self::Limit { .. } | Self::Trigger { .. } | Self::Policy { .. } => None,
+            Self::NoRoot | Self::Limit { .. } | Self::Invalid { .. } | Self::Trigger { .. } | Self::Policy { .. } => {
+                None
+            }
         }
     }
 
@@ -164,6 +172,7 @@ impl Error {
             Self::NeverEnds { .. } => "give one of the rules an alternative that does not call them again",
             Self::Token { .. } => "name a control token of the loaded model, or its id as `<[id]>`",
             Self::Limit { .. } => "write the grammar with fewer rules, counts or alternatives, or raise the limit",
+            Self::Invalid { .. } => "correct the program that made it",
             Self::Trigger { .. } => "take a text or a token that the grammar's own text begins with",
             Self::Policy { .. } => "offer the function only when it has arguments that it would accept",
         }

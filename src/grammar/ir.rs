@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::error::Error;
+use crate::inference::{TokenKind, Vocab};
 use crate::types::TokenId;
 
 const SURROGATES: (u32, u32) = (0xD800, 0xDFFF);
@@ -144,24 +145,33 @@ pub struct Ir {
 }
 
 impl Ir {
-    /// Refuses bodies that are nested deeper than `limit`: what follows recurses over them.
-    pub(crate) fn check_nesting(&self, limit: usize) -> Result<(), Error> {
-        let is_deeper = |rule: &Rule| rule.body.is_deeper_than(limit);
-        if self.rules.iter().any(is_deeper) {
-            return Err(Error::Limit { what: "nesting", found: limit + 1, limit });
+    /// Refuses what the parser would not have made: rules and tokens that do not exist, classes without a character,
+    /// counts the wrong way round, bodies that are nested deeper than `nesting` (what follows recurses over them).
+    pub(crate) fn validate(&self, nesting: usize, vocab: &Vocab) -> Result<(), Error> {
+        let expect = |holds: bool, problem: &str| {
+            if holds { Ok(()) } else { Err(Error::Invalid { problem: problem.to_owned() }) }
+        };
+        expect(self.root.index() < self.rules.len(), "its root does not exist")?;
+        let mut left: Vec<(&Expr, usize)> = self.rules.iter().map(|rule| (&rule.body, 1)).collect();
+        while let Some((expr, depth)) = left.pop() {
+            if depth > nesting {
+                return Err(Error::Limit { what: "nesting", found: depth, limit: nesting });
+            }
+            match expr {
+                Expr::Literal(_) => {}
+                Expr::Class(set) => expect(!set.ranges.is_empty(), "a class has no character")?,
+                Expr::Token { id, .. } => expect(vocab.kind(*id) != TokenKind::Unused, "a token does not exist")?,
+                Expr::Rule(id) => expect(id.index() < self.rules.len(), "a rule does not exist")?,
+                Expr::Sequence(items) | Expr::Alternatives(items) => {
+                    left.extend(items.iter().map(|item| (item, depth + 1)));
+                }
+                Expr::Repeat { item, min, max } => {
+                    expect(max.is_none_or(|max| *min <= max && max < u32::MAX), "counts are the wrong way round")?;
+                    left.push((item, depth + 1));
+                }
+            }
         }
         Ok(())
-    }
-}
-
-impl Expr {
-    fn is_deeper_than(&self, limit: usize) -> bool {
-        let Some(rest) = limit.checked_sub(1) else { return true };
-        match self {
-            Self::Literal(_) | Self::Class(_) | Self::Token { .. } | Self::Rule(_) => false,
-            Self::Sequence(items) | Self::Alternatives(items) => items.iter().any(|item| item.is_deeper_than(rest)),
-            Self::Repeat { item, .. } => item.is_deeper_than(rest),
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::automaton::{Automaton, DEAD, StateId};
 use super::error::Error;
 use super::program::{Position, PositionId, Program, RETURN};
 use super::utf8::{ByteSet, byte_range, unite};
+use crate::inference::{TokenKind, Vocab};
 use crate::types::{ConstraintError, TokenId};
 
 /// What puts a lazy grammar into force. The grammar's own text begins with it.
@@ -13,7 +14,7 @@ use crate::types::{ConstraintError, TokenId};
 pub enum Trigger {
     /// These characters, wherever they stand; not empty.
     Literal(String),
-    /// This token.
+    /// This control token.
     Token(TokenId),
 }
 
@@ -21,11 +22,15 @@ pub enum Trigger {
 const LONGEST_BYTES: usize = 256;
 
 impl Trigger {
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self, vocab: &Vocab) -> Result<(), Error> {
         match self {
             Self::Literal(text) if text.is_empty() => Err(Error::Trigger { problem: "it is empty".into() }),
             Self::Literal(text) if text.len() > LONGEST_BYTES => {
                 Err(Error::Limit { what: "bytes of the trigger", found: text.len(), limit: LONGEST_BYTES })
+            }
+            // Free text may spell a text token, and would go on.
+            Self::Token(id) if vocab.kind(*id) != TokenKind::Control => {
+                Err(Error::Trigger { problem: format!("token {} is no control token", id.0) })
             }
             _ => Ok(()),
         }

@@ -12,7 +12,8 @@ pub struct Limits {
     pub rules: usize,
     /// Groups and repetitions within one another. 128: people write under 10; parser and compiler recurse.
     pub nesting: usize,
-    /// Highest count in `{m,n}`. 100,000: counts cost nothing before they are reached, and no reply is longer.
+    /// Highest count in `{m,n}`. 100,000: counts cost nothing before they are reached. A text in which more are counted
+    /// than there are [`states`](Self::states) ends in an error.
     pub repetition: u32,
     /// Positions of the compiled automaton and branches between them. 500,000 (25 MB with their index).
     pub positions: usize,

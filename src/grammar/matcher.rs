@@ -1,5 +1,6 @@
 //! Grammars that are ready for use, and the matcher that the sampler asks.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::automaton::{Automaton, DEAD, Next, StateId};
@@ -12,7 +13,7 @@ use super::lazy::Trigger;
 use super::limits::Limits;
 use super::mask::Mask;
 use super::masks::Masks;
-use super::trie::TokenTrees;
+use super::trie::{LONGEST_TOKEN_BYTES, TokenTrees};
 use crate::inference::{TokenKind, Vocab};
 use crate::types::{Constraint, ConstraintError, TokenId};
 
@@ -46,11 +47,29 @@ impl Tokens {
 struct Graph {
     automaton: Automaton,
     masks: Masks,
+    /// The texts that were compiled last: an agent whose memory did not change takes its next step under the same one.
+    recent: VecDeque<(String, StateId)>,
 }
+
+/// Length of [`Graph::recent`].
+const RECENT_SOURCES: usize = 8;
+/// Longer texts are not kept, in bytes; a step with a full core memory has a fifth of it.
+const MAX_RECENT_BYTES: usize = 1 << 18;
 
 impl Graph {
     fn new(limits: &Limits) -> Self {
-        Self { automaton: Automaton::new(limits.clone()), masks: Masks::new(limits.masks) }
+        Self {
+            automaton: Automaton::new(limits.clone()),
+            masks: Masks::new(limits.masks),
+            recent: VecDeque::with_capacity(RECENT_SOURCES),
+        }
+    }
+
+    fn remember(&mut self, source: &str, start: StateId) {
+        if source.len() <= MAX_RECENT_BYTES {
+            self.recent.truncate(RECENT_SOURCES - 1);
+            self.recent.push_front((source.to_owned(), start));
+        }
     }
 }
 
@@ -81,8 +100,25 @@ impl Compiler {
     /// # Errors
     /// Everything that [`Error`] lists.
     pub fn compile(&self, source: &str) -> Result<Grammar, Error> {
+        if let Some(known) = self.known(source) {
+            return Ok(known);
+        }
         let ir = parse(source, &self.tokens.vocab, &self.limits)?;
-        self.compile_checked(&ir, &check(&ir, source)?, None)
+        let grammar = self.compile_checked(&ir, &check(&ir, source)?, None)?;
+        if let Ok(mut graph) = grammar.lock() {
+            graph.remember(source, grammar.start);
+        }
+        Ok(grammar)
+    }
+
+    /// The grammar of a text that was compiled a short while ago.
+    fn known(&self, source: &str) -> Option<Grammar> {
+        let current = Arc::clone(&*self.graph.lock().ok()?);
+        let graph = current.lock().ok().filter(|graph| !graph.automaton.is_worn())?;
+        let (_, start) = graph.recent.iter().find(|(text, _)| text == source)?;
+        let start = *start;
+        drop(graph);
+        Some(Grammar { tokens: Arc::clone(&self.tokens), graph: current, start })
     }
 
     /// Compiles a grammar that a program made, a JSON Schema for instance.
@@ -91,7 +127,7 @@ impl Compiler {
     /// Those of [`Error`] that are not about the text; their places are empty.
     pub fn compile_ir(&self, ir: &Ir) -> Result<Grammar, Error> {
         // A group in GBNF text is up to three expressions: alternatives of sequences of repetitions.
-        ir.check_nesting(3 * (self.limits.nesting + 1))?;
+        ir.validate(3 * (self.limits.nesting + 1), &self.tokens.vocab)?;
         self.compile_checked(ir, &check(ir, "")?, None)
     }
 
@@ -101,7 +137,7 @@ impl Compiler {
     /// # Errors
     /// Everything that [`Error`] lists.
     pub fn compile_lazy(&self, source: &str, trigger: &Trigger) -> Result<Grammar, Error> {
-        trigger.check()?;
+        trigger.check(&self.tokens.vocab)?;
         let ir = parse(source, &self.tokens.vocab, &self.limits)?;
         self.compile_checked(&ir, &check(&ir, source)?, Some(trigger))
     }
@@ -308,7 +344,7 @@ impl Matcher {
             let tokens = &matcher.grammar.tokens;
             let trees = tokens.trees();
             let mut graph = matcher.grammar.lock()?;
-            let Graph { automaton, masks } = &mut *graph;
+            let Graph { automaton, masks, .. } = &mut *graph;
             masks.get(automaton, matcher.state, &tokens.vocab, trees)
         })
     }
@@ -337,7 +373,7 @@ impl Matcher {
             TokenKind::Unused => return Ok(DEAD),
         };
         let bytes = vocab.bytes(token);
-        if vocab.is_end_of_generation(token) || (is_text && bytes.is_empty()) {
+        if vocab.is_end_of_generation(token) || (is_text && (bytes.is_empty() || bytes.len() > LONGEST_TOKEN_BYTES)) {
             return Ok(DEAD);
         }
         let spelled = if is_text { automaton.walk(self.state, bytes)? } else { DEAD };

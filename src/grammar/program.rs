@@ -23,6 +23,9 @@ pub(crate) const RETURN: PositionId = 0;
 /// Stands for "no upper count".
 pub(crate) const UNBOUNDED: u32 = u32::MAX;
 
+/// Longer lists are left branches: a chain of optional parts would copy what follows each of them.
+const MAX_ARMS: usize = 64;
+
 /// One position of the automaton.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Position {
@@ -166,7 +169,8 @@ impl Program {
             return Ok(*known);
         }
         let (readers, mut others): (Vec<_>, Vec<_>) = branches.iter().partition(|id| self.bytes_at(**id).is_some());
-        let id = if readers.len() > 1 {
+        let arms: usize = readers.iter().map(|reader| self.arms_at(*reader).count()).sum();
+        let id = if readers.len() > 1 && arms <= MAX_ARMS {
             let arms = self.join(&readers)?;
             others.push(arms);
             if others.len() > 1 { self.split(others)? } else { arms }
@@ -193,6 +197,15 @@ impl Program {
                 _ => {}
             }
         }
+        self.arms[start as usize..].sort_unstable();
+        let mut kept = start as usize;
+        for at in start as usize..self.arms.len() {
+            if kept == start as usize || self.arms[kept - 1] != self.arms[at] {
+                self.arms[kept] = self.arms[at];
+                kept += 1;
+            }
+        }
+        self.arms.truncate(kept);
         for (set, _) in &self.arms[start as usize..] {
             unite(&mut bytes, &self.sets[*set as usize]);
         }

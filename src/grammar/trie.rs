@@ -11,7 +11,7 @@ use crate::inference::{TokenKind, Vocab};
 use crate::types::{ConstraintError, TokenId};
 
 /// Tokens beyond this length are left out of text: no tokenizer has them, a damaged model file may.
-const LONGEST_TOKEN_BYTES: usize = 4096;
+pub(crate) const LONGEST_TOKEN_BYTES: usize = 4096;
 
 /// See [`TokenTrees::mask`].
 const FEW_BYTES: u32 = 8;

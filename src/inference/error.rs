@@ -99,7 +99,7 @@ impl Error {
                 "fetch it again: mneme models pull NAME, then mneme models verify"
             }
             Self::ContextOverflow { .. } => "choose a larger --context-window",
-            Self::BadScript { .. } => "see tests/data for a script that works",
+            Self::BadScript { .. } => "a script is a JSON object with a list `replies` of objects with a text `reply`",
             Self::NoEngine { .. } => "build with the feature of that engine, or choose another --engine",
             Self::LoadCancelled { .. } => "start it again and let it load",
             Self::BadLogits { .. } => "check the model file: mneme models verify",

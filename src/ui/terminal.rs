@@ -276,3 +276,19 @@ impl Drop for Quiet {
         }
     }
 }
+/// Gives the terminal back as it was found when a signal ends the program: nothing else runs then.
+#[cfg(unix)]
+pub fn restore_on_signals() {
+    use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+    use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM};
+    use signal_hook::iterator::Signals;
+    let Ok(before) = tcgetattr(std::io::stdin()) else { return };
+    let Ok(mut signals) = Signals::new([SIGHUP, SIGQUIT, SIGTERM]) else { return };
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            // Should either fail, there is nobody left to tell.
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        }
+    });
+}

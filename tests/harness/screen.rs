@@ -79,6 +79,16 @@ impl Screen {
         }
     }
 
+    /// Ends the program by a signal (`TERM`, `HUP` ..); whether the terminal then shows what is typed, line by line.
+    pub fn is_sound_behind_signal(mut self, signal: &str) -> bool {
+        use rustix::termios::{LocalModes, tcgetattr};
+        let terminal = self.pty.as_fd().try_clone_to_owned().unwrap();
+        let kill = std::process::Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status();
+        assert!(kill.unwrap().success());
+        assert!(!self.child.wait().unwrap().success());
+        tcgetattr(terminal).unwrap().local_modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
+    }
+
     /// Types bytes as they are.
     pub fn keys(&mut self, bytes: &[u8]) {
         self.pty.write_all(bytes).unwrap();

@@ -646,3 +646,70 @@ fn a_grammar_that_is_too_large_leaves_earlier_ones_as_they_were() {
     assert!(matcher.mask().unwrap().contains(TokenId(u32::from(b'!'))));
     assert!(accepts(&grammar, "zebra!") && !accepts(&grammar, "ze bra!"));
 }
+
+#[test]
+fn grammars_that_are_made_to_be_slow_are_compiled_or_refused_soon() {
+    let optional = format!("r ::= \"a\"\nroot ::= ({})*\n", "r? ".repeat(1500));
+    assert!(accepts(&compile(&optional), "aaa"));
+    let chain: String = (1..3000).map(|at| format!("r{at} ::= \"a\" r{}\n", at - 1)).collect();
+    compile(&format!("r0 ::= [a]\n{chain}root ::= r2999\n"));
+    let sparse: String = (0..8000).map(|at| char::from_u32(0x1_0000 + 2 * at).unwrap()).collect();
+    assert!(accepts(&compile(&format!("root ::= [{sparse}]\n")), "\u{10002}"));
+    let growing = |inner: &str| {
+        let words: Vec<String> = (1..=40).map(|length| format!("\"{}\"", "a".repeat(length))).collect();
+        format!("({} {inner})", words.join(" | "))
+    };
+    let nested = (0..100).fold(String::new(), |inner, _| growing(&inner));
+    assert!(accepts(&compile(&format!("root ::= {nested}\n")), "a"));
+    let links: String = (2..28).map(|at| format!("r{at} ::= r{} | r{}\n", at - 1, at - 2)).collect();
+    assert!(accepts(&compile(&format!("r0 ::= [a]\nr1 ::= [b]\n{links}root ::= r27\n")), "b"));
+    let many = compile(&format!("root ::= {}\"!\"\n", "[a-z]? ".repeat(1000)));
+    assert!(accepts(&many, "abc!"));
+}
+
+#[test]
+fn ambiguity_without_bound_is_a_limit() {
+    let rules: String = (0..400).map(|at| format!("a{at} ::= t \"{at}\"\n")).collect();
+    let names: Vec<String> = (0..400).map(|at| format!("a{at}")).collect();
+    let tails: Vec<String> = (0..60).map(|at| format!("[a] \"{at}\"")).collect();
+    let source = format!("{rules}t ::= {}\nroot ::= {}\n", tails.join(" | "), names.join(" | "));
+    let grammar = compile(&source);
+    let mut matcher = grammar.matcher().unwrap();
+    assert!(matcher.commit(TokenId(u32::from(b'a'))).is_err(), "24,000 parses are above the limit");
+    assert!(matcher.mask().is_err() && !matcher.may_end());
+}
+
+#[test]
+fn a_repetition_of_nothing_is_nothing() {
+    assert!(accepts(&compile("root ::= a{0,50000} \"y\"\na ::= \"x\"{0}\n"), "y"));
+}
+
+#[test]
+fn a_grammar_that_a_program_made_wrongly_is_refused() {
+    let compiler = Compiler::new(vocab(), Limits::default());
+    let compile = |body: Expr| {
+        let mut ir = parse("root ::= \"x\"\n", &vocab(), &Limits::default()).unwrap();
+        ir.rules[0].body = body;
+        compiler.compile_ir(&ir)
+    };
+    let item = || Box::new(Expr::Literal("a".into()));
+    let wrong = [
+        Expr::Repeat { item: item(), min: 5, max: Some(3) },
+        Expr::Token { id: TokenId(99_999), negated: false },
+        Expr::Rule(RuleId(7)),
+        Expr::Class(CharSet::default()),
+    ];
+    for body in wrong {
+        assert!(matches!(compile(body.clone()), Err(Error::Invalid { .. })), "{body:?}");
+    }
+    let deep = (0..2000).fold(Expr::Literal("a".into()), |inner, _| Expr::Sequence(vec![inner]));
+    assert!(matches!(compile(deep), Err(Error::Limit { what: "nesting", .. })));
+}
+
+#[test]
+fn a_text_token_is_no_trigger() {
+    let compiler = Compiler::new(vocab(), Limits::default());
+    let source = format!("root ::= <[{}]> \"x\"\n", u32::from(b'a'));
+    let trigger = Trigger::Token(TokenId(u32::from(b'a')));
+    assert!(matches!(compiler.compile_lazy(&source, &trigger), Err(Error::Trigger { .. })));
+}

@@ -192,3 +192,19 @@ fn it_works_without_colours_and_on_a_dumb_terminal() {
         screen.leave();
     }
 }
+
+#[test]
+fn a_program_that_is_told_to_end_gives_the_terminal_back_as_it_was() {
+    for signal in ["TERM", "HUP", "QUIT"] {
+        let home = tempfile::tempdir().unwrap();
+        let replies = json!([{"reply": "On and on it went. ".repeat(300)}]);
+        let mut screen = start(home.path(), replies, 15, &[], &[]);
+        screen.until_prompt();
+        screen.line("Tell me a story.");
+        screen.until("beginning of the reply", |text| text.contains("On and on it went. On"));
+        assert!(screen.is_sound_behind_signal(signal), "{signal} while a reply streams");
+        let mut screen = start(home.path(), json!([]), 0, &[], &[]);
+        screen.until_prompt();
+        assert!(screen.is_sound_behind_signal(signal), "{signal} at the prompt");
+    }
+}
