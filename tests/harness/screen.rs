@@ -80,7 +80,7 @@ impl Screen {
     }
 
     /// Ends the program by a signal (`TERM`, `HUP` ..); whether the terminal then shows what is typed, line by line.
-    pub fn is_sound_behind_signal(mut self, signal: &str) -> bool {
+    pub fn ends_soundly(mut self, signal: &str) -> bool {
         use rustix::termios::{LocalModes, tcgetattr};
         let terminal = self.pty.as_fd().try_clone_to_owned().unwrap();
         let kill = std::process::Command::new("kill").args(["-s", signal, &self.child.id().to_string()]).status();

@@ -202,9 +202,9 @@ fn a_program_that_is_told_to_end_gives_the_terminal_back_as_it_was() {
         screen.until_prompt();
         screen.line("Tell me a story.");
         screen.until("beginning of the reply", |text| text.contains("On and on it went. On"));
-        assert!(screen.is_sound_behind_signal(signal), "{signal} while a reply streams");
+        assert!(screen.ends_soundly(signal), "{signal} while a reply streams");
         let mut screen = start(home.path(), json!([]), 0, &[], &[]);
         screen.until_prompt();
-        assert!(screen.is_sound_behind_signal(signal), "{signal} at the prompt");
+        assert!(screen.ends_soundly(signal), "{signal} at the prompt");
     }
 }
