@@ -1,4 +1,5 @@
 //! `mneme grammar ..` and `mneme complete` through the program itself: what stands on the screen, and the exit code.
+//! Longer than 600 lines because each command is tried with its errors beside it.
 
 use std::collections::BTreeSet;
 use std::io::Write;
