@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::dialect::Profile;
 use crate::inference::SamplerOptions;
 use crate::memory::{self, QueueLimits};
+use crate::types::create_private_folder;
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -236,20 +237,20 @@ pub fn home_from_environment() -> Result<PathBuf, Error> {
 const OWN_NAMES: [&str; 5] = [ConfigFile::NAME, "personas", "logs", "models", "history.txt"];
 
 /// Makes the home folder, readable for its owner only. A folder that others can read is closed to them where it is
-/// empty or a home already.
+/// empty or a home already; one that its owner has made read-only stays so.
 ///
 /// # Errors
 /// It cannot be made or written, or is open to others and holds files of other programs.
 pub fn prepare_home(home: &Path) -> Result<(), Error> {
     let fail = |source| Error::Home { path: home.to_owned(), source };
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
+    create_private_folder(home).map_err(fail)?;
     #[cfg(unix)]
     {
-        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-        builder.mode(0o700);
-        builder.create(home).map_err(fail)?;
+        use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(home).map_err(fail)?.permissions().mode() & 0o777;
+        if mode & 0o300 != 0o300 {
+            return Err(fail(std::io::Error::new(std::io::ErrorKind::PermissionDenied, "it is read-only")));
+        }
         if mode != 0o700 {
             if let Some(found) = foreign_name(home).map_err(fail)? {
                 return Err(Error::SharedHome { path: home.to_owned(), found });
@@ -257,8 +258,6 @@ pub fn prepare_home(home: &Path) -> Result<(), Error> {
             std::fs::set_permissions(home, std::fs::Permissions::from_mode(0o700)).map_err(fail)?;
         }
     }
-    #[cfg(not(unix))]
-    builder.create(home).map_err(fail)?;
     tempfile::tempfile_in(home).map_err(fail)?;
     Ok(())
 }
@@ -425,6 +424,17 @@ mod tests {
         }
         prepare_home(home.path()).unwrap();
         assert_eq!(mode(), 0o700);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_read_only_home_is_refused_and_stays_read_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let home = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o500)).unwrap();
+        let error = prepare_home(home.path()).unwrap_err();
+        assert!(matches!(error, Error::Home { .. }), "{error}");
+        assert_eq!(std::fs::metadata(home.path()).unwrap().permissions().mode() & 0o777, 0o500);
     }
 
     #[test]

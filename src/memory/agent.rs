@@ -3,14 +3,12 @@
 //! Every method here that changes something is one transaction of its own. What must be changed together goes through
 //! [`Step`].
 
-use std::fs::File;
-
 use rusqlite::{TransactionBehavior, named_params};
 
 use super::error::{During, Error, Result};
 use super::main_context::BlockLabel;
 use super::{Step, Store, View, checkpoint, messages};
-use crate::types::{Body, Message, MessageId, NewMessage, validate_name};
+use crate::types::{Body, FileLock, Message, MessageId, NewMessage, validate_name};
 
 /// Characters of a core-memory block, unless the config says otherwise: the paper's limit.
 const DEFAULT_LIMIT_CHARS: usize = 2000;
@@ -62,7 +60,7 @@ pub struct AgentMemory {
     store: Store,
     id: i64,
     recovered: Vec<Message>,
-    _lock: Option<File>,
+    _lock: Option<FileLock>,
 }
 
 impl AgentMemory {

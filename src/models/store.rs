@@ -1,6 +1,6 @@
 //! The folder that holds the model files: what is there, where it lies, checking and removing it.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::digest::hash_file;
 use super::pins::Pins;
 use super::{Catalogue, Choice, Error, FileEntry, HubSettings, Kind, Limits, ModelEntry, PipSettings, Progress};
 use super::{PullOptions, Reach, choose, fits};
-use crate::types::Cancel;
+use crate::types::{Cancel, FileLock, create_private_folder, with_suffix};
 
 /// Endings of the unfinished pieces of a file: from the hub and from wheels, and their state.
 pub(super) const PIECE_ENDINGS: [&str; 4] = [".part", ".part.json", ".wheels.part", ".wheels.part.json"];
@@ -313,11 +313,11 @@ impl Store {
             if !self.dir.is_dir() {
                 return Err(Error::NotInstalled { name: entry.name.clone() });
             }
-            let _lock = Lock::take(&self.dir, &entry.name)?;
+            let _lock = lock_model(&self.dir, &entry.name)?;
             for path in self.paths(entry) {
                 removed.take(&path)?;
                 for ending in PIECE_ENDINGS {
-                    removed.take(&with_ending(&path, ending))?;
+                    removed.take(&with_suffix(&path, ending))?;
                 }
             }
             removed.take(&Pins::path(&self.dir, &entry.name))?;
@@ -420,7 +420,7 @@ pub(super) fn file_state(dir: &Path, entry: &ModelEntry, file: &FileEntry, pins:
         (Ok(found), None) if found.is_file() => FileState::Right(found.len()),
         (Ok(_), _) => FileState::Wrong,
         (Err(_), _) => {
-            let pieces = [".part", ".wheels.part"].map(|ending| with_ending(&path, ending));
+            let pieces = [".part", ".wheels.part"].map(|ending| with_suffix(&path, ending));
             FileState::Pieces(pieces.iter().filter_map(|piece| piece.metadata().ok()).map(|piece| piece.len()).sum())
         }
     }
@@ -454,50 +454,25 @@ fn verify_file(
     })
 }
 
-/// `path` with `ending` behind its file name.
-pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
-}
-
 fn is_gguf_name(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
 }
 
+/// Takes the lock that is held while a model is fetched or removed.
+///
+/// # Errors
+/// [`Error::Busy`]; [`Error::Io`].
+pub(super) fn lock_model(dir: &Path, model_name: &str) -> Result<FileLock, Error> {
+    private_folder(dir)?;
+    let path = dir.join(format!(".{model_name}.lock"));
+    FileLock::try_take(&path)
+        .map_err(|source| Error::io("lock", &path, source))?
+        .ok_or_else(|| Error::Busy { name: model_name.to_owned() })
+}
+
 /// Creates a folder and its parents, for this user only; one that exists keeps its mode.
-pub(super) fn create_private_dir(dir: &Path) -> Result<(), Error> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|source| Error::io("create the folder", dir, source))
-}
-
-/// Held while a model is fetched or removed; the system frees it when the process ends, however it ends.
-pub(super) struct Lock {
-    _file: File,
-}
-
-impl Lock {
-    /// Takes the lock of a model; the file stays, because deleting it would let two processes in.
-    ///
-    /// # Errors
-    /// [`Error::Busy`]; [`Error::Io`].
-    pub(super) fn take(dir: &Path, model_name: &str) -> Result<Self, Error> {
-        create_private_dir(dir)?;
-        let path = dir.join(format!(".{model_name}.lock"));
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(|source| Error::io("open", &path, source))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(Error::Busy { name: model_name.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(Error::io("lock", path, source)),
-        }
-    }
+pub(super) fn private_folder(path: &Path) -> Result<(), Error> {
+    create_private_folder(path).map_err(|source| Error::io("create the folder", path, source))
 }
 
 #[cfg(all(test, not(feature = "download")))]

@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::super::error::{During, Error, Result};
-use super::{private_file, with_suffix};
+use crate::types::{open_private_file, with_suffix};
 
 /// Position N-1 leads to version N. Files are only ever added.
 pub(super) const ALL: &[&str] = &[include_str!("migrations/0001_initial.sql")];
@@ -60,7 +60,7 @@ pub(super) fn migrate(
 fn make_copy(connection: &Connection, path: &Path, found: u32, now_ms: i64) -> Result<()> {
     let copy_path = with_suffix(path, &format!(".v{found}-{now_ms}.backup"));
     let failed = |reason: String| Error::BackupFailed { path: copy_path.clone(), reason };
-    private_file(&copy_path).map_err(|error| failed(error.to_string()))?;
+    open_private_file(&copy_path).map_err(|error| failed(error.to_string()))?;
     connection
         .backup("main", &copy_path, None::<fn(rusqlite::backup::Progress)>)
         .map_err(|error| failed(error.to_string()))?;

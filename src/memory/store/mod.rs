@@ -5,7 +5,6 @@
 
 mod migrations;
 
-use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
 
 use super::View;
 use super::error::{During, Error, Result};
-use crate::types::Clock;
+use crate::types::{Clock, FileLock, create_private_folder, open_private_file, with_suffix};
 
 /// How long a statement waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -142,15 +141,13 @@ impl Store {
     }
 
     /// Takes the lock by which a second process on the same agent is refused; none for a database in memory.
-    pub(super) fn lock_agent(&self, id: i64, name: &str) -> Result<Option<File>> {
+    pub(super) fn lock_agent(&self, id: i64, name: &str) -> Result<Option<FileLock>> {
         let Some(path) = &self.path else { return Ok(None) };
         let lock_path = with_suffix(path, &format!(".agent-{id}.lock"));
-        let cannot_open = |source| Error::CannotOpen { path: lock_path.clone(), source };
-        let file = private_file(&lock_path).map_err(cannot_open)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(fs::TryLockError::WouldBlock) => Err(Error::AgentInUse { name: name.to_owned() }),
-            Err(fs::TryLockError::Error(source)) => Err(cannot_open(source)),
+        match FileLock::try_take(&lock_path) {
+            Ok(Some(lock)) => Ok(Some(lock)),
+            Ok(None) => Err(Error::AgentInUse { name: name.to_owned() }),
+            Err(source) => Err(Error::CannotOpen { path: lock_path, source }),
         }
     }
 }
@@ -174,7 +171,7 @@ fn prepare_file(path: &Path) -> Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
         create_private_folder(folder).map_err(cannot_open)?;
     }
-    let mut file = private_file(path).map_err(|source| match source.kind() {
+    let mut file = open_private_file(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly { path: path.to_owned() },
         _ => cannot_open(source),
     })?;
@@ -185,39 +182,6 @@ fn prepare_file(path: &Path) -> Result<()> {
     } else {
         Err(Error::NotADatabase { path: path.to_owned() })
     }
-}
-
-/// Opens a file for reading and writing that only its owner can read, creating it where it does not exist.
-pub(super) fn private_file(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mut permissions = file.metadata()?.permissions();
-        if permissions.mode() & 0o777 != 0o600 {
-            permissions.set_mode(0o600);
-            file.set_permissions(permissions)?;
-        }
-    }
-    Ok(file)
-}
-
-fn create_private_folder(path: &Path) -> std::io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 fn configure(connection: &Connection) -> Result<()> {
@@ -282,8 +246,8 @@ mod tests {
             memory.record(&[NewMessage { at_ms, body, interrupted: false }]).unwrap();
         }
         drop(memory);
-        let length = fs::metadata(&path).unwrap().len();
-        let mut file = OpenOptions::new().write(true).open(&path).unwrap();
+        let length = std::fs::metadata(&path).unwrap().len();
+        let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
         file.seek(SeekFrom::Start(4096)).unwrap();
         file.write_all(&vec![0x5a; usize::try_from(length - 4096).unwrap()]).unwrap();
         drop(file);

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use hf_hub::{Repo, RepoType};
 
 use crate::models::digest::hash_file;
-use crate::models::store::with_ending;
 use crate::models::{Error, HubFile, Progress};
 use crate::types::Cancel;
+use crate::types::with_suffix;
 
 /// A file of the right size and sha256 in `CACHE/models--OWNER--NAME/snapshots/COMMIT/FILE`, links followed.
 pub(super) fn find(
@@ -41,7 +41,7 @@ pub(super) fn find(
 /// Gives `found` the name `path` as well: a hard link, or a symbolic one where they lie on different disks.
 pub(super) fn link(found: &Path, path: &Path) -> Result<(), Error> {
     let failed = |source| Error::io("link to", path, source);
-    let fresh = with_ending(path, ".link");
+    let fresh = with_suffix(path, ".link");
     // A link that an earlier process left behind.
     drop(fs::remove_file(&fresh));
     if fs::hard_link(found, &fresh).is_err() {

