@@ -26,7 +26,7 @@ use crate::types::{Cancel, TokenId};
 /// Tokens read between two looks at the cancel flag. Reading rate against one batch of 512 on SmolLM2-135M, best of 3
 /// runs on a 2-core machine that was busy otherwise, so rough: 0.88 at 64, 1.00 at 128, 1.04 at 256.
 pub(super) const READ_CHUNK_TOKENS: usize = 128;
-/// The same for the side sequence, whose work gives way to the user: a third of a second on two slow cores.
+/// The same for the sequences beside the conversation, whose work gives way to the user: a third of a second on two slow cores.
 const SIDE_CHUNK_TOKENS: usize = 32;
 /// Window where none is asked for and the model was trained for more.
 const DEFAULT_WINDOW_TOKENS: usize = 8192;
@@ -34,8 +34,12 @@ const DEFAULT_WINDOW_TOKENS: usize = 8192;
 const LEAST_WINDOW_TOKENS: usize = 2048;
 /// Share of the free memory, as 1/n, that the default window's KV cache may take.
 const KV_MEMORY_SHARE: u64 = 4;
-/// Window of the side sequence, in tokens: a prompt of examples, the notes of core memory and one message.
-const SIDE_WINDOW_TOKENS: usize = 3072;
+/// Window of the side sequence, in tokens: a prompt of examples, and a piece of a message.
+const SIDE_WINDOW_TOKENS: usize = 2048;
+/// Window of the second side sequence, in tokens: a prompt of examples, and two lines of core memory.
+const SECOND_SIDE_WINDOW_TOKENS: usize = 1024;
+/// Cells of the cache beside those of the conversation.
+const SIDE_CELLS: usize = SIDE_WINDOW_TOKENS + SECOND_SIDE_WINDOW_TOKENS;
 /// Put in front of text for SentencePiece tokenizers, which set a blank before the first word, and taken off again.
 const SPM_GUARD: &str = "\n";
 
@@ -66,7 +70,7 @@ pub struct LoadOptions {
     pub gpu_layers: Option<u32>,
 }
 
-/// A model in llama.cpp with its two sequences in one cache.
+/// A model in llama.cpp with its sequences in one cache.
 pub struct LlamaCppEngine {
     // Dropped in this order: the context before the model that it points into.
     context: LlamaContext<'static>,
@@ -76,9 +80,8 @@ pub struct LlamaCppEngine {
     vocab: Arc<Vocab>,
     window_tokens: usize,
     sequence: Sequence,
-    position: usize,
-    /// Position of the sequence that is not selected.
-    other_position: usize,
+    /// Tokens in the cache, by [`Sequence::index`].
+    positions: [usize; Sequence::COUNT],
     logits: Vec<f32>,
     /// Whether `logits` belong to the last token in the cache.
     logits_valid: bool,
@@ -92,7 +95,7 @@ impl std::fmt::Debug for LlamaCppEngine {
             .debug_struct("LlamaCppEngine")
             .field("identity", &self.identity)
             .field("window_tokens", &self.window_tokens)
-            .field("position", &self.position)
+            .field("positions", &self.positions)
             .finish_non_exhaustive()
     }
 }
@@ -139,8 +142,8 @@ fn window_tokens(asked: Option<usize>, info: &GgufInfo, trained: usize, free_byt
         .kv_bytes_per_token()
         .filter(|bytes| *bytes > 0)
         .map_or(usize::MAX, |bytes| usize::try_from(left / bytes).unwrap_or(usize::MAX))
-        // The side sequence has its cells in the same cache.
-        .saturating_sub(SIDE_WINDOW_TOKENS);
+        // The side sequences have their cells in the same cache.
+        .saturating_sub(SIDE_CELLS);
     DEFAULT_WINDOW_TOKENS.min(fitting.max(LEAST_WINDOW_TOKENS)).min(trained)
 }
 
@@ -185,8 +188,8 @@ pub(super) fn context_params(window_tokens: usize, options: &LoadOptions) -> Lla
     let threads = i32::try_from(options.threads.unwrap_or_else(default_threads)).unwrap_or(i32::MAX);
     let params = LlamaContextParams::default()
         .with_n_ctx(u32::try_from(window_tokens).ok().and_then(NonZeroU32::new))
-        .with_n_seq_max(2)
-        // Both sequences share the cells: the side one takes no more of them than it uses.
+        .with_n_seq_max(Sequence::COUNT as u32)
+        // All sequences share the cells: those beside the conversation take no more of them than they use.
         .with_kv_unified(true)
         .with_n_threads(threads)
         .with_n_threads_batch(threads)
@@ -228,7 +231,7 @@ impl LlamaCppEngine {
         let window_tokens = window_tokens(options.context_window, &info, trained, free_memory_bytes());
         let model = Arc::new(model);
         let context = model
-            .new_context(backend()?, context_params(window_tokens + SIDE_WINDOW_TOKENS, options))
+            .new_context(backend()?, context_params(window_tokens + SIDE_CELLS, options))
             .map_err(|error| failed(format!("a context of {window_tokens} tokens: {error}")))?;
         let chunk = READ_CHUNK_TOKENS.min(usize::try_from(context.n_batch()).unwrap_or(READ_CHUNK_TOKENS));
         // SAFETY: the context points into the native model behind `model`. The engine owns an `Arc` of that model from
@@ -254,18 +257,14 @@ impl LlamaCppEngine {
             vocab,
             window_tokens,
             sequence: Sequence::Main,
-            position: 0,
-            other_position: 0,
+            positions: [0; Sequence::COUNT],
             logits_valid: false,
             guards_blank,
         })
     }
 
-    const fn sequence_id(&self) -> usize {
-        match self.sequence {
-            Sequence::Main => 0,
-            Sequence::Side => 1,
-        }
+    const fn position(&self) -> usize {
+        self.positions[self.sequence.index()]
     }
 
     fn native_tokens(&self, text: &str) -> Result<Vec<TokenId>, Error> {
@@ -293,25 +292,25 @@ impl LlamaCppEngine {
             self.batch
                 .add(
                     LlamaToken(native(token.index())?),
-                    native(self.position + place)?,
-                    &[native(self.sequence_id())?],
+                    native(self.position() + place)?,
+                    &[native(self.sequence.index())?],
                     wants_logits,
                 )
                 .map_err(|error| Error::Native { operation: "filling a batch", reason: error.to_string() })?;
         }
         if let Err(error) = self.context.decode(&mut self.batch) {
             // Part of the chunk may be in the cache: take it out again.
-            self.cut(self.position)?;
+            self.cut(self.position())?;
             return Err(Error::Native { operation: "reading tokens", reason: error.to_string() });
         }
-        self.position += chunk.len();
+        self.positions[self.sequence.index()] += chunk.len();
         Ok(())
     }
 
     fn cut(&mut self, position: usize) -> Result<(), Error> {
         // From the first token on is a whole sequence, which every kind of cache can drop.
         let from = u32::try_from(position).ok().filter(|from| *from > 0);
-        match self.context.clear_kv_cache_seq(u32::try_from(self.sequence_id()).ok(), from, None) {
+        match self.context.clear_kv_cache_seq(u32::try_from(self.sequence.index()).ok(), from, None) {
             Ok(true) => Ok(()),
             Ok(false) => {
                 let reason = format!("this model's cache cannot be cut to {position} tokens");
@@ -334,7 +333,6 @@ impl Engine for LlamaCppEngine {
     fn select(&mut self, sequence: Sequence) {
         if sequence != self.sequence {
             self.sequence = sequence;
-            std::mem::swap(&mut self.position, &mut self.other_position);
             self.logits_valid = false;
         }
     }
@@ -343,6 +341,7 @@ impl Engine for LlamaCppEngine {
         match self.sequence {
             Sequence::Main => self.window_tokens,
             Sequence::Side => SIDE_WINDOW_TOKENS,
+            Sequence::SecondSide => SECOND_SIDE_WINDOW_TOKENS,
         }
     }
 
@@ -355,21 +354,21 @@ impl Engine for LlamaCppEngine {
     }
 
     fn position_tokens(&self) -> usize {
-        self.position
+        self.position()
     }
 
     fn truncate(&mut self, position_tokens: usize) -> Result<(), Error> {
-        if position_tokens >= self.position {
+        if position_tokens >= self.position() {
             return Ok(());
         }
         self.cut(position_tokens)?;
-        self.position = position_tokens;
+        self.positions[self.sequence.index()] = position_tokens;
         self.logits_valid = false;
         Ok(())
     }
 
     fn read(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<ReadReport, Error> {
-        self.require_window(self.position + tokens.len())?;
+        self.require_window(self.position() + tokens.len())?;
         if let Some(token) = tokens.iter().find(|token| token.index() >= self.vocab.len()) {
             let reason = format!("token {} of a vocabulary of {}", token.0, self.vocab.len());
             return Err(Error::Native { operation: "reading tokens", reason });
@@ -377,7 +376,7 @@ impl Engine for LlamaCppEngine {
         let mut report = ReadReport { tokens_read: 0, forward_passes: 0 };
         let chunk_tokens = match self.sequence {
             Sequence::Main => READ_CHUNK_TOKENS,
-            Sequence::Side => SIDE_CHUNK_TOKENS,
+            Sequence::Side | Sequence::SecondSide => SIDE_CHUNK_TOKENS,
         };
         for chunk in tokens.chunks(chunk_tokens) {
             if cancel.is_raised() {
@@ -486,7 +485,7 @@ mod tests {
         assert_eq!(window_tokens(None, &info(gigabyte), 32_768, 8 * gigabyte), 8192);
         // 0.75 GiB left, a quarter of it for 28 KiB a token: 7021, of which the side sequence takes its part.
         let tight = window_tokens(None, &info(gigabyte), 32_768, gigabyte + gigabyte / 4 * 3);
-        assert_eq!(tight, 7021 - SIDE_WINDOW_TOKENS);
+        assert_eq!(tight, 7021 - SIDE_CELLS);
         assert_eq!(window_tokens(None, &info(gigabyte), 32_768, 0), LEAST_WINDOW_TOKENS);
         assert_eq!(window_tokens(None, &info(gigabyte), 1024, 0), 1024);
     }

@@ -67,17 +67,30 @@ pub struct ReadReport {
     pub forward_passes: u64,
 }
 
-/// Which of an engine's two sequences of tokens.
+/// Which of an engine's sequences of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sequence {
     /// The conversation.
     #[default]
     Main,
-    /// Short prompts beside it, which leave the conversation in the cache alone.
+    /// Prompts beside it, which leave the conversation in the cache alone.
     Side,
+    /// Short prompts of another kind, which leave what those beside the conversation have in common in the cache.
+    SecondSide,
 }
 
-/// A loaded model with two sequences of tokens in its KV cache, one of which is selected.
+impl Sequence {
+    /// How many there are.
+    pub const COUNT: usize = 3;
+
+    /// The place of this one among them.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// A loaded model with [`Sequence::COUNT`] sequences of tokens in its KV cache, one of which is selected.
 ///
 /// The caller reads tokens at the end of the sequence, looks at the logits of the last one, and may cut the sequence.
 pub trait Engine: Send {

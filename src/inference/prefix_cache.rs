@@ -28,9 +28,8 @@ pub struct PrefixReport {
 pub struct Session {
     engine: Box<dyn Engine>,
     sequence: Sequence,
-    cached: Vec<TokenId>,
-    /// Tokens of the sequence that is not selected.
-    other_cached: Vec<TokenId>,
+    /// By [`Sequence::index`].
+    cached: [Vec<TokenId>; Sequence::COUNT],
 }
 
 impl std::fmt::Debug for Session {
@@ -38,7 +37,7 @@ impl std::fmt::Debug for Session {
         formatter
             .debug_struct("Session")
             .field("model", &self.engine.identity().name)
-            .field("cached_tokens", &self.cached.len())
+            .field("cached_tokens", &self.cached().len())
             .finish()
     }
 }
@@ -52,7 +51,7 @@ impl Session {
         if engine.position_tokens() > 0 {
             engine.truncate(0)?;
         }
-        Ok(Self { engine, sequence: Sequence::Main, cached: Vec::new(), other_cached: Vec::new() })
+        Ok(Self { engine, sequence: Sequence::Main, cached: Default::default() })
     }
 
     /// The engine, for tokenising and its properties.
@@ -66,7 +65,6 @@ impl Session {
         if sequence != self.sequence {
             self.sequence = sequence;
             self.engine.select(sequence);
-            std::mem::swap(&mut self.cached, &mut self.other_cached);
         }
     }
 
@@ -76,16 +74,20 @@ impl Session {
         self.engine.vocab()
     }
 
-    /// The tokens in the cache.
+    /// The tokens of the selected sequence in the cache.
     #[must_use]
     pub fn cached(&self) -> &[TokenId] {
-        &self.cached
+        &self.cached[self.sequence.index()]
+    }
+
+    fn cached_mut(&mut self) -> &mut Vec<TokenId> {
+        &mut self.cached[self.sequence.index()]
     }
 
     /// Tokens for which there is room behind what is cached.
     #[must_use]
     pub fn room_tokens(&self) -> usize {
-        self.engine.context_window_tokens().saturating_sub(self.cached.len())
+        self.engine.context_window_tokens().saturating_sub(self.cached().len())
     }
 
     /// Makes the cache hold exactly `prompt`, with logits of its last token at hand. At least the last token is read
@@ -97,7 +99,7 @@ impl Session {
     pub fn prepare(&mut self, prompt: &[TokenId], cancel: &Cancel) -> Result<PrefixReport, Error> {
         let started = Instant::now();
         self.engine.require_window(prompt.len())?;
-        let common = self.cached.iter().zip(prompt).take_while(|(cached, wanted)| cached == wanted).count();
+        let common = self.cached().iter().zip(prompt).take_while(|(cached, wanted)| cached == wanted).count();
         let keep = self.cut(common.min(prompt.len().saturating_sub(1)))?;
         let read = self.append(&prompt[keep..], cancel)?;
         Ok(PrefixReport {
@@ -115,12 +117,13 @@ impl Session {
     /// [`Error::ContextOverflow`] before anything is read; failures of the engine, after which the session can be used
     /// on.
     pub fn append(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<super::ReadReport, Error> {
-        let before = self.cached.len();
+        let before = self.cached().len();
         let outcome = self.engine.read(tokens, cancel);
         // The engine's own count holds after a success, a cancelled read and a failure alike.
         let now = self.engine.position_tokens();
-        self.cached.extend(tokens.iter().take(now.saturating_sub(before)));
-        self.cached.truncate(now);
+        let cached = self.cached_mut();
+        cached.extend(tokens.iter().take(now.saturating_sub(before)));
+        cached.truncate(now);
         outcome
     }
 
@@ -135,7 +138,7 @@ impl Session {
     /// Cuts the cache to `keep` tokens, or to none where the engine cannot cut there (recurrent models); gives what
     /// is left.
     fn cut(&mut self, keep: usize) -> Result<usize, Error> {
-        if keep == self.cached.len() {
+        if keep == self.cached().len() {
             return Ok(keep);
         }
         let kept = match self.engine.truncate(keep) {
@@ -146,7 +149,7 @@ impl Session {
                 0
             }
         };
-        self.cached.truncate(kept);
+        self.cached_mut().truncate(kept);
         Ok(kept)
     }
 }

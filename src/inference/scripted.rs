@@ -163,9 +163,10 @@ pub struct ScriptedEngine {
     by_bytes: HashMap<Box<[u8]>, TokenId>,
     longest_token_bytes: usize,
     sequence: Sequence,
+    /// The selected sequence.
     cached: Vec<TokenId>,
-    /// Tokens of the sequence that is not selected.
-    other_cached: Vec<TokenId>,
+    /// The others, by [`Sequence::index`].
+    parked: [Vec<TokenId>; Sequence::COUNT],
     logits: Vec<f32>,
     logits_valid: bool,
     used: Vec<bool>,
@@ -204,7 +205,7 @@ impl ScriptedEngine {
             by_bytes,
             sequence: Sequence::Main,
             cached: Vec::new(),
-            other_cached: Vec::new(),
+            parked: Default::default(),
             logits_valid: false,
             used: vec![false; script.replies.len()],
             current: None,
@@ -376,8 +377,9 @@ impl Engine for ScriptedEngine {
 
     fn select(&mut self, sequence: Sequence) {
         if sequence != self.sequence {
+            std::mem::swap(&mut self.cached, &mut self.parked[self.sequence.index()]);
+            std::mem::swap(&mut self.cached, &mut self.parked[sequence.index()]);
             self.sequence = sequence;
-            std::mem::swap(&mut self.cached, &mut self.other_cached);
             self.logits_valid = false;
             self.current = None;
         }

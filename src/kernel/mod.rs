@@ -11,6 +11,7 @@ mod error;
 mod interrupt;
 mod memory_pass;
 mod model;
+mod notes;
 mod offer;
 mod passes;
 mod preview;

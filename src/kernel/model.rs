@@ -23,7 +23,10 @@ use super::cost::Cost;
 const MAX_SUMMARY_TOKENS: usize = 320;
 
 /// Most tokens of an answer beside the conversation.
-const MAX_ASIDE_TOKENS: usize = 160;
+const MAX_ASIDE_TOKENS: usize = 256;
+
+/// A question beside the conversation: instructions, examples of question and answer, and the question.
+pub(super) type AsidePrompt<'a> = (&'a str, &'a [(String, String)], &'a str);
 
 /// A rendered prompt as tokens, with the beginning-of-sequence token where the model wants it.
 ///
@@ -151,7 +154,7 @@ impl Model {
     /// raised. An answer other than `nothing` must be `min_odds` times likelier than it, by its first token.
     pub(super) fn ask_aside(
         &mut self,
-        prompt: (&str, &[(String, String)], &str),
+        prompt: AsidePrompt<'_>,
         grammar: &str,
         (nothing, min_odds): (&str, f32),
         cancel: &Cancel,
@@ -162,19 +165,62 @@ impl Model {
         answer
     }
 
+    /// Logits of each of `answers` to a question beside the conversation; `None` when cancelled. No two answers may
+    /// begin alike: the first token of each is what is weighed.
+    pub(super) fn weigh_aside<const N: usize>(
+        &mut self,
+        prompt: AsidePrompt<'_>,
+        answers: [&str; N],
+        cancel: &Cancel,
+    ) -> Result<Option<[f32; N]>, Error> {
+        self.session.select(Sequence::SecondSide);
+        let weighed = self.first_logits(prompt, answers, cancel);
+        self.session.select(Sequence::Main);
+        weighed
+    }
+
+    fn first_logits<const N: usize>(
+        &mut self,
+        (instructions, examples, question): AsidePrompt<'_>,
+        answers: [&str; N],
+        cancel: &Cancel,
+    ) -> Result<Option<[f32; N]>, Error> {
+        if !self.read_aside((instructions, examples, question), 0, cancel)? {
+            return Ok(None);
+        }
+        let mut logits = [f32::NEG_INFINITY; N];
+        for (logit, answer) in logits.iter_mut().zip(answers) {
+            let first = tokenize_text(self.session.engine(), answer)?.first().copied();
+            let all = self.session.logits()?;
+            *logit = first.and_then(|token| all.get(token.index()).copied()).unwrap_or(f32::NEG_INFINITY);
+        }
+        tracing::debug!(question, ?answers, ?logits, "weighed");
+        Ok(Some(logits))
+    }
+
+    /// Reads a prompt behind which `answer_tokens` must fit; false when cancelled.
+    fn read_aside(
+        &mut self,
+        (instructions, examples, question): AsidePrompt<'_>,
+        answer_tokens: usize,
+        cancel: &Cancel,
+    ) -> Result<bool, Error> {
+        let prompt = self.tokens(&self.dialect.render_side(instructions, examples, question)?)?;
+        self.session.engine().require_window(prompt.len() + answer_tokens)?;
+        let report = self.session.prepare(&prompt, cancel)?;
+        self.cost.add_read(&report);
+        Ok(report.complete)
+    }
+
     fn answer_aside(
         &mut self,
-        (instructions, examples, question): (&str, &[(String, String)], &str),
+        prompt: AsidePrompt<'_>,
         grammar: &str,
         (nothing, min_odds): (&str, f32),
         cancel: &Cancel,
     ) -> Result<Option<String>, Error> {
-        let prompt = self.tokens(&self.dialect.render_side(instructions, examples, question)?)?;
-        self.session.engine().require_window(prompt.len() + MAX_ASIDE_TOKENS)?;
         let mut matcher = self.compiler.compile(grammar)?.matcher().map_err(crate::inference::Error::from)?;
-        let report = self.session.prepare(&prompt, cancel)?;
-        self.cost.add_read(&report);
-        if !report.complete {
+        if !self.read_aside(prompt, MAX_ASIDE_TOKENS, cancel)? {
             return Ok(None);
         }
         if !self.outweighs(&mut matcher, nothing, min_odds)? {
@@ -187,8 +233,12 @@ impl Model {
                 written.extend_from_slice(bytes)
             })?;
         self.cost.add_generation(&generation.stats);
-        let text = String::from_utf8_lossy(&written).into_owned();
-        tracing::debug!(question, answer = %text, "aside");
+        let mut text = String::from_utf8_lossy(&written).into_owned();
+        if generation.stop == StopCause::MaxTokens {
+            // Half a line is worse than none.
+            text.truncate(text.rfind('\n').unwrap_or_default());
+        }
+        tracing::debug!(question = prompt.2, answer = %text, "aside");
         Ok((generation.stop != StopCause::Cancelled).then_some(text))
     }
 

@@ -8,7 +8,8 @@ use crate::types::{Body, Call, Cancel, Event};
 
 use super::Error;
 use super::agent::Agent;
-use super::memory_pass::{self, MemoryPass};
+use super::memory_pass::{self, Finding, MemoryPass};
+use super::notes::{self, Notes};
 
 impl Agent {
     /// Looks once more at the oldest message of the user that has not been looked at, and saves what it brings; false
@@ -60,9 +61,8 @@ impl Agent {
         let Some(message) = self.memory.view().next_unpassed()? else { return Ok(false) };
         let Body::User { text } = &message.body else { return Ok(false) };
         for piece in memory_pass::pieces(text) {
-            let pass = MemoryPass::new(&self.memory.view().core()?, &piece);
-            let written = match self.ask(pass, preempt) {
-                Ok(Some((pass, written))) => pass.calls(&written),
+            let calls = match self.look_at(&piece, preempt) {
+                Ok(Some(calls)) => calls,
                 Ok(None) => return Ok(false),
                 // One message that cannot be looked at must not keep all later ones waiting.
                 Err(error) => {
@@ -70,7 +70,7 @@ impl Agent {
                     continue;
                 }
             };
-            self.carry_out_pass(&written, message.id, emit)?;
+            self.carry_out_pass(&calls, message.id, emit)?;
         }
         let mut step = self.memory.step(self.clock.now_ms())?;
         step.pass_over(message.id)?;
@@ -78,21 +78,41 @@ impl Agent {
         Ok(true)
     }
 
-    /// Asks the model, with fewer notes and less of the message where they do not fit.
-    fn ask(&mut self, mut pass: MemoryPass, preempt: &Cancel) -> Result<Option<(MemoryPass, String)>, Error> {
+    /// The calls that save what a piece of a message states; `None` when pre-empted.
+    fn look_at(&mut self, piece: &str, preempt: &Cancel) -> Result<Option<Vec<Call>>, Error> {
+        let core = self.memory.view().core()?;
+        let Some(findings) = self.find(MemoryPass::new(piece, &[&core.human.text, &core.persona.text]), preempt)?
+        else {
+            return Ok(None);
+        };
+        let mut notes = Notes::new(&core);
+        let mut calls = Vec::new();
+        for finding in &findings {
+            let mut scores = Vec::new();
+            if let Finding::Fact(fact) = finding {
+                for note in notes.candidates(fact) {
+                    let (instructions, examples, question) = notes::comparison(note, fact);
+                    let prompt = (instructions, examples.as_slice(), question.as_str());
+                    let Some(logits) = self.model.weigh_aside(prompt, notes::ANSWERS, preempt)? else {
+                        return Ok(None);
+                    };
+                    scores.push(logits);
+                }
+            }
+            calls.extend(notes.take(finding, &scores));
+        }
+        Ok(Some(calls))
+    }
+
+    /// Asks the model what a message states, with less of the message where it does not fit.
+    fn find(&mut self, mut pass: MemoryPass, preempt: &Cancel) -> Result<Option<Vec<Finding>>, Error> {
         let odds = (memory_pass::NOTHING, pass.min_odds());
         loop {
             let (instructions, examples, question) = pass.prompt();
             let prompt = (instructions, examples.as_slice(), question.as_str());
-            match self.model.ask_aside(prompt, &pass.grammar(), odds, preempt) {
+            match self.model.ask_aside(prompt, &MemoryPass::grammar(), odds, preempt) {
                 Err(Error::Inference(crate::inference::Error::ContextOverflow { .. })) if pass.shrink() => {}
-                answer => {
-                    let Some(written) = answer? else { return Ok(None) };
-                    match pass.clone().asking_for_new(&written) {
-                        Some(again) => pass = again,
-                        None => return Ok(Some((pass, written))),
-                    }
-                }
+                answer => return Ok(answer?.map(|written| pass.findings(&written))),
             }
         }
     }

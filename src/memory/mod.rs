@@ -29,7 +29,7 @@ mod view;
 pub use agent::{AgentMemory, NewAgent};
 pub use archival::{ArchivalHit, Inserted};
 pub use error::{BoxError, EditError, Error, Result};
-pub use main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, QueueLimits};
+pub use main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, QueueLimits, same_line};
 pub use queue_manager::{CountTokens, RoomReport, make_room};
 pub use recall::{RecallHit, Role};
 pub use search::Page;

@@ -18,8 +18,12 @@ const PROFILES: [Profile; 1] = [Profile::Native];
 /// Stands in the prompt of every pass and in no other.
 const PASS_MARK: &str = "You keep short notes about the user of a chat";
 
-/// What the model finds in each message, in this order of precedence; in all others nothing.
-fn setting(profile: Profile, findings: &[(&str, &str)]) -> Setting<'static> {
+/// Stands in the prompt of every comparison of a fact with a note and in no other.
+const COMPARISON_MARK: &str = "You compare a new fact about the user of a chat";
+
+/// What the model finds in each message, in this order of precedence, and nothing in all others; a fact replaces a note
+/// where the pair of beginnings is in `updates`, and has nothing to do with it otherwise.
+fn setting_with_updates(profile: Profile, findings: &[(&str, &str)], updates: &[(&str, &str)]) -> Setting<'static> {
     let reply = |when: String, reply: &str| ScriptedReply {
         when: Some(when),
         reply: reply.to_owned(),
@@ -31,7 +35,8 @@ fn setting(profile: Profile, findings: &[(&str, &str)]) -> Setting<'static> {
         replies: findings
             .iter()
             .map(|(message, finding)| reply(format!("Message:\n{message}"), finding))
-            .chain([reply("Notes:\n".to_owned(), "NONE")])
+            .chain(updates.iter().map(|(note, fact)| reply(format!("Old note: {note}\nNew fact: {fact}"), "UPDATE")))
+            .chain([reply("Old note: ".to_owned(), "OTHER"), reply("Message:\n".to_owned(), "NONE")])
             .collect(),
         otherwise: Some(answer(profile, "All right.")),
         ..Script::default()
@@ -41,9 +46,23 @@ fn setting(profile: Profile, findings: &[(&str, &str)]) -> Setting<'static> {
     setting
 }
 
-/// Prompts of passes, and those of the conversation.
+fn setting(profile: Profile, findings: &[(&str, &str)]) -> Setting<'static> {
+    setting_with_updates(profile, findings, &[])
+}
+
+/// Prompts of passes over messages, and those of the conversation.
 fn passes_and_prompts(talk: &Talk) -> (Vec<String>, Vec<String>) {
-    talk.log.prompts().into_iter().partition(|prompt| prompt.contains(PASS_MARK))
+    let prompts = talk.log.prompts().into_iter().filter(|prompt| !prompt.contains(COMPARISON_MARK));
+    prompts.partition(|prompt| prompt.contains(PASS_MARK))
+}
+
+/// The questions about a note and a fact, without instructions and examples.
+fn comparisons(talk: &Talk) -> Vec<String> {
+    let prompts = talk.log.prompts();
+    let asked = prompts.iter().filter(|prompt| prompt.contains(COMPARISON_MARK));
+    asked
+        .map(|prompt| prompt[prompt.rfind("Old note: ").unwrap()..].replace("<|im_end|>\n<|im_start|>assistant\n", ""))
+        .collect()
 }
 
 fn statuses(events: &[Event]) -> Vec<Status> {
@@ -56,7 +75,7 @@ fn statuses(events: &[Event]) -> Vec<Status> {
 #[test]
 fn a_fact_that_the_user_told_lands_in_core_memory() {
     for profile in PROFILES {
-        let two = "NEW: The user has a kayak.\nNEW: The user's sister is called Odile.";
+        let two = "FACT: The user has a kayak.\nFACT: The user's sister is called Odile.";
         let mut talk = setting(profile, &[("My sister Odile gave me her kayak.", two)]).open();
         let events = talk.say("My sister Odile gave me her kayak.");
         assert_eq!(statuses(&events), [Status::Ok, Status::Ok], "{events:?}");
@@ -70,16 +89,23 @@ fn a_fact_that_the_user_told_lands_in_core_memory() {
 #[test]
 fn a_note_that_became_untrue_is_replaced_also_in_the_next_prompt() {
     for profile in PROFILES {
-        let mut setting = setting(profile, &[("I moved out of the tent.", "CHANGE 2: The user lives in a mill.")]);
+        let mut setting = setting_with_updates(
+            profile,
+            &[("I moved out of the tent.", "FACT: The user lives in a mill.")],
+            &[("The user lives in a tent.", "The user lives in a mill.")],
+        );
         setting.human = "The user has a kayak.\nThe user lives in a tent.";
         let mut talk = setting.open();
         talk.say("I moved out of the tent.");
         assert_eq!(talk.memory().0.human, "The user has a kayak.\nThe user lives in a mill.");
         talk.say("Anything new?");
-        let (passes, prompts) = passes_and_prompts(&talk);
+        let (_, prompts) = passes_and_prompts(&talk);
         let core = prompts.last().unwrap().split("### Core memory").nth(1).unwrap().split("<|im_end|>").next().unwrap();
         assert!(core.contains("The user lives in a mill.") && !core.contains("tent"), "{core}");
-        assert!(passes[1].contains("2. The user lives in a mill."), "{}", passes[1]);
+        let fact = "New fact: The user lives in a mill.";
+        let asked =
+            ["The user has a kayak.", "The user lives in a tent."].map(|note| format!("Old note: {note}\n{fact}"));
+        assert_eq!(comparisons(&talk), asked);
     }
 }
 
@@ -112,7 +138,7 @@ fn a_name_for_the_agent_replaces_the_one_in_its_persona() {
 
 #[test]
 fn a_fact_that_is_told_twice_is_saved_once() {
-    let kayak = "NEW: The user has a kayak.";
+    let kayak = "FACT: The user has a kayak.";
     let mut talk =
         setting(Profile::Native, &[("I have a kayak.", kayak), ("Did I say that I have a kayak?", kayak)]).open();
     talk.say("I have a kayak.");
@@ -123,9 +149,10 @@ fn a_fact_that_is_told_twice_is_saved_once() {
 
 #[test]
 fn memory_waits_for_the_passes_that_are_due() {
-    let mut setting = setting(
+    let mut setting = setting_with_updates(
         Profile::Native,
-        &[("I have a kayak.", "NEW: The user has a kayak."), ("It is green.", "CHANGE 1: The user has a green kayak.")],
+        &[("I have a kayak.", "FACT: The user has a kayak."), ("It is green.", "FACT: The user has a green kayak.")],
+        &[("The user has a kayak.", "The user has a green kayak.")],
     );
     setting.idle = Idle::Now;
     let mut talk = setting.open();
@@ -143,7 +170,7 @@ fn memory_waits_for_the_passes_that_are_due() {
 #[test]
 fn a_pass_leaves_the_cache_of_the_conversation_alone() {
     for profile in PROFILES {
-        let mut talk = setting(profile, &[("I have a kayak.", "NEW: The user has a kayak.")]).open();
+        let mut talk = setting(profile, &[("I have a kayak.", "FACT: The user has a kayak.")]).open();
         talk.say("I have a kayak.");
         let events = talk.say("And it is windy.");
         let Some(Event::Turn(report)) = events.last() else { panic!("{events:?}") };
@@ -158,7 +185,7 @@ fn a_message_is_looked_at_once_also_after_a_pop_and_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let open = |folder: &Path| {
         let store = Store::open(&folder.join("mneme.db"), &ManualClock::at(START_MS)).unwrap();
-        setting(Profile::Native, &[("I have a kayak.", "NEW: The user has a kayak.")]).open_in(store)
+        setting(Profile::Native, &[("I have a kayak.", "FACT: The user has a kayak.")]).open_in(store)
     };
     let mut talk = open(folder.path());
     talk.say("I have a kayak.");
@@ -179,7 +206,7 @@ fn a_message_is_looked_at_once_also_after_a_pop_and_a_restart() {
 
 #[test]
 fn a_message_that_was_removed_before_its_pass_is_not_looked_at() {
-    let mut setting = setting(Profile::Native, &[("I have a kayak.", "NEW: The user has a kayak.")]);
+    let mut setting = setting(Profile::Native, &[("I have a kayak.", "FACT: The user has a kayak.")]);
     setting.idle = Idle::Now;
     let mut talk = setting.open();
     talk.say("I have a kayak.");
@@ -192,8 +219,8 @@ fn a_message_that_was_removed_before_its_pass_is_not_looked_at() {
 fn program(home: &Path, token_delay_ms: u64, arguments: &[&str]) -> Program {
     std::fs::write(home.join("config.toml"), "memory_pass = true\n").unwrap();
     let replies = json!([
-        {"when": "Message:\nI have a kayak.", "reply": "NEW: The user has a kayak that is green and rather old.", "repeat": true},
-        {"when": "Notes:\n", "reply": "NONE", "repeat": true},
+        {"when": "Message:\nI have a kayak.", "reply": "FACT: The user has a kayak that is green and rather old.", "repeat": true},
+        {"when": "Message:\n", "reply": "NONE", "repeat": true},
     ]);
     let content = json!({"replies": replies, "otherwise": "Ah.", "token_delay_ms": token_delay_ms});
     let arguments = [&["--agent", "a"], arguments].concat();

@@ -256,7 +256,9 @@ impl CoreBlock {
     }
 }
 
-fn same_line(left: &str, right: &str) -> bool {
+/// Whether two lines are equal but for case and white space: core memory holds only one of them.
+#[must_use]
+pub fn same_line(left: &str, right: &str) -> bool {
     folded(left) == folded(right)
 }
 

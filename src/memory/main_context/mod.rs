@@ -11,7 +11,7 @@ mod queue;
 mod render;
 
 pub use self::budget::QueueLimits;
-pub use self::core::{BlockLabel, CoreBlock, CoreMemory};
+pub use self::core::{BlockLabel, CoreBlock, CoreMemory, same_line};
 pub use self::queue::{
     EntryKind, QueueEntry, is_call_and_result, plan_eviction, plan_eviction_within_exchange, plan_stub,
 };

@@ -11,7 +11,7 @@ use crate::harness::screen::Screen;
 
 /// Small talk; a memory pass finds nothing.
 fn content(replies: Value, token_delay_ms: u64) -> Value {
-    let mut all = vec![json!({"when": "Notes:\n", "reply": "NONE", "repeat": true})];
+    let mut all = vec![json!({"when": "Message:\n", "reply": "NONE", "repeat": true})];
     all.extend(replies.as_array().unwrap().iter().cloned());
     json!({"replies": all, "otherwise": "All right.", "token_delay_ms": token_delay_ms})
 }

@@ -134,16 +134,17 @@ fn what_calls_write_and_results_say_is_text() {
 fn notes_of_a_memory_pass_are_text() {
     compare(Profile::Native, |text| {
         let replies = vec![
-            reply("Message:\nFirst.", format!("NEW: The user writes {text}"), true),
-            reply("Message:\nSecond.", format!("CHANGE 1: The user wrote {text}"), true),
+            reply("Message:\nFirst.", format!("FACT: The user writes {text}"), true),
+            reply("Message:\nSecond.", format!("FACT: The user wrote {text}"), true),
         ];
         let mut talk = {
             let mut setting = Setting::new(Profile::Native, &[]);
             setting.config.memory_pass = Some(true);
             setting.idle = Idle::Wait;
-            let nothing = ScriptedReply { repeat: true, ..reply("Notes:\n", "NONE".to_owned(), false) };
+            let update = ScriptedReply { repeat: true, ..reply("New fact: ", "UPDATE".to_owned(), false) };
+            let nothing = ScriptedReply { repeat: true, ..reply("Message:\n", "NONE".to_owned(), false) };
             setting.script = Script {
-                replies: replies.into_iter().chain([nothing]).collect(),
+                replies: replies.into_iter().chain([update, nothing]).collect(),
                 otherwise: Some(answer(Profile::Native, "All right.")),
                 ..Script::default()
             };
@@ -154,7 +155,10 @@ fn notes_of_a_memory_pass_are_text() {
         talk.say(text);
         assert_eq!(talk.memory().0.human, format!("The user wrote {text}"));
         let prompts = talk.log.prompts();
-        assert!(prompts.iter().any(|prompt| prompt.contains(&format!("1. The user wrote {text}"))), "no pass saw it");
+        assert!(
+            prompts.iter().any(|prompt| prompt.contains(&format!("Old note: The user writes {text}"))),
+            "no pass saw it"
+        );
         assert!(
             prompts
                 .iter()

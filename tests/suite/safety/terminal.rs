@@ -115,8 +115,8 @@ fn what_a_memory_pass_saves_is_shown_above_a_half_typed_line() {
     std::fs::write(home.path().join("config.toml"), "memory_pass = true\n").unwrap();
     let note = "The user's neighbour breeds llamas.";
     let replies = json!([
-        {"when": "Message:\nMy neighbour breeds llamas.", "reply": format!("NEW: {note}"), "repeat": true},
-        {"when": "Notes:\n", "reply": "NONE", "repeat": true},
+        {"when": "Message:\nMy neighbour breeds llamas.", "reply": format!("FACT: {note}"), "repeat": true},
+        {"when": "Message:\n", "reply": "NONE", "repeat": true},
         {"when": "half typed and finished", "reply": "The whole line came."},
     ]);
     let mut screen = start(home.path(), replies, 60, &[], &[]);
