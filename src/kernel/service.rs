@@ -208,7 +208,8 @@ pub fn handle(agent: &mut Agent, request: Request, emit: &mut dyn FnMut(Cause, E
         Request::Command { text } => match Command::parse(&text) {
             Ok(command) => run_command(agent, &command, emit),
             Err(message) => {
-                emit(Cause::Command, Event::Error { message, hint: format!("commands:\n{}", command::help()) });
+                let hint = format!("commands:\n{}", command::help());
+                emit(Cause::Command, Event::Error { message, hint, message_stored: None });
                 false
             }
         },
@@ -253,6 +254,7 @@ fn settle_memory(agent: &mut Agent, emit: &mut dyn FnMut(Cause, Event)) {
 
 /// A message that cannot be taken still gets its turn, so that scripts can count on one.
 fn refuse_message(agent: &Agent, reason: &str, emit: &mut dyn FnMut(Cause, Event)) {
-    emit(Cause::User, Event::Error { message: reason.to_owned(), hint: "type a message, or /help".to_owned() });
+    let (message, hint) = (reason.to_owned(), "type a message, or /help".to_owned());
+    emit(Cause::User, Event::Error { message, hint, message_stored: Some(false) });
     emit(Cause::User, Event::Turn(agent.empty_report(StopReason::Error)));
 }

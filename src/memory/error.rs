@@ -222,7 +222,8 @@ impl Error {
                 "move the file away, or choose another folder with MNEME_HOME"
             }
             Self::NewerVersion { .. } => "use the release of mneme that wrote it, or choose another MNEME_HOME",
-            Self::BackupFailed { .. } | Self::DiskFull { .. } => "free some disk space and try again; nothing was lost",
+            Self::BackupFailed { .. } => "free some disk space and try again; nothing was lost",
+            Self::DiskFull { .. } => "free some disk space",
             Self::Corrupt { .. } | Self::BadRow { .. } => {
                 "restore a copy of the database, or save what is readable with: sqlite3 FILE .recover"
             }
@@ -237,6 +238,9 @@ impl Error {
             Self::NoCheckpoint => "save one first with /save",
             Self::WindowTooSmall { .. } => "choose a larger --context-window, or shorten core memory",
             Self::BadLimits { .. } => "correct the queue limits in the config",
+            Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+                "check the disk: it may be full or failing"
+            }
             Self::Sqlite { .. } | Self::UnknownMessage { .. } | Self::Count { .. } => {
                 "try again with --debug and report what it prints"
             }
