@@ -57,6 +57,16 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A persona or human file is a folder, a pipe or a device.
+    #[error("the {kind} file {} is {found}", path.display())]
+    TextNotAFile {
+        /// `persona` or `human`.
+        kind: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// What it is, with its article.
+        found: &'static str,
+    },
     /// A persona or human file is far too large.
     #[error("the {kind} file {} has {size_bytes} bytes; the limit is {}", path.display(), super::personas::MAX_FILE_BYTES)]
     TextTooLarge {
@@ -161,6 +171,7 @@ impl Error {
                 format!("put NAME.txt into {folder}/ of the home folder, or give a path")
             }
             Self::TextFile { .. } => "check the path".to_owned(),
+            Self::TextNotAFile { .. } => "write the text to a file and name that".to_owned(),
             Self::TextTooLarge { .. } => "shorten it; long texts belong into archival storage".to_owned(),
             Self::TextNotUtf8 { .. } => "save it as UTF-8".to_owned(),
             Self::Terminal(_) | Self::Output(_) => "start it in a terminal, or use --jsonl".to_owned(),
@@ -196,6 +207,7 @@ impl Error {
             | Self::Name(_)
             | Self::UnknownText { .. }
             | Self::TextFile { .. }
+            | Self::TextNotAFile { .. }
             | Self::TextTooLarge { .. }
             | Self::TextNotUtf8 { .. }
             | Self::NeedsModel { .. }

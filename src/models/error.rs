@@ -18,6 +18,14 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// A path that was given as a model is a folder, a pipe or a device.
+    #[error("the model file {} is {found}", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is, with its article.
+        found: &'static str,
+    },
     /// A catalogue entry that is not on this machine.
     #[error("the model {name} is not installed")]
     NotInstalled {
@@ -276,6 +284,7 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Self::UnknownModel { .. } => "mneme models list shows the names; a path to a GGUF file works too".into(),
+            Self::NotAFile { .. } => "name a GGUF file, or a model of mneme models list".into(),
             Self::NoSuchFile { .. } => "check the path, or use a name from mneme models list".into(),
             Self::NotInstalled { name } => format!("fetch it with: mneme models pull {name}"),
             Self::NotAChatModel { .. } => "mneme models list shows which models can chat".into(),

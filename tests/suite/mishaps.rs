@@ -1,14 +1,21 @@
 //! What goes wrong around a chat, through the program itself: a database that refuses, a kill before the first word,
 //! files that are none, command lines that cannot be read. Each is told as it is, with what to do.
 
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::program::{Program, reply, script, types};
+use crate::harness::program::{Program, binary, reply, script, types};
 #[cfg(unix)]
 use crate::harness::screen::Screen;
+
+const USAGE: i32 = 2;
+const DATA: i32 = 3;
+/// A command that has not ended by then waits for something that never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 struct World {
     home: TempDir,
@@ -18,6 +25,22 @@ struct World {
 impl World {
     fn new() -> Self {
         Self { home: tempfile::tempdir().unwrap(), scratch: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.scratch.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        std::fs::write(self.scratch.path().join(name), content).unwrap();
+        self.path(name)
+    }
+
+    #[cfg(unix)]
+    fn pipe(&self, name: &str) -> String {
+        let path = self.path(name);
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
     }
 
     fn script(&self, content: &Value) -> std::path::PathBuf {
@@ -32,6 +55,27 @@ impl World {
     #[cfg(unix)]
     fn screen(&self, content: &Value) -> Screen {
         Screen::start(self.home.path(), &self.script(content), &["--agent", "a", "--first"], &[])
+    }
+
+    /// Runs a command without input to its end.
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = binary();
+        command.env("MNEME_HOME", self.home.path()).env("MNEME_MODELS", self.scratch.path().join("models"));
+        command.args(arguments).stdin(Stdio::null());
+        let (sender, outcome) = channel();
+        std::thread::spawn(move || sender.send(command.output().unwrap()));
+        outcome.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{arguments:?} hangs"))
+    }
+
+    /// A chat that does not start: its exit code and the only line that it writes.
+    fn refused_chat(&self, arguments: &[&str]) -> (i32, Value) {
+        let output = self.run(&[&["run", "--jsonl"], arguments].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
+        let event: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(event["type"], "error", "{arguments:?}: {event}");
+        assert!(!event["hint"].as_str().unwrap().is_empty(), "{arguments:?}: {event}");
+        (output.status.code().unwrap(), event)
     }
 
     /// The database takes no more messages of this kind.
@@ -53,6 +97,10 @@ impl World {
     fn database(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.home.path().join("mneme.db")).unwrap()
     }
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 fn text<'a>(event: &'a Value, field: &str) -> &'a str {
@@ -173,6 +221,99 @@ fn what_memory_waits_for_is_a_memory_pass_and_not_a_thought() {
     screen.until("memory", |text| text.contains("in recall storage"));
     screen.until_prompt();
     screen.leave();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_text_or_model_that_is_no_regular_file_is_refused_and_never_waited_for() {
+    let world = World::new();
+    let (pipe, folder) = (world.pipe("pipe.txt"), world.scratch.path().to_str().unwrap());
+    let script = world.script(&json!({"replies": []}));
+    let script = ["--engine", "scripted", "--model", script.to_str().unwrap()];
+    for flag in ["--persona", "--human"] {
+        for (path, is) in [(&*pipe, "a named pipe"), (folder, "a folder"), ("/dev/zero", "a device")] {
+            let (code, event) = world.refused_chat(&[&script[..], &["--agent", "a", flag, path]].concat());
+            assert_eq!(code, USAGE, "{event}");
+            assert!(text(&event, "message").ends_with(&format!("{path} is {is}")), "{event}");
+        }
+    }
+    let model = world.pipe("model.gguf");
+    let cases = [
+        (["run", "--jsonl", "--engine", "scripted", "--model", &pipe].to_vec(), "a named pipe"),
+        (["run", "--jsonl", "--engine", "scripted", "--model", "/dev/zero"].to_vec(), "a device"),
+        (["run", "--jsonl", "--model", &model].to_vec(), "a named pipe"),
+        (["run", "--jsonl", "--model", "/dev/zero"].to_vec(), "a device"),
+        (["models", "info", &model].to_vec(), "a named pipe"),
+        (["grammar", "check", "json", "--model", &model].to_vec(), "a named pipe"),
+    ];
+    for (arguments, is) in cases {
+        let output = world.run(&arguments);
+        let said = text_of(&output.stdout) + &text_of(&output.stderr);
+        assert_eq!(output.status.code(), Some(DATA), "{arguments:?}: {said}");
+        assert!(said.contains(is), "{arguments:?}: {said}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn grammars_schemas_and_prompts_come_from_pipes_too_and_are_bounded() {
+    let world = World::new();
+    let script = world.script(&json!({"replies": [{"reply": "x", "repeat": true}]}));
+    let model = ["--engine", "scripted", "--model", script.to_str().unwrap()];
+    let pipe = world.pipe("pipe");
+    let at_pipe = format!("@{pipe}");
+    let cases: [(&[&str], &str); 4] = [
+        (&["grammar", "check", &pipe], "root ::= \"x\"\n"),
+        (&["grammar", "from-schema", &pipe], "{\"const\": 1}"),
+        (&["grammar", "accepts", "list", "--input", &at_pipe], "- a\n"),
+        (&[&["complete", "--chat", "--prompt", &at_pipe], &model[..]].concat(), "Say it."),
+    ];
+    for (arguments, content) in cases {
+        let path = pipe.clone();
+        let writer = std::thread::spawn(move || std::fs::write(path, content).unwrap());
+        let output = world.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text_of(&output.stderr));
+        writer.join().unwrap();
+    }
+    for arguments in [
+        &["grammar", "check", "/dev/zero"][..],
+        &["grammar", "from-schema", "/dev/zero"],
+        &["grammar", "accepts", "list", "--input", "@/dev/zero"],
+        &[&["complete", "--prompt", "@/dev/zero"], &model[..]].concat(),
+    ] {
+        let output = world.run(arguments);
+        assert_eq!(output.status.code(), Some(DATA), "{arguments:?}");
+        assert!(text_of(&output.stderr).contains("/dev/zero is larger than"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_text() {
+    let world = World::new();
+    let persona = world.file("persona.txt", "\u{feff}I mend clocks.\r\n");
+    let human = world.file("human.txt", "\u{feff}The user sails.");
+    let mut program = world.start(&["--persona", &persona, "--human", &human]);
+    assert_eq!(program.memory()["core"], json!({"persona": "I mend clocks.", "human": "The user sails."}));
+    program.close();
+
+    let grammar = world.file("marked.gbnf", "\u{feff}root ::= \"x\"\n");
+    assert!(world.run(&["grammar", "check", &grammar]).status.success());
+    let schemas = ["{\"const\": 1}", "\u{feff}{\"const\": 1}"];
+    let printed = schemas.map(|schema| world.run(&["grammar", "from-schema", &world.file("s.json", schema)]).stdout);
+    assert!(!printed[0].is_empty());
+    assert_eq!(printed[0], printed[1]);
+    let script = world.script(&json!({"replies": [{"reply": "x", "repeat": true}]}));
+    let prompt_tokens = ["Say it.", "\u{feff}Say it."].map(|prompt| {
+        let prompt = format!("@{}", world.file("prompt.txt", prompt));
+        let model = ["--engine", "scripted", "--model", script.to_str().unwrap()];
+        let output = world.run(&[&["complete", "--json", "--chat", "--prompt", &prompt], &model[..]].concat());
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["prompt_tokens"].as_u64().unwrap()
+    });
+    assert_eq!(prompt_tokens[0], prompt_tokens[1]);
+    // A text that is judged is judged byte by byte.
+    let input = format!("@{}", world.file("input", "\u{feff}x"));
+    assert_eq!(world.run(&["grammar", "accepts", &grammar, "--input", &input]).status.code(), Some(1));
 }
 
 #[test]
