@@ -317,6 +317,45 @@ fn a_byte_order_mark_is_no_part_of_a_text() {
 }
 
 #[test]
+fn with_jsonl_a_wrong_command_line_is_an_error_line() {
+    let world = World::new();
+    for (arguments, named, advice) in [
+        (&["--idle", "sometimes"][..], "sometimes", "--help"),
+        (&["--frist"], "--frist", "--first"),
+        (&["extra"], "extra", "--help"),
+        (&["--agent"], "--agent", "--help"),
+    ] {
+        let (code, event) = world.refused_chat(arguments);
+        assert_eq!(code, USAGE, "{event}");
+        assert!(text(&event, "message").contains(named) && text(&event, "hint").contains(advice), "{event}");
+        assert!(!text(&event, "message").starts_with("error"), "{event}");
+        assert_eq!((&event["cause"], &event["seq"]), (&json!("command"), &Value::Null), "{event}");
+    }
+    let output = world.run(&["run", "--idle", "sometimes"]);
+    assert_eq!(output.status.code(), Some(USAGE));
+    assert!(output.stdout.is_empty() && text_of(&output.stderr).starts_with("error: "), "{output:?}");
+    let output = world.run(&["run", "--jsonl", "--help"]);
+    assert!(output.status.success() && text_of(&output.stdout).contains("Usage: mneme run"), "{output:?}");
+    let output = world.run(&["--version", "run", "--jsonl"]);
+    assert!(output.status.success() && text_of(&output.stdout).starts_with("mneme "), "{output:?}");
+}
+
+#[test]
+fn a_number_below_0_is_refused_by_what_it_should_be() {
+    let world = World::new();
+    for (flag, number, expected) in [
+        ("--temperature", "-1", "from 0 to 2"),
+        ("--temperature", "-0.5", "from 0 to 2"),
+        ("--seed", "-1", "whole number from 0"),
+        ("--context-window", "-4096", "whole number from 0"),
+    ] {
+        let (code, event) = world.refused_chat(&[flag, number]);
+        assert_eq!(code, USAGE, "{event}");
+        assert!(text(&event, "message").contains(number) && text(&event, "message").contains(expected), "{event}");
+    }
+}
+
+#[test]
 fn an_agent_that_changes_its_profile_says_so() {
     let world = World::new();
     let notices = |arguments: &[&str]| {
