@@ -18,6 +18,14 @@ pub enum Error {
     /// The engine.
     #[error(transparent)]
     Inference(#[from] inference::Error),
+    /// The file of a model that was fetched by its catalogue name is damaged.
+    #[error("{source}")]
+    CatalogueModel {
+        /// Catalogue name.
+        name: String,
+        /// What is wrong.
+        source: inference::Error,
+    },
     /// The prompt format.
     #[error(transparent)]
     Dialect(#[from] dialect::Error),
@@ -157,6 +165,10 @@ impl Error {
             Self::Config(error) => error.hint().to_owned(),
             Self::Models(error) => error.hint().to_string(),
             Self::Inference(error) => error.hint().to_owned(),
+            Self::CatalogueModel { name, .. } => format!(
+                "check it: mneme models verify {name}; if it is damaged: mneme models rm {name}, then \
+                 mneme models pull {name}"
+            ),
             Self::Dialect(error) => error.hint().to_string(),
             Self::Memory(error) => error.hint().to_string(),
             Self::Kernel(error) => error.hint(),
@@ -221,7 +233,9 @@ impl Error {
             | Self::Matcher(_)
             | Self::ModelOfAgent { .. } => ExitCode::Data,
             Self::Models(models::Error::Cancelled { .. }) => ExitCode::Interrupted,
-            Self::Models(_) | Self::NoModel | Self::Inference(_) | Self::Dialect(_) => ExitCode::Data,
+            Self::Models(_) | Self::NoModel | Self::Inference(_) | Self::CatalogueModel { .. } | Self::Dialect(_) => {
+                ExitCode::Data
+            }
             Self::Memory(error) => memory_exit_code(error),
             Self::Kernel(kernel::Error::Memory(error)) => memory_exit_code(error),
             Self::Kernel(kernel::Error::Inference(_) | kernel::Error::Dialect(_)) => ExitCode::Data,

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use indicatif::DecimalBytes;
+
 /// Something about model files failed. Nothing stands under a final name that was not checked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -76,7 +78,10 @@ pub enum Error {
         written_bytes: u64,
     },
     /// Not enough room, found before anything was fetched.
-    #[error("{name} needs {needed_bytes} bytes of free disk in {}, there are {free_bytes}", dir.display())]
+    #[error(
+        "{name} needs {} of free disk in {}, there are {}",
+        DecimalBytes(*needed_bytes), dir.display(), DecimalBytes(*free_bytes)
+    )]
     TooLittleDisk {
         /// Catalogue name.
         name: String,
@@ -118,7 +123,7 @@ pub enum Error {
         failures: Vec<SourceFailure>,
     },
     /// No model fits this machine.
-    #[error("no model that is installed or can be reached fits {memory_bytes} bytes of memory")]
+    #[error("no model that is installed or can be reached fits {} of memory", DecimalBytes(*memory_bytes))]
     NothingFits {
         /// The machine's memory.
         memory_bytes: u64,

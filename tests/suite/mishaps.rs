@@ -1,6 +1,7 @@
 //! What goes wrong around a chat, through the program itself: a database that refuses, a kill before the first word,
 //! files that are none, command lines that cannot be read. Each is told as it is, with what to do.
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -370,4 +371,33 @@ fn an_agent_that_changes_its_profile_says_so() {
     assert!(told.contains("a speaks the classic profile from now on") && told.contains("native"), "{told}");
     assert_eq!(notices(&["--profile", "classic"]), json!([]));
     assert_eq!(notices(&[]), json!([]));
+}
+
+#[test]
+fn a_damaged_file_of_ones_own_is_not_to_be_pulled() {
+    let world = World::new();
+    let damaged = world.file("mine.gguf", b"GGUF\x03\0\0\0");
+    for arguments in [
+        &["models", "info", &damaged][..],
+        &["complete", "--model", &damaged],
+        &["grammar", "mask", "json", "--model", &damaged],
+    ] {
+        let output = world.run(arguments);
+        let said = text_of(&output.stderr);
+        assert_eq!(output.status.code(), Some(DATA), "{said}");
+        assert!(said.contains("mine.gguf") && said.contains("from where it came from"), "{said}");
+        assert!(!said.contains("models pull"), "{said}");
+    }
+}
+
+#[test]
+fn a_model_that_is_not_there_is_told_where_it_would_go() {
+    let world = World::new();
+    let output = world.run(&["models", "info", "smollm2-135m-instruct-q4_1"]);
+    let said = text_of(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    let path = Path::new(&world.path("models")).join("smollm2-135m-instruct-q4_1.gguf");
+    assert!(said.contains("installed       no\n"), "{said}");
+    assert!(said.contains(&format!("would go to     {}\n", path.display())), "{said}");
+    assert!(!said.contains("\nfile "), "{said}");
 }
