@@ -137,14 +137,6 @@ pub enum Error {
     /// Matching ran into a limit.
     #[error(transparent)]
     Matcher(#[from] types::ConstraintError),
-    /// There is no such agent.
-    #[error("there is no agent {name}{}", if known.is_empty() { String::new() } else { format!("; there are {known}") })]
-    UnknownAgent {
-        /// Its name.
-        name: String,
-        /// The agents that there are.
-        known: String,
-    },
     /// The model that an agent used last is gone.
     #[error("the agent {agent} was last on the model {model}, which is not found")]
     ModelOfAgent {
@@ -196,7 +188,6 @@ impl Error {
                 "look at its first tokens with mneme grammar mask, without --prefix".to_owned()
             }
             Self::Matcher(_) => "use a grammar with fewer alternatives and counts within one another".to_owned(),
-            Self::UnknownAgent { .. } => "make one by talking to it: mneme run --agent NAME".to_owned(),
             Self::ModelOfAgent { .. } => "name its file: --model FILE".to_owned(),
         }
     }
@@ -224,7 +215,6 @@ impl Error {
             | Self::TextNotUtf8 { .. }
             | Self::NeedsModel { .. }
             | Self::DependsOnTokens { .. }
-            | Self::UnknownAgent { .. }
             | Self::NoScript => ExitCode::Usage,
             Self::Input(error) if error.is_usage() => ExitCode::Usage,
             Self::Input(_)
@@ -263,6 +253,7 @@ fn memory_exit_code(error: &memory::Error) -> ExitCode {
     match error {
         memory::Error::BlockTooLong { .. }
         | memory::Error::Name(_)
+        | memory::Error::UnknownAgent { .. }
         | memory::Error::WindowTooSmall { .. }
         | memory::Error::BadLimits { .. } => ExitCode::Usage,
         memory::Error::AgentInUse { .. } => ExitCode::Failed,
