@@ -30,6 +30,9 @@ use super::step::{Effect, Generated, Happened, Offer, Turn};
 /// Room that the queue must have beside the fixed part of the prompt: a short exchange.
 const MIN_QUEUE_TOKENS: usize = 160;
 
+/// Reason of a heartbeat while the user waits for an answer: without it, a small model answers the event instead.
+const UNANSWERED: &str = "The user's last message has no answer yet. Answer it now.";
+
 /// Settings of an agent loop.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -156,6 +159,16 @@ impl Agent {
             return Err(crate::memory::Error::WindowTooSmall { needed_tokens, reserve_tokens, window_tokens }.into());
         }
         Ok(())
+    }
+
+    /// The turn that a command begins, for those that run the model. A heartbeat says which message waits.
+    pub(super) fn interrupt_of(&self, command: &Command) -> Option<Interrupt> {
+        match command.interrupt()? {
+            Interrupt::Heartbeat { .. } if matches!(self.memory.view().unanswered(), Ok(Some(_))) => {
+                Some(Interrupt::Heartbeat { reason: UNANSWERED.to_owned() })
+            }
+            interrupt => Some(interrupt),
+        }
     }
 
     /// Takes one turn. The report that ends it is the caller's to show, after the work that is to be waited for.

@@ -221,7 +221,7 @@ fn run_command(agent: &mut Agent, command: &Command, emit: &mut dyn FnMut(Cause,
     if command.needs_settled_memory() {
         settle_memory(agent, emit);
     }
-    let stop_reason = command.interrupt().map(|interrupt| take_turn(agent, interrupt, Cause::Command, emit));
+    let stop_reason = agent.interrupt_of(command).map(|interrupt| take_turn(agent, interrupt, Cause::Command, emit));
     let event = match stop_reason {
         None | Some(StopReason::Answer) => agent.command(command),
         Some(StopReason::StepLimit) => Event::Notice { text: "The agent used up its steps.".to_owned() },

@@ -194,10 +194,13 @@ fn a_message_that_a_kill_left_without_an_answer_is_named_at_every_start_until_it
     let text = screen.until_prompt();
     assert!(text.contains("not answered: \"Where did I leave the kayak?\" /heartbeat"), "{text}");
     screen.leave();
-    let mut program = world.start(&[]);
+    let replies = json!([{"when": "last message has no answer yet", "reply": "It is at the pier."}]);
+    let script = world.script(&json!({"replies": replies, "otherwise": "All right."}));
+    let mut program = Program::start(world.home.path(), &script, &["--agent", "a"]);
     let notices = program.ready["notices"].to_string();
     assert!(notices.contains("not answered") && notices.contains("kayak"), "{notices}");
-    assert_eq!(reply(&program.command("/heartbeat")), "All right.");
+    assert_eq!(reply(&program.command("/heartbeat")), "It is at the pier.");
+    assert_eq!(reply(&program.command("/heartbeat")), "All right.", "the message is answered now");
     assert!(program.close().success());
     assert_eq!(world.start(&[]).ready["notices"], json!([]));
 }
