@@ -3,5 +3,8 @@
 use clap::Parser;
 
 fn main() -> std::process::ExitCode {
-    mneme::app::run(mneme::cli::Cli::parse()).into()
+    match mneme::cli::Cli::try_parse() {
+        Ok(cli) => mneme::app::run(cli).into(),
+        Err(error) => mneme::app::refuse(&error, std::env::args_os()).into(),
+    }
 }

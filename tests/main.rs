@@ -14,6 +14,7 @@ mod suite {
     mod long;
     mod memory;
     mod memory_pass;
+    mod mishaps;
     mod models;
     #[cfg(feature = "llama-cpp")]
     mod oracle;

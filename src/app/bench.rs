@@ -19,8 +19,9 @@ pub(super) fn engine(
     rounds: usize,
     json: Option<&Path>,
 ) -> Result<ExitCode, Error> {
-    let (name, path) = super::models::resolve(model)?;
-    let report = bench::engine::run(&name, &path, read_tokens, decode_tokens, rounds)?;
+    let file = super::models::resolve(model)?;
+    let report = bench::engine::run(&file.name, &file.path, read_tokens, decode_tokens, rounds)
+        .map_err(|error| file.failure(error))?;
     anstream::println!("{}", report.table());
     write_json(&report, json)?;
     Ok(ExitCode::Ok)
@@ -31,15 +32,15 @@ pub(super) fn engine(
 /// # Errors
 /// The vocabulary cannot be read, or the file cannot be written.
 pub(super) fn grammar(arguments: &GrammarBenchArgs) -> Result<ExitCode, Error> {
-    let (model_name, model) = super::models::resolve(&arguments.model)?;
+    let file = super::models::resolve(&arguments.model)?;
     if let (true, [case], [engine]) = (arguments.in_process, &*arguments.cases, &*arguments.engines) {
-        let row = bench::grammar::run_row(&model, case, engine)?;
+        let row = bench::grammar::run_row(&file.path, case, engine)?;
         anstream::println!("{}", serde_json::to_string(&row).map_err(std::io::Error::from)?);
         return Ok(ExitCode::Ok);
     }
     let options = bench::grammar::Options {
-        model,
-        model_name,
+        model: file.path,
+        model_name: file.name,
         cases: arguments.cases.clone(),
         engines: arguments.engines.clone(),
     };

@@ -13,13 +13,16 @@ use crate::dialect::{self, Profile};
 use crate::inference::Engine;
 use crate::kernel::{self, Agent, Emitted};
 use crate::memory::{self, AgentInfo, AgentMemory, BlockLabel, NewAgent, Store};
-use crate::types::{Cancel, Cause, Clock, Event, SystemClock};
+use crate::types::{Cancel, Cause, Clock, Event, Message, SystemClock};
 use crate::ui;
 
 /// Name of the database in the home.
 pub const DATABASE_NAME: &str = "mneme.db";
 /// The agent that is made where none was named and none exists.
 pub const DEFAULT_AGENT: &str = "mneme";
+
+/// Longest part of an unanswered message that is quoted at the start; the whole is in storage.
+const MAX_QUOTED_CHARS: usize = 120;
 
 /// An agent that is ready to talk.
 pub struct Opened {
@@ -37,12 +40,20 @@ pub fn run(arguments: &RunArgs) -> Result<ExitCode, Error> {
     match start(arguments) {
         Ok(code) => Ok(code),
         Err(error) if arguments.jsonl => {
-            let event = Event::Error { message: error.sentence(), hint: error.hint() };
-            ui::jsonl::write_event(&mut std::io::stdout(), &Emitted { cause: Cause::Command, seq: None, event })?;
+            write_refusal(error.sentence(), error.hint())?;
             Ok(error.exit_code())
         }
         Err(error) => Err(error),
     }
+}
+
+/// The `error` line of a chat that does not start.
+///
+/// # Errors
+/// Standard output is gone.
+pub(super) fn write_refusal(message: String, hint: String) -> std::io::Result<()> {
+    let event = Event::Error { message, hint, message_stored: None };
+    ui::jsonl::write_event(&mut std::io::stdout(), &Emitted { cause: Cause::Command, seq: None, event })
 }
 
 fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
@@ -169,10 +180,28 @@ fn recovery_notice(recovered_replies: usize) -> Option<String> {
     })
 }
 
+fn unanswered_notice(message: &Message) -> Option<String> {
+    let text = message.body.searchable_text()?.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut quoted: String = text.chars().take(MAX_QUOTED_CHARS).collect();
+    if quoted.len() < text.len() {
+        quoted.push_str(" ..");
+    }
+    Some(format!("Your last message was not answered: \"{quoted}\" /heartbeat has it answered."))
+}
+
+fn stored_profile(info: &AgentInfo) -> Option<Profile> {
+    [Profile::Native, Profile::Classic].into_iter().find(|profile| profile.as_str() == info.profile)
+}
+
 /// The profile of an agent that exists: what a flag says, else its own.
 pub(super) fn resumed_profile(config: &Config, info: &AgentInfo) -> Profile {
-    let stored = [Profile::Native, Profile::Classic].into_iter().find(|profile| profile.as_str() == info.profile);
-    config.asked_profile.or(stored).unwrap_or(config.profile)
+    config.asked_profile.or_else(|| stored_profile(info)).unwrap_or(config.profile)
+}
+
+fn profile_notice(agent: &str, before: &AgentInfo, now: Profile) -> Option<String> {
+    let before = stored_profile(before).filter(|before| *before != now)?.as_str();
+    let now = now.as_str();
+    Some(format!("{agent} speaks the {now} profile from now on, as --profile says; it was {before} before."))
 }
 
 /// The settings of an agent of `profile`.
@@ -253,7 +282,9 @@ pub fn open_agent(
     };
     let mut notices: Vec<String> = chosen.notice.into_iter().collect();
     notices.extend(window_notice(config.context_window, window_tokens, &identity.name));
+    notices.extend(before.as_ref().and_then(|before| profile_notice(name, before, profile)));
     notices.extend(recovery_notice(memory.recovered_replies().len()));
+    notices.extend(memory.view().unanswered()?.as_ref().and_then(unanswered_notice));
     let settings = settings(config, profile);
     let agent =
         Agent::open(memory, engine, chosen.dialect, Arc::clone(&clock), cancel, settings).inspect_err(|_| {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Error;
+use super::models::ModelFile;
 use crate::cli::EngineName;
 use crate::config::Config;
 use crate::inference::{Engine, Gguf, GgufVocab, ModelIdentity, Script, ScriptedEngine, Vocab, vocab_from_gguf};
@@ -26,13 +27,14 @@ impl Blueprint {
         match engine {
             EngineName::Scripted => Ok(Self::of(&ScriptedEngine::new(Script::load(Path::new(model))?))),
             EngineName::LlamaCpp => {
-                let (name, path) = super::models::resolve(model)?;
-                let gguf = Gguf::open(&path)?;
-                let GgufVocab { vocab, add_bos } = vocab_from_gguf(&gguf)?;
+                let file = super::models::resolve(model)?;
+                let failure = |error| file.failure(error);
+                let gguf = Gguf::open(&file.path).map_err(failure)?;
+                let GgufVocab { vocab, add_bos } = vocab_from_gguf(&gguf).map_err(failure)?;
                 let info = gguf.info();
                 let trained = info.context_length_tokens.and_then(|tokens| usize::try_from(tokens).ok());
                 let identity = ModelIdentity {
-                    name,
+                    name: file.name,
                     engine: "llama-cpp",
                     chat_template: info.chat_template.clone(),
                     add_bos: add_bos && vocab.bos().is_some(),
@@ -67,18 +69,17 @@ pub(super) fn load(engine: EngineName, config: &Config) -> Result<Box<dyn Engine
         }
         EngineName::LlamaCpp => {
             let name = config.model.clone().map_or_else(|| super::models::default_model(&config.home), Ok)?;
-            let (name, path) = super::models::resolve(&name)?;
-            load_model(&name, &path, config)
+            load_model(&super::models::resolve(&name)?, config)
         }
     }
 }
 
 #[cfg(feature = "llama-cpp")]
-fn load_model(name: &str, path: &Path, config: &Config) -> Result<Box<dyn Engine>, Error> {
-    super::models::load_llama_cpp(name, path, config)
+fn load_model(model: &ModelFile, config: &Config) -> Result<Box<dyn Engine>, Error> {
+    super::models::load_llama_cpp(model, config)
 }
 
 #[cfg(not(feature = "llama-cpp"))]
-fn load_model(_name: &str, _path: &Path, _config: &Config) -> Result<Box<dyn Engine>, Error> {
+fn load_model(_model: &ModelFile, _config: &Config) -> Result<Box<dyn Engine>, Error> {
     Err(crate::inference::Error::NoEngine { engine: "llama-cpp".to_owned() }.into())
 }

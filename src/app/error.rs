@@ -18,6 +18,14 @@ pub enum Error {
     /// The engine.
     #[error(transparent)]
     Inference(#[from] inference::Error),
+    /// The file of a model that was fetched by its catalogue name is damaged.
+    #[error("{source}")]
+    CatalogueModel {
+        /// Catalogue name.
+        name: String,
+        /// What is wrong.
+        source: inference::Error,
+    },
     /// The prompt format.
     #[error(transparent)]
     Dialect(#[from] dialect::Error),
@@ -56,6 +64,16 @@ pub enum Error {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// A persona or human file is a folder, a pipe or a device.
+    #[error("the {kind} file {} is {found}", path.display())]
+    TextNotAFile {
+        /// `persona` or `human`.
+        kind: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// What it is, with its article.
+        found: &'static str,
     },
     /// A persona or human file is far too large.
     #[error("the {kind} file {} has {size_bytes} bytes; the limit is {}", path.display(), super::personas::MAX_FILE_BYTES)]
@@ -119,14 +137,6 @@ pub enum Error {
     /// Matching ran into a limit.
     #[error(transparent)]
     Matcher(#[from] types::ConstraintError),
-    /// There is no such agent.
-    #[error("there is no agent {name}{}", if known.is_empty() { String::new() } else { format!("; there are {known}") })]
-    UnknownAgent {
-        /// Its name.
-        name: String,
-        /// The agents that there are.
-        known: String,
-    },
     /// The model that an agent used last is gone.
     #[error("the agent {agent} was last on the model {model}, which is not found")]
     ModelOfAgent {
@@ -147,6 +157,10 @@ impl Error {
             Self::Config(error) => error.hint().to_owned(),
             Self::Models(error) => error.hint().to_string(),
             Self::Inference(error) => error.hint().to_owned(),
+            Self::CatalogueModel { name, .. } => format!(
+                "check it: mneme models verify {name}; if it is damaged: mneme models rm {name}, then \
+                 mneme models pull {name}"
+            ),
             Self::Dialect(error) => error.hint().to_string(),
             Self::Memory(error) => error.hint().to_string(),
             Self::Kernel(error) => error.hint(),
@@ -161,6 +175,7 @@ impl Error {
                 format!("put NAME.txt into {folder}/ of the home folder, or give a path")
             }
             Self::TextFile { .. } => "check the path".to_owned(),
+            Self::TextNotAFile { .. } => "write the text to a file and name that".to_owned(),
             Self::TextTooLarge { .. } => "shorten it; long texts belong into archival storage".to_owned(),
             Self::TextNotUtf8 { .. } => "save it as UTF-8".to_owned(),
             Self::Terminal(_) | Self::Output(_) => "start it in a terminal, or use --jsonl".to_owned(),
@@ -173,7 +188,6 @@ impl Error {
                 "look at its first tokens with mneme grammar mask, without --prefix".to_owned()
             }
             Self::Matcher(_) => "use a grammar with fewer alternatives and counts within one another".to_owned(),
-            Self::UnknownAgent { .. } => "make one by talking to it: mneme run --agent NAME".to_owned(),
             Self::ModelOfAgent { .. } => "name its file: --model FILE".to_owned(),
         }
     }
@@ -196,11 +210,11 @@ impl Error {
             | Self::Name(_)
             | Self::UnknownText { .. }
             | Self::TextFile { .. }
+            | Self::TextNotAFile { .. }
             | Self::TextTooLarge { .. }
             | Self::TextNotUtf8 { .. }
             | Self::NeedsModel { .. }
             | Self::DependsOnTokens { .. }
-            | Self::UnknownAgent { .. }
             | Self::NoScript => ExitCode::Usage,
             Self::Input(error) if error.is_usage() => ExitCode::Usage,
             Self::Input(_)
@@ -209,7 +223,9 @@ impl Error {
             | Self::Matcher(_)
             | Self::ModelOfAgent { .. } => ExitCode::Data,
             Self::Models(models::Error::Cancelled { .. }) => ExitCode::Interrupted,
-            Self::Models(_) | Self::NoModel | Self::Inference(_) | Self::Dialect(_) => ExitCode::Data,
+            Self::Models(_) | Self::NoModel | Self::Inference(_) | Self::CatalogueModel { .. } | Self::Dialect(_) => {
+                ExitCode::Data
+            }
             Self::Memory(error) => memory_exit_code(error),
             Self::Kernel(kernel::Error::Memory(error)) => memory_exit_code(error),
             Self::Kernel(kernel::Error::Inference(_) | kernel::Error::Dialect(_)) => ExitCode::Data,
@@ -237,6 +253,7 @@ fn memory_exit_code(error: &memory::Error) -> ExitCode {
     match error {
         memory::Error::BlockTooLong { .. }
         | memory::Error::Name(_)
+        | memory::Error::UnknownAgent { .. }
         | memory::Error::WindowTooSmall { .. }
         | memory::Error::BadLimits { .. } => ExitCode::Usage,
         memory::Error::AgentInUse { .. } => ExitCode::Failed,

@@ -10,6 +10,8 @@ use crate::grammar;
 const MAX_TEXT_BYTES: usize = 16 << 20;
 /// Longest JSON Schema, in bytes; the largest in use stay below 1 MB.
 const MAX_SCHEMA_BYTES: usize = 4 << 20;
+/// What some editors put before UTF-8 text.
+const BYTE_ORDER_MARK: &str = "\u{FEFF}";
 /// What stands for standard input.
 const STANDARD_INPUT: &str = "-";
 
@@ -149,9 +151,7 @@ impl Inputs {
         }
         let limit_bytes = grammar::Limits::default().source_bytes;
         let source = utf8("grammar", argument, self.bytes("grammar", argument, limit_bytes)?)?;
-        // A byte-order mark is not part of the text.
-        let source = source.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(source);
-        Ok(GrammarText { name: shown(argument), source })
+        Ok(GrammarText { name: shown(argument), source: without_byte_order_mark(&source).to_owned() })
     }
 
     /// A JSON file.
@@ -160,11 +160,8 @@ impl Inputs {
     /// It cannot be read, or is not JSON.
     pub(super) fn schema(&mut self, argument: &str) -> Result<serde_json::Value, Error> {
         let bytes = self.bytes("schema", argument, MAX_SCHEMA_BYTES)?;
-        serde_json::from_slice(&bytes).map_err(|source| Error::NotJson {
-            what: "schema",
-            name: shown(argument),
-            source,
-        })
+        let json = bytes.strip_prefix(BYTE_ORDER_MARK.as_bytes()).unwrap_or(&bytes);
+        serde_json::from_slice(json).map_err(|source| Error::NotJson { what: "schema", name: shown(argument), source })
     }
 
     /// Bytes: those of the argument itself, of the file behind `@`, or standard input.
@@ -179,13 +176,14 @@ impl Inputs {
         }
     }
 
-    /// As [`Inputs::text_bytes`], for text.
+    /// As [`Inputs::text_bytes`], for text. A byte-order mark is not part of it.
     ///
     /// # Errors
     /// The file cannot be read, or is not UTF-8.
     pub(super) fn text(&mut self, what: &'static str, argument: &str) -> Result<String, Error> {
         let bytes = self.text_bytes(what, argument)?;
-        utf8(what, argument.strip_prefix('@').unwrap_or(argument), bytes)
+        let text = utf8(what, argument.strip_prefix('@').unwrap_or(argument), bytes)?;
+        Ok(without_byte_order_mark(&text).to_owned())
     }
 
     fn bytes(&mut self, what: &'static str, path: &str, limit_bytes: usize) -> Result<Vec<u8>, Error> {
@@ -207,6 +205,11 @@ impl Inputs {
         reader.take(limit_bytes as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() > limit_bytes { Err(Error::TooLarge { what, name, limit_bytes }) } else { Ok(bytes) }
     }
+}
+
+/// The text without the mark that says how its bytes are ordered: UTF-8 needs none.
+pub(super) fn without_byte_order_mark(text: &str) -> &str {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
 fn shown(path: &str) -> String {

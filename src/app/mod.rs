@@ -14,6 +14,8 @@ mod output;
 mod personas;
 mod writer;
 
+use std::ffi::OsString;
+
 use crate::cli::{BenchCommand, Cli, Command, ExitCode};
 
 pub use error::Error;
@@ -45,6 +47,31 @@ pub fn run(cli: Cli) -> ExitCode {
             error.exit_code()
         }
     }
+}
+
+/// Refuses a command line that cannot be understood: as an `error` line where JSON lines are asked for, else in clap's
+/// own words. Help and version are no refusals and come here, too.
+#[must_use]
+pub fn refuse(error: &clap::Error, arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let mut flags = arguments.take_while(|argument| argument != "--");
+    if error.use_stderr() && flags.any(|argument| argument == "--jsonl") {
+        let (message, hint) = words_of(error);
+        return match chat::write_refusal(message, hint) {
+            Ok(()) => ExitCode::Usage,
+            Err(_) => ExitCode::Failed,
+        };
+    }
+    error.exit()
+}
+
+/// What is wrong with a command line, and what to do: clap puts a blank line between.
+fn words_of(error: &clap::Error) -> (String, String) {
+    let text = error.render().to_string();
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut paragraphs = text.trim().split("\n\n").map(one_line);
+    let first = paragraphs.next().unwrap_or_default();
+    let hints: Vec<String> = paragraphs.filter(|paragraph| !paragraph.starts_with("Usage:")).collect();
+    (first.strip_prefix("error: ").unwrap_or(&first).to_owned(), hints.join("; "))
 }
 
 /// A dumb terminal shows escape sequences as text; `anstream` spares it only where `CI` is not set.

@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use indicatif::DecimalBytes;
+
 use super::Error;
 use crate::cli::{ExitCode, ModelsCommand};
 use crate::config::{self, ConfigFile};
-use crate::inference::Gguf;
+use crate::inference::{self, Gguf};
 use crate::models::hardware::Hardware;
 use crate::models::{
     Catalogue, Choice, HubSettings, Installed, Kind, Limits, ModelEntry, Outcome, PipSettings, PullOptions, Reach,
@@ -15,8 +17,7 @@ use crate::models::{
 use crate::types::Cancel;
 use crate::ui::sanitize;
 
-const MEGA: f64 = 1e6;
-const GIGA: f64 = 1e9;
+const MILLION: f64 = 1e6;
 const NOTHING: Reach = Reach { hub: false, wheels: false };
 const EVERYTHING: Reach = Reach { hub: true, wheels: true };
 
@@ -40,14 +41,37 @@ pub(super) fn run(command: &ModelsCommand) -> Result<ExitCode, Error> {
     }
 }
 
-/// The catalogue name and file that a `--model` argument names.
+/// The file that a `--model` argument names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ModelFile {
+    /// Catalogue name, or the file's stem.
+    pub(super) name: String,
+    /// The GGUF file.
+    pub(super) path: PathBuf,
+    is_of_catalogue: bool,
+}
+
+impl ModelFile {
+    /// A failure of an engine on this file, with the advice that fits: what mneme has fetched it can fetch again.
+    pub(super) fn failure(&self, error: inference::Error) -> Error {
+        use inference::Error::{BadModelFile, LoadFailed, Unreadable};
+        match error {
+            source @ (BadModelFile { .. } | LoadFailed { .. } | Unreadable { .. }) if self.is_of_catalogue => {
+                Error::CatalogueModel { name: self.name.clone(), source }
+            }
+            other => other.into(),
+        }
+    }
+}
+
+/// The file that a `--model` argument names.
 ///
 /// # Errors
 /// It is neither installed nor a file.
-pub(super) fn resolve(argument: &str) -> Result<(String, PathBuf), Error> {
+pub(super) fn resolve(argument: &str) -> Result<ModelFile, Error> {
     let store = store()?;
     let resolved = store.resolve(argument)?;
-    Ok((resolved.name, resolved.path))
+    Ok(ModelFile { name: resolved.name, path: resolved.path, is_of_catalogue: resolved.entry.is_some() })
 }
 
 /// The model of this machine where none was named: the best that is installed. It is written to the configuration
@@ -122,13 +146,10 @@ fn pull_default(store: &Store) -> Result<ExitCode, Error> {
     let memory_bytes = Hardware::detect().memory_bytes;
     // Nothing has to be asked where the best is there already.
     let needs_no_source = store.choose(memory_bytes, EVERYTHING).is_ok_and(|choice| choice.installed);
-    let reach = if needs_no_source {
-        NOTHING
-    } else {
-        store.probe(&HubSettings::from_env(), &PipSettings::from_env(), &Limits::default())
-    };
+    let hub = HubSettings::from_env();
+    let reach = if needs_no_source { NOTHING } else { store.probe(&hub, &PipSettings::from_env(), &Limits::default()) };
     let choice = store.choose(memory_bytes, reach)?;
-    let (name, bytes) = (choice.entry.name.clone(), choice.entry.size_bytes());
+    let name = choice.entry.name.clone();
     if choice.installed {
         // Without any source this is no choice yet: the next start with a network may find a better one.
         if needs_no_source || reach != NOTHING {
@@ -139,10 +160,10 @@ fn pull_default(store: &Store) -> Result<ExitCode, Error> {
         return Ok(ExitCode::Ok);
     }
     anstream::eprintln!(
-        "Fetching {name} ({:.2} GB, {}), the best of the catalogue for {:.0} GB of memory.",
-        giga(bytes),
+        "Fetching {name} ({}, {}), {}.",
+        DecimalBytes(choice.entry.size_bytes()),
         choice.entry.licence,
-        giga(memory_bytes)
+        sanitize(&why_chosen(store, memory_bytes, choice.entry, reach, &hub.endpoint))
     );
     match pull(store, &name) {
         Ok(code) => {
@@ -162,25 +183,47 @@ fn pull_default(store: &Store) -> Result<ExitCode, Error> {
     }
 }
 
+/// Why `chosen` is fetched: it is the best of all, or the best without the sources that cannot be reached.
+fn why_chosen(store: &Store, memory_bytes: u64, chosen: &ModelEntry, reach: Reach, endpoint: &str) -> String {
+    let memory = DecimalBytes(memory_bytes);
+    match store.choose(memory_bytes, EVERYTHING) {
+        Ok(best) if best.entry.name != chosen.name => {
+            let mut reasons = Vec::new();
+            if best.entry.has_hub() && !reach.hub {
+                reasons.push(format!("the hub at {endpoint} does not answer"));
+            }
+            if best.entry.has_wheels() && !reach.wheels {
+                reasons.push("pip cannot be run".to_owned());
+            }
+            format!(
+                "the best for {memory} of memory that can be reached: {} is better, but {}",
+                best.entry.name,
+                reasons.join(" and ")
+            )
+        }
+        _ => format!("the best of the catalogue for {memory} of memory"),
+    }
+}
+
 fn list(store: &Store) -> Result<ExitCode, Error> {
     let mut out = anstream::stdout().lock();
     let listed = store.list(Hardware::detect().memory_bytes);
     let width = listed.iter().map(|line| line.entry.name.len()).max().unwrap_or_default();
-    writeln!(out, "{:width$}  {:>8}  {:<12} {:<9} licence", "name", "size", "installed", "memory")?;
+    writeln!(out, "{:width$}  {:>9}  {:<12} {:<9} licence", "name", "size", "installed", "memory")?;
     for line in &listed {
         let installed = installed_word(line.installed);
         let fits = if line.fits { "fits" } else { "too large" };
         writeln!(
             out,
-            "{:width$}  {:>5.0} MB  {installed:<12} {fits:<9} {}",
+            "{:width$}  {:>9}  {installed:<12} {fits:<9} {}",
             line.entry.name,
-            mega(line.entry.size_bytes()),
+            DecimalBytes(line.entry.size_bytes()).to_string(),
             line.entry.licence
         )?;
     }
     for (path, bytes) in store.other_files()? {
         let name = sanitize(&path.file_name().unwrap_or_default().to_string_lossy());
-        writeln!(out, "{name:width$}  {:>5.0} MB  {:<12}", mega(bytes), "yes")?;
+        writeln!(out, "{name:width$}  {:>9}  {:<12}", DecimalBytes(bytes).to_string(), "yes")?;
     }
     writeln!(out, "\nFiles are in {}", store.dir().display())?;
     Ok(ExitCode::Ok)
@@ -200,7 +243,11 @@ fn info(store: &Store, argument: &str) -> Result<ExitCode, Error> {
     let gguf = info.paths.iter().find(|path| path.extension().is_some_and(|ending| ending == "gguf") && path.is_file());
     let named_file = info.entry.is_none().then(|| info.paths.first()).flatten();
     // Opened before anything is printed: a file that is no model is an error and not installed.
-    let gguf = gguf.or(named_file).map(|path| Gguf::open(path)).transpose()?;
+    let open = |path: &PathBuf| {
+        let (name, is_of_catalogue) = (info.name.clone(), info.entry.is_some());
+        Gguf::open(path).map_err(|error| ModelFile { name, path: path.clone(), is_of_catalogue }.failure(error))
+    };
+    let gguf = gguf.or(named_file).map(open).transpose()?;
     let mut out = anstream::stdout().lock();
     writeln!(out, "name            {}", sanitize(&info.name))?;
     if let Some(entry) = info.entry {
@@ -208,7 +255,8 @@ fn info(store: &Store, argument: &str) -> Result<ExitCode, Error> {
     }
     writeln!(out, "installed       {}", installed_word(info.installed))?;
     for path in &info.paths {
-        writeln!(out, "file            {}", sanitize(&path.display().to_string()))?;
+        let label = if path.is_file() { "file" } else { "would go to" };
+        writeln!(out, "{label:<15} {}", sanitize(&path.display().to_string()))?;
     }
     if let Some(gguf) = gguf {
         describe_gguf(&mut out, &gguf)?;
@@ -220,8 +268,8 @@ fn describe_entry(out: &mut impl Write, entry: &ModelEntry) -> Result<(), Error>
     writeln!(out, "title           {}", entry.title)?;
     writeln!(out, "licence         {}", entry.licence)?;
     writeln!(out, "parameters      {}, {}", entry.parameters, entry.quantisation)?;
-    writeln!(out, "size            {:.0} MB", mega(entry.size_bytes()))?;
-    writeln!(out, "memory need     {:.1} GB", giga(entry.memory_need_bytes()))?;
+    writeln!(out, "size            {}", DecimalBytes(entry.size_bytes()))?;
+    writeln!(out, "memory need     {}", DecimalBytes(entry.memory_need_bytes()))?;
     writeln!(out, "context         {} tokens", entry.context_tokens)?;
     Ok(())
 }
@@ -237,7 +285,8 @@ fn describe_gguf(out: &mut impl Write, gguf: &Gguf) -> Result<(), Error> {
     }
     writeln!(out, "vocabulary      {} tokens", info.vocab_tokens)?;
     let quantisation = info.quantisation().map_or(String::new(), |name| format!(", {name}"));
-    let (weights, tensors) = (mega(info.parameter_count), info.tensor_count);
+    #[allow(clippy::cast_precision_loss)]
+    let (weights, tensors) = (info.parameter_count as f64 / MILLION, info.tensor_count);
     writeln!(out, "weights         {weights:.0} M in {tensors} tensors{quantisation}")?;
     if let Some(bytes) = info.kv_bytes_per_token() {
         writeln!(out, "KV cache        {bytes} bytes a token")?;
@@ -280,20 +329,8 @@ fn remove(store: &Store, name: &str) -> Result<ExitCode, Error> {
     for path in &removed.paths {
         writeln!(out, "deleted {}", sanitize(&path.display().to_string()))?;
     }
-    writeln!(out, "{:.0} MB are free again", mega(removed.freed_bytes))?;
+    writeln!(out, "{} are free again", DecimalBytes(removed.freed_bytes))?;
     Ok(ExitCode::Ok)
-}
-
-/// A number in millions, for reading.
-#[allow(clippy::cast_precision_loss)]
-fn mega(bytes: u64) -> f64 {
-    bytes as f64 / MEGA
-}
-
-/// Bytes in gigabytes, for reading.
-#[allow(clippy::cast_precision_loss)]
-fn giga(bytes: u64) -> f64 {
-    bytes as f64 / GIGA
 }
 
 /// Loads a model with llama.cpp, showing how far it is on a terminal.
@@ -302,8 +339,7 @@ fn giga(bytes: u64) -> f64 {
 /// The file is no usable model, or the window does not fit it.
 #[cfg(feature = "llama-cpp")]
 pub(super) fn load_llama_cpp(
-    name: &str,
-    path: &Path,
+    model: &ModelFile,
     config: &config::Config,
 ) -> Result<Box<dyn crate::inference::Engine>, Error> {
     use crate::inference::{Device, LlamaCppEngine, LoadOptions};
@@ -311,7 +347,7 @@ pub(super) fn load_llama_cpp(
 
     const STEPS: u64 = 1000;
     let options = LoadOptions {
-        name: Some(name.to_owned()),
+        name: Some(model.name.clone()),
         context_window: config.context_window,
         kv_q8: config.kv_q8,
         device: match config.device {
@@ -325,14 +361,14 @@ pub(super) fn load_llama_cpp(
     if let Ok(style) = ProgressStyle::with_template("loading {msg} [{bar:30}] {percent}%") {
         bar.set_style(style);
     }
-    bar.set_message(sanitize(name));
+    bar.set_message(sanitize(&model.name));
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-    let engine = LlamaCppEngine::load(path, &options, &mut |share| {
+    let engine = LlamaCppEngine::load(&model.path, &options, &mut |share| {
         bar.set_position((share.clamp(0.0, 1.0) * STEPS as f32) as u64);
         true
     });
     bar.finish_and_clear();
-    Ok(Box::new(engine?))
+    Ok(Box::new(engine.map_err(|error| model.failure(error))?))
 }
 
 #[cfg(test)]
@@ -359,6 +395,24 @@ mod tests {
         let best = store.choose(MEMORY_BYTES, EVERYTHING).unwrap();
         assert!(is_best(&store, MEMORY_BYTES, &best.entry.name));
         assert!(!best.installed);
+    }
+
+    #[test]
+    fn a_choice_that_the_network_limits_is_not_called_the_best() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path().to_owned(), Catalogue::shipped().unwrap());
+        let why = |reach| {
+            let chosen = store.choose(16 << 30, reach).unwrap();
+            why_chosen(&store, 16 << 30, chosen.entry, reach, "http://hub.invalid")
+        };
+        assert_eq!(why(EVERYTHING), "the best of the catalogue for 17.18 GB of memory");
+        let limited = why(Reach { hub: false, wheels: true });
+        assert!(!limited.contains("catalogue"), "{limited}");
+        let best = &store.choose(16 << 30, EVERYTHING).unwrap().entry.name;
+        assert!(
+            limited.contains(best) && limited.contains("the hub at http://hub.invalid does not answer"),
+            "{limited}"
+        );
     }
 
     #[test]

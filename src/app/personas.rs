@@ -1,10 +1,13 @@
 //! Personas and humans: the texts that core memory starts with. Shipped ones are compiled in; the user's own lie in
 //! `personas/` and `personas/humans/` of the home and come first.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use crate::types::validate_name;
+use super::input::without_byte_order_mark;
+use crate::types::{irregular_file, validate_name};
 
 /// Larger files are no core-memory texts; the limit keeps a wrong path from being read whole.
 pub(super) const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -46,7 +49,8 @@ impl Kind {
 /// user's folder, else a shipped one. Surrounding white space is removed.
 ///
 /// # Errors
-/// There is no such text, its name breaks the naming rule, or the file is too large, unreadable or not UTF-8.
+/// There is no such text, its name breaks the naming rule, or the file is no regular file, too large, unreadable or not
+/// UTF-8.
 pub(super) fn read(kind: Kind, argument: &str, home: &Path) -> Result<String, Error> {
     let as_path = Path::new(argument);
     let is_text_file = as_path.extension().is_some_and(|extension| extension == "txt") && as_path.is_file();
@@ -70,17 +74,22 @@ pub(super) fn read(kind: Kind, argument: &str, home: &Path) -> Result<String, Er
 
 fn read_file(kind: Kind, path: &Path) -> Result<String, Error> {
     let fail = |source| Error::TextFile { kind: kind.name(), path: path.to_owned(), source };
-    let size_bytes = std::fs::metadata(path).map_err(fail)?.len();
+    let metadata = std::fs::metadata(path).map_err(fail)?;
+    if let Some(found) = irregular_file(&metadata) {
+        return Err(Error::TextNotAFile { kind: kind.name(), path: path.to_owned(), found });
+    }
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)).map_err(fail)?;
+    let size_bytes = metadata.len().max(bytes.len() as u64);
     if size_bytes > MAX_FILE_BYTES {
         return Err(Error::TextTooLarge { kind: kind.name(), path: path.to_owned(), size_bytes });
     }
-    let bytes = std::fs::read(path).map_err(fail)?;
     let text = String::from_utf8(bytes).map_err(|error| Error::TextNotUtf8 {
         kind: kind.name(),
         path: path.to_owned(),
         offset: error.utf8_error().valid_up_to(),
     })?;
-    Ok(text.trim().replace("\r\n", "\n"))
+    Ok(without_byte_order_mark(&text).trim().replace("\r\n", "\n"))
 }
 
 #[cfg(test)]

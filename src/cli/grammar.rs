@@ -2,7 +2,7 @@
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
-use super::EngineName;
+use super::{EngineName, whole_number};
 use crate::config::Device;
 
 /// `mneme grammar ..`
@@ -76,7 +76,14 @@ pub enum GrammarCommand {
         #[arg(value_name = "FILE|NAME")]
         file: String,
         /// How many
-        #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(
+            short = 'n',
+            long,
+            value_name = "NUMBER",
+            default_value_t = 1,
+            allow_negative_numbers = true,
+            value_parser = clap::value_parser!(u32).range(1..)
+        )]
         count: u32,
         /// The model
         #[command(flatten)]
@@ -140,16 +147,28 @@ pub struct WritingArgs {
     #[arg(long, conflicts_with = "chat")]
     pub special: bool,
     /// Most tokens of a text
-    #[arg(long, value_name = "NUMBER", default_value_t = 512)]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 512,
+        allow_negative_numbers = true,
+        value_parser = whole_number::<usize>
+    )]
     pub max_tokens: usize,
     /// Seed of the sampler; sample K of a run has this seed plus K
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 0,
+        allow_negative_numbers = true,
+        value_parser = whole_number::<u64>
+    )]
     pub seed: u64,
     /// 0 always takes the most probable token [default: 0; for samples 0.8]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     pub temperature: Option<f32>,
     /// Window in tokens
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true, value_parser = whole_number::<usize>)]
     pub context_window: Option<usize>,
     /// Where the model runs: auto (the GPU where there is one) or cpu
     #[arg(long, value_enum, hide_possible_values = true)]

@@ -59,16 +59,16 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp)]
     pub engine: EngineName,
     /// Window in tokens
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true, value_parser = whole_number::<usize>)]
     pub context_window: Option<usize>,
     /// How the model writes calls: its own format, or the paper's JSON with inner thoughts; the agent keeps it
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
     /// Seed of the sampler
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = whole_number::<u64>)]
     pub seed: Option<u64>,
     /// Sampling temperature; 0 always takes the most probable token
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub temperature: Option<f32>,
     /// Where the model runs
     #[arg(long, value_enum)]
@@ -157,13 +157,13 @@ pub enum BenchCommand {
         #[arg(long)]
         model: String,
         /// Tokens to read
-        #[arg(long, default_value_t = 512)]
+        #[arg(long, default_value_t = 512, allow_negative_numbers = true, value_parser = whole_number::<usize>)]
         read: usize,
         /// Tokens to decode
-        #[arg(long, default_value_t = 64)]
+        #[arg(long, default_value_t = 64, allow_negative_numbers = true, value_parser = whole_number::<usize>)]
         decode: usize,
         /// Times that each side is measured, in turn
-        #[arg(long, default_value_t = 3)]
+        #[arg(long, default_value_t = 3, allow_negative_numbers = true, value_parser = whole_number::<usize>)]
         rounds: usize,
         /// Write the figures to this file as well
         #[arg(long, value_name = "FILE")]
@@ -193,6 +193,15 @@ pub struct GrammarBenchArgs {
     pub in_process: bool,
 }
 
+/// A number that counts something, read so that one below 0 is told what it should be.
+///
+/// # Errors
+/// What is expected.
+fn whole_number<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
+    let number = text.parse::<u64>().ok().and_then(|number| N::try_from(number).ok());
+    number.ok_or_else(|| "a whole number from 0 is expected".to_owned())
+}
+
 impl RunArgs {
     /// The flags that lie over the configuration file.
     #[must_use]
@@ -219,6 +228,26 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_that_takes_a_number_takes_one_below_0_as_its_value() {
+        use std::any::TypeId;
+        fn numbers(command: &clap::Command, seen: &mut Vec<String>) {
+            for argument in command.get_arguments() {
+                let kind = argument.get_value_parser().type_id();
+                let types = [TypeId::of::<usize>(), TypeId::of::<u64>(), TypeId::of::<u32>(), TypeId::of::<f32>()];
+                if argument.get_action().takes_values() && types.iter().any(|number| kind == *number) {
+                    let name = format!("{} --{}", command.get_name(), argument.get_id());
+                    assert!(argument.is_allow_negative_numbers_set(), "{name}");
+                    seen.push(name);
+                }
+            }
+            command.get_subcommands().for_each(|command| numbers(command, seen));
+        }
+        let mut seen = Vec::new();
+        numbers(&Cli::command(), &mut seen);
+        assert!(seen.len() >= 10, "{seen:?}");
     }
 
     #[test]

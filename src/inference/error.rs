@@ -94,9 +94,12 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Unreadable { .. } => "check the path, or fetch a model: mneme models pull NAME",
-            Self::BadModelFile { .. } | Self::LoadFailed { .. } => {
-                "fetch it again: mneme models pull NAME, then mneme models verify"
+            Self::Unreadable { .. } => "check the path and its permissions",
+            Self::BadModelFile { .. } => {
+                "get the file again from where it came from, and compare its size and checksum with those told there"
+            }
+            Self::LoadFailed { .. } => {
+                "compare the file's size and checksum with those told where it came from, or try another model"
             }
             Self::ContextOverflow { .. } => "choose a larger --context-window",
             Self::BadScript { .. } => "a script is a JSON object with a list `replies` of objects with a text `reply`",

@@ -11,6 +11,7 @@ use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use crate::types::irregular_file;
 
 /// Most metadata keys; real files have 20 to 60.
 const MAX_KEYS: u64 = 65_536;
@@ -128,12 +129,12 @@ impl Gguf {
     /// file, also where tensor data would lie beyond the end of the file.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
-        let file = File::open(path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
-        if !metadata.is_file() {
-            let reason = "not a regular file".to_owned();
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if let Some(found) = irregular_file(&metadata) {
+            let reason = format!("it is {found}");
             return Err(Error::BadModelFile { path: path.to_path_buf(), reason });
         }
+        let file = File::open(path).map_err(unreadable)?;
         Self::parse(BufReader::with_capacity(1 << 18, file), metadata.len(), path)
     }
 

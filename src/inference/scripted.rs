@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::scripted_words::{CHAT_TEMPLATE, CONTROLS, vocab_rows};
 use super::{Engine, Error, ModelIdentity, ReadReport, Sequence, TokenKind, Vocab};
-use crate::types::{Cancel, TokenId};
+use crate::types::{Cancel, TokenId, irregular_file};
 
 /// Longest script file in bytes.
 const MAX_SCRIPT_BYTES: u64 = 16 << 20;
@@ -83,11 +83,16 @@ impl Script {
     /// Reads a script file (JSON).
     ///
     /// # Errors
-    /// [`Error::Unreadable`]; [`Error::BadScript`] for a file that is too large, not JSON, or has unknown fields.
+    /// [`Error::Unreadable`]; [`Error::BadScript`] for what is no regular file, too large, not JSON, or has unknown
+    /// fields.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
         let bad = |reason: String| Error::BadScript { path: path.to_path_buf(), reason };
-        let length = std::fs::metadata(path).map_err(unreadable)?.len();
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if let Some(found) = irregular_file(&metadata) {
+            return Err(bad(format!("it is {found}")));
+        }
+        let length = metadata.len();
         if length > MAX_SCRIPT_BYTES {
             return Err(bad(format!("{length} bytes, at most {MAX_SCRIPT_BYTES} are accepted")));
         }

@@ -30,6 +30,9 @@ use super::step::{Effect, Generated, Happened, Offer, Turn};
 /// Room that the queue must have beside the fixed part of the prompt: a short exchange.
 const MIN_QUEUE_TOKENS: usize = 160;
 
+/// Reason of a heartbeat while the user waits for an answer: without it, a small model answers the event instead.
+const UNANSWERED: &str = "The user's last message has no answer yet. Answer it now.";
+
 /// Settings of an agent loop.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -70,6 +73,9 @@ struct Progress {
     calls: Vec<Call>,
     pending: Option<Pending>,
     by_heartbeat: bool,
+    /// Whether the message that began the turn is stored; none where no message began it.
+    message_stored: Option<bool>,
+    is_answered: bool,
 }
 
 /// A call that is written but not executed.
@@ -79,6 +85,24 @@ struct Pending {
     call: Call,
     /// For the prompt: with everything that the model wrote.
     stored: Call,
+}
+
+impl Progress {
+    /// What the user is told of a failure: whether the message that the turn was to answer is stored, and how it is
+    /// answered after all.
+    fn failure(&self, error: &Error) -> Event {
+        let (message, hint) = (error.to_string(), error.hint());
+        let (message, hint) = match self.message_stored {
+            Some(false) => {
+                (format!("your message was not stored: {message}"), format!("{hint}; then send the message again"))
+            }
+            Some(true) if !self.is_answered => {
+                (message, format!("{hint}; your message is stored: /heartbeat has it answered"))
+            }
+            Some(true) | None => (message, hint),
+        };
+        Event::Error { message, hint, message_stored: self.message_stored }
+    }
 }
 
 impl Agent {
@@ -137,12 +161,25 @@ impl Agent {
         Ok(())
     }
 
+    /// The turn that a command begins, for those that run the model. A heartbeat says which message waits.
+    pub(super) fn interrupt_of(&self, command: &Command) -> Option<Interrupt> {
+        match command.interrupt()? {
+            Interrupt::Heartbeat { .. } if matches!(self.memory.view().unanswered(), Ok(Some(_))) => {
+                Some(Interrupt::Heartbeat { reason: UNANSWERED.to_owned() })
+            }
+            interrupt => Some(interrupt),
+        }
+    }
+
     /// Takes one turn. The report that ends it is the caller's to show, after the work that is to be waited for.
     pub fn turn(&mut self, interrupt: Interrupt, emit: &mut dyn FnMut(Event)) -> TurnReport {
         let started = Instant::now();
         self.model.cost = Cost::default();
-        let mut progress =
-            Progress { by_heartbeat: matches!(interrupt, Interrupt::Heartbeat { .. }), ..Progress::default() };
+        let mut progress = Progress {
+            by_heartbeat: matches!(interrupt, Interrupt::Heartbeat { .. }),
+            message_stored: matches!(interrupt, Interrupt::User { .. }).then_some(false),
+            ..Progress::default()
+        };
         let (mut turn, effects) = Turn::new(self.settings.max_steps).advance(Happened::Begin(interrupt));
         let mut effects = std::collections::VecDeque::from(effects);
         let mut stop_reason = StopReason::Answer;
@@ -155,7 +192,7 @@ impl Agent {
                 Ok(happened) => happened,
                 Err(error) => {
                     tracing::error!(?error, "turn");
-                    emit(Event::Error { message: error.to_string(), hint: error.hint() });
+                    emit(progress.failure(&error));
                     Some(Happened::Failed)
                 }
             };
@@ -197,6 +234,7 @@ impl Agent {
         match effect {
             Effect::RecordUser { text } => {
                 self.record_user(text)?;
+                progress.message_stored = Some(true);
                 Ok(None)
             }
             Effect::Notify(notification) => {
@@ -267,6 +305,7 @@ impl Agent {
                     emit(Event::Thought { text });
                 }
                 emit(Event::Message { text });
+                progress.is_answered = true;
                 if !whole {
                     emit(Event::Notice {
                         text: "The answer stops here: it has reached its limit of tokens.".to_owned(),
@@ -387,8 +426,11 @@ impl Agent {
 
     /// Runs a command and gives back the event that it ends in: one notice, `memory` or error.
     pub fn command(&mut self, command: &Command) -> Event {
-        self.run_command(command)
-            .unwrap_or_else(|error| Event::Error { message: error.to_string(), hint: error.hint() })
+        self.run_command(command).unwrap_or_else(|error| Event::Error {
+            message: error.to_string(),
+            hint: error.hint(),
+            message_stored: None,
+        })
     }
 
     fn run_command(&mut self, command: &Command) -> Result<Event, Error> {

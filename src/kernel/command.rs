@@ -62,7 +62,7 @@ pub(super) fn help() -> String {
 
 impl Command {
     /// The turn that the command begins, for those that run the model.
-    pub(super) fn interrupt(&self) -> Option<Interrupt> {
+    pub(crate) fn interrupt(&self) -> Option<Interrupt> {
         match self {
             Self::Heartbeat => Some(Interrupt::Heartbeat { reason: "Automated timer".to_owned() }),
             Self::MemoryWarning => Some(Interrupt::MemoryPressure),
@@ -71,7 +71,7 @@ impl Command {
     }
 
     /// Whether the command shows or leaves the memory, so that what is still to be saved is saved first.
-    pub(super) const fn needs_settled_memory(&self) -> bool {
+    pub(crate) const fn needs_settled_memory(&self) -> bool {
         matches!(self, Self::Memory | Self::Exit | Self::Save { .. })
     }
 

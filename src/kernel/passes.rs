@@ -21,7 +21,7 @@ impl Agent {
             Ok(done) => done,
             Err(error) => {
                 tracing::error!(?error, "memory pass");
-                emit(Event::Error { message: error.to_string(), hint: error.hint() });
+                emit(Event::Error { message: error.to_string(), hint: error.hint(), message_stored: None });
                 false
             }
         };

@@ -208,7 +208,8 @@ pub fn handle(agent: &mut Agent, request: Request, emit: &mut dyn FnMut(Cause, E
         Request::Command { text } => match Command::parse(&text) {
             Ok(command) => run_command(agent, &command, emit),
             Err(message) => {
-                emit(Cause::Command, Event::Error { message, hint: format!("commands:\n{}", command::help()) });
+                let hint = format!("commands:\n{}", command::help());
+                emit(Cause::Command, Event::Error { message, hint, message_stored: None });
                 false
             }
         },
@@ -220,7 +221,7 @@ fn run_command(agent: &mut Agent, command: &Command, emit: &mut dyn FnMut(Cause,
     if command.needs_settled_memory() {
         settle_memory(agent, emit);
     }
-    let stop_reason = command.interrupt().map(|interrupt| take_turn(agent, interrupt, Cause::Command, emit));
+    let stop_reason = agent.interrupt_of(command).map(|interrupt| take_turn(agent, interrupt, Cause::Command, emit));
     let event = match stop_reason {
         None | Some(StopReason::Answer) => agent.command(command),
         Some(StopReason::StepLimit) => Event::Notice { text: "The agent used up its steps.".to_owned() },
@@ -253,6 +254,7 @@ fn settle_memory(agent: &mut Agent, emit: &mut dyn FnMut(Cause, Event)) {
 
 /// A message that cannot be taken still gets its turn, so that scripts can count on one.
 fn refuse_message(agent: &Agent, reason: &str, emit: &mut dyn FnMut(Cause, Event)) {
-    emit(Cause::User, Event::Error { message: reason.to_owned(), hint: "type a message, or /help".to_owned() });
+    let (message, hint) = (reason.to_owned(), "type a message, or /help".to_owned());
+    emit(Cause::User, Event::Error { message, hint, message_stored: Some(false) });
     emit(Cause::User, Event::Turn(agent.empty_report(StopReason::Error)));
 }

@@ -121,7 +121,7 @@ impl AgentMemory {
     /// There is no such agent, another process has it open, or the database failed.
     pub fn open(store: Store, name: &str) -> Result<Self> {
         validate_name(name)?;
-        let id = store.agent_id(name)?.ok_or_else(|| Error::UnknownAgent { name: name.to_owned() })?;
+        let id = store.known_agent_id(name)?;
         let lock = store.lock_agent(id, name)?;
         let mut memory = Self { store, id, recovered: Vec::new(), _lock: lock };
         memory.recovered = memory.transact("recover unfinished replies", |step| step.recover_streaming())?;

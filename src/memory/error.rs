@@ -125,10 +125,12 @@ pub enum Error {
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// There is no such agent.
-    #[error("there is no agent {name}")]
+    #[error("there is no agent {name}{}", known_agents(known))]
     UnknownAgent {
         /// Its name.
         name: String,
+        /// The agents that there are, the one whose name is most like it first.
+        known: Vec<String>,
     },
     /// The name is taken.
     #[error("there is an agent {name} already")]
@@ -222,13 +224,14 @@ impl Error {
                 "move the file away, or choose another folder with MNEME_HOME"
             }
             Self::NewerVersion { .. } => "use the release of mneme that wrote it, or choose another MNEME_HOME",
-            Self::BackupFailed { .. } | Self::DiskFull { .. } => "free some disk space and try again; nothing was lost",
+            Self::BackupFailed { .. } => "free some disk space and try again; nothing was lost",
+            Self::DiskFull { .. } => "free some disk space",
             Self::Corrupt { .. } | Self::BadRow { .. } => {
                 "restore a copy of the database, or save what is readable with: sqlite3 FILE .recover"
             }
             Self::Busy { .. } | Self::AgentInUse { .. } => "end the other mneme first",
             Self::Name(_) => "choose a name such as sam or work-2",
-            Self::UnknownAgent { .. } => "see the names with: mneme list agents",
+            Self::UnknownAgent { .. } => "make one by talking to it: mneme run --agent NAME",
             Self::AgentExists { .. } => "open it with: mneme run --agent NAME, or choose another name",
             Self::BlockTooLong { .. } => "shorten the text, or raise the limit in the config",
             Self::Edit(_) => "the model is told what to try",
@@ -237,6 +240,9 @@ impl Error {
             Self::NoCheckpoint => "save one first with /save",
             Self::WindowTooSmall { .. } => "choose a larger --context-window, or shorten core memory",
             Self::BadLimits { .. } => "correct the queue limits in the config",
+            Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+                "check the disk: it may be full or failing"
+            }
             Self::Sqlite { .. } | Self::UnknownMessage { .. } | Self::Count { .. } => {
                 "try again with --debug and report what it prints"
             }
@@ -292,6 +298,18 @@ pub enum EditError {
     /// Archival storage holds the same passage.
     #[error("archival memory already holds this passage. Nothing was added, and nothing needs to be: go on.")]
     DuplicatePassage,
+}
+
+/// Names in a message about an agent that is not there; more would hide the nearest.
+const MAX_NAMED_AGENTS: usize = 8;
+
+fn known_agents(known: &[String]) -> String {
+    let named = known.iter().take(MAX_NAMED_AGENTS).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match known.len().saturating_sub(MAX_NAMED_AGENTS) {
+        0 if known.is_empty() => String::new(),
+        0 => format!("; there are {named}"),
+        more => format!("; there are {named} and {more} more"),
+    }
 }
 
 fn closest_line(closest: Option<&str>) -> String {

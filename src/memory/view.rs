@@ -79,6 +79,30 @@ impl View<'_> {
         id.map_or(Ok(None), |id| self.message(MessageId(id)))
     }
 
+    /// The newest message of the user, where nothing was said after it.
+    ///
+    /// # Errors
+    /// The database failed, or the row cannot be understood.
+    pub fn unanswered(&self) -> Result<Option<Message>> {
+        // What the two say to each other is searchable, and nothing else is. The plus keeps SQLite from sorting all of
+        // it: the newest rows are looked at first.
+        let last: Option<(i64, String)> = self
+            .connection
+            .prepare_cached(
+                "SELECT id, kind FROM messages WHERE +agent_id = :agent AND hidden = 0 AND searchable IS NOT NULL
+                 ORDER BY id DESC LIMIT 1",
+            )
+            .and_then(|mut statement| {
+                let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+                statement.query_row(named_params! {":agent": self.agent}, read).optional()
+            })
+            .during("look for a message without an answer")?;
+        match last {
+            Some((id, kind)) if kind == "user" => self.message(MessageId(id)),
+            _ => Ok(None),
+        }
+    }
+
     /// Both blocks of core memory.
     ///
     /// # Errors

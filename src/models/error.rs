@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use indicatif::DecimalBytes;
+
 /// Something about model files failed. Nothing stands under a final name that was not checked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -17,6 +19,14 @@ pub enum Error {
     NoSuchFile {
         /// The path.
         path: PathBuf,
+    },
+    /// A path that was given as a model is a folder, a pipe or a device.
+    #[error("the model file {} is {found}", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is, with its article.
+        found: &'static str,
     },
     /// A catalogue entry that is not on this machine.
     #[error("the model {name} is not installed")]
@@ -68,7 +78,10 @@ pub enum Error {
         written_bytes: u64,
     },
     /// Not enough room, found before anything was fetched.
-    #[error("{name} needs {needed_bytes} bytes of free disk in {}, there are {free_bytes}", dir.display())]
+    #[error(
+        "{name} needs {} of free disk in {}, there are {}",
+        DecimalBytes(*needed_bytes), dir.display(), DecimalBytes(*free_bytes)
+    )]
     TooLittleDisk {
         /// Catalogue name.
         name: String,
@@ -110,7 +123,7 @@ pub enum Error {
         failures: Vec<SourceFailure>,
     },
     /// No model fits this machine.
-    #[error("no model that is installed or can be reached fits {memory_bytes} bytes of memory")]
+    #[error("no model that is installed or can be reached fits {} of memory", DecimalBytes(*memory_bytes))]
     NothingFits {
         /// The machine's memory.
         memory_bytes: u64,
@@ -276,6 +289,7 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Self::UnknownModel { .. } => "mneme models list shows the names; a path to a GGUF file works too".into(),
+            Self::NotAFile { .. } => "name a GGUF file, or a model of mneme models list".into(),
             Self::NoSuchFile { .. } => "check the path, or use a name from mneme models list".into(),
             Self::NotInstalled { name } => format!("fetch it with: mneme models pull {name}"),
             Self::NotAChatModel { .. } => "mneme models list shows which models can chat".into(),

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{DecimalBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Plain lines are written each time another such share of the whole is done.
 const PLAIN_STEP_PERCENT: u64 = 10;
@@ -67,7 +67,8 @@ impl Progress for TerminalProgress {
         match self {
             Self::Bar(slot) => {
                 let bar = ProgressBar::with_draw_target(Some(total_bytes), ProgressDrawTarget::stderr());
-                let template = "{msg} [{bar:24}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+                let template =
+                    "{msg} [{bar:24}] {decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
                 if let Ok(style) = ProgressStyle::with_template(template) {
                     bar.set_style(style.progress_chars("=> "));
                 }
@@ -139,8 +140,8 @@ impl<W: Write> PlainLines<W> {
 
 impl<W: Write> Progress for PlainLines<W> {
     fn begin(&mut self, what: &str, total_bytes: u64, done_bytes: u64) {
-        let before = if done_bytes == 0 { String::new() } else { format!(", {} are there", HumanBytes(done_bytes)) };
-        self.line(&format!("{what}: {}{before}", HumanBytes(total_bytes)));
+        let before = if done_bytes == 0 { String::new() } else { format!(", {} are there", DecimalBytes(done_bytes)) };
+        self.line(&format!("{what}: {}{before}", DecimalBytes(total_bytes)));
         let told_percent = percent(done_bytes, total_bytes);
         let began_at = Instant::now();
         self.work =
@@ -160,9 +161,9 @@ impl<W: Write> Progress for PlainLines<W> {
         let text = format!(
             "{}: {now_percent} %, {} of {}, {}/s, {} left",
             work.what,
-            HumanBytes(done_bytes),
-            HumanBytes(work.total_bytes),
-            HumanBytes(per_second as u64),
+            DecimalBytes(done_bytes),
+            DecimalBytes(work.total_bytes),
+            DecimalBytes(per_second as u64),
             HumanDuration(Duration::from_secs(left_seconds as u64)),
         );
         self.line(&text);
@@ -203,10 +204,10 @@ mod tests {
         let shown: Vec<&str> = text.lines().map(|line| line.split(',').next().unwrap()).collect();
         assert_eq!(
             shown,
-            ["a.gguf: 9.77 MiB", "a.gguf: 35 %", "a.gguf: 100 %", "config.json: 600 B", "done"],
+            ["a.gguf: 10.24 MB", "a.gguf: 35 %", "a.gguf: 100 %", "config.json: 600 B", "done"],
             "{text}"
         );
-        assert!(text.contains("2.44 MiB are there"));
+        assert!(text.contains("2.56 MB are there"));
         assert!(text.contains("left"));
     }
 

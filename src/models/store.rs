@@ -9,7 +9,7 @@ use super::digest::hash_file;
 use super::pins::Pins;
 use super::{Catalogue, Choice, Error, FileEntry, HubSettings, Kind, Limits, ModelEntry, PipSettings, Progress};
 use super::{PullOptions, Reach, choose, fits};
-use crate::types::{Cancel, FileLock, create_private_folder, with_suffix};
+use crate::types::{Cancel, FileLock, create_private_folder, irregular_file, with_suffix};
 
 /// Endings of the unfinished pieces of a file: from the hub and from wheels, and their state.
 pub(super) const PIECE_ENDINGS: [&str; 4] = [".part", ".part.json", ".wheels.part", ".wheels.part.json"];
@@ -224,7 +224,8 @@ impl Store {
     /// The chat model that `argument` means: a catalogue name, a path, or the name of a file in the folder.
     ///
     /// # Errors
-    /// [`Error::NotInstalled`], [`Error::NotAChatModel`], [`Error::NoSuchFile`], [`Error::UnknownModel`].
+    /// [`Error::NotInstalled`], [`Error::NotAChatModel`], [`Error::NoSuchFile`], [`Error::NotAFile`],
+    /// [`Error::UnknownModel`].
     pub fn resolve(&self, argument: &str) -> Result<Resolved<'_>, Error> {
         if let Some(entry) = self.catalogue.find(argument) {
             let name = entry.name.clone();
@@ -252,7 +253,10 @@ impl Store {
             }
         }
         if given.components().count() > 1 || is_gguf_name(&given) {
-            return Err(Error::NoSuchFile { path: given });
+            return Err(match given.metadata().ok().as_ref().and_then(irregular_file) {
+                Some(found) => Error::NotAFile { path: given, found },
+                None => Error::NoSuchFile { path: given },
+            });
         }
         Err(Error::UnknownModel { name: argument.to_owned() })
     }
@@ -260,7 +264,7 @@ impl Store {
     /// What is known of a catalogue name, installed or not, or of a file.
     ///
     /// # Errors
-    /// [`Error::NoSuchFile`], [`Error::UnknownModel`].
+    /// [`Error::NoSuchFile`], [`Error::NotAFile`], [`Error::UnknownModel`].
     pub fn info(&self, argument: &str) -> Result<Info<'_>, Error> {
         if let Some(entry) = self.catalogue.find(argument) {
             let paths = self.paths(entry);

@@ -83,12 +83,15 @@ pub enum Event {
         /// One or more sentences.
         text: String,
     },
-    /// Something failed; nothing was lost.
+    /// Something failed.
     Error {
         /// What failed.
         message: String,
         /// What to do.
         hint: String,
+        /// Whether the message that was to be answered is stored; none where there was no message.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message_stored: Option<bool>,
     },
     /// The end of a turn.
     Turn(TurnReport),

@@ -39,6 +39,33 @@ pub fn open_private_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// What stands at a path where a regular file is wanted, in words; none where it is one. Looked at before a file is
+/// opened, because opening a named pipe waits for its writer and a device may never end.
+#[must_use]
+pub fn irregular_file(metadata: &fs::Metadata) -> Option<&'static str> {
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        return None;
+    }
+    if kind.is_dir() {
+        return Some("a folder");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if kind.is_fifo() {
+            return Some("a named pipe");
+        }
+        if kind.is_socket() {
+            return Some("a socket");
+        }
+        if kind.is_char_device() || kind.is_block_device() {
+            return Some("a device");
+        }
+    }
+    Some("no regular file")
+}
+
 /// `path` with `suffix` behind its file name: `model.gguf` and `.part` give `model.gguf.part`.
 #[must_use]
 pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

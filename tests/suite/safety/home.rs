@@ -172,6 +172,16 @@ fn texts_and_prompts_are_logged_only_with_debug() {
     }
 }
 
+/// Whether the error tells the truth about the message that it is the answer to.
+fn assert_told(program: &mut Program, error: &Value, said: &str) {
+    let is_stored = error["message_stored"].as_bool().unwrap_or_else(|| panic!("{error}"));
+    let (message, hint) = (error["message"].as_str().unwrap(), error["hint"].as_str().unwrap());
+    assert_eq!(message.contains("your message was not stored"), !is_stored, "{error}");
+    assert!(hint.contains(if is_stored { "your message is stored" } else { "send the message again" }), "{error}");
+    let dump = program.command("/dump 9").pop().unwrap();
+    assert_eq!(dump["text"].as_str().unwrap().contains(said), is_stored, "{error}\n{dump}");
+}
+
 /// Says long things until one of them fails, and gives back those that were answered.
 fn fill(program: &mut Program) -> Vec<String> {
     let mut answered = Vec::new();
@@ -181,8 +191,7 @@ fn fill(program: &mut Program) -> Vec<String> {
         let turn = events.last().unwrap();
         if turn["stop_reason"] == "error" {
             let error = events.iter().find(|event| event["type"] == "error").unwrap_or_else(|| panic!("{events:?}"));
-            assert!(!error["message"].as_str().unwrap().is_empty(), "{error}");
-            assert!(!error["hint"].as_str().unwrap().is_empty(), "{error}");
+            assert_told(program, error, &format!("Entry {round} of the log."));
             assert!(reply(&events).is_empty(), "{events:?}");
             return answered;
         }
@@ -199,6 +208,7 @@ fn assert_goes_on(program: &mut Program, answered: &[String]) {
     assert!(dump["text"].as_str().unwrap().contains(answered.last().unwrap()), "{dump}");
     let again = program.say("And now?");
     assert_eq!(types(&again), ["error", "turn"], "{again:?}");
+    assert_told(program, &again[0], "And now?");
 }
 
 #[test]

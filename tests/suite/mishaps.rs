@@ -1,0 +1,406 @@
+//! What goes wrong around a chat, through the program itself: a database that refuses, a kill before the first word,
+//! files that are none, command lines that cannot be read. Each is told as it is, with what to do.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::program::{Program, binary, reply, script, types};
+#[cfg(unix)]
+use crate::harness::screen::Screen;
+
+const USAGE: i32 = 2;
+const DATA: i32 = 3;
+/// A command that has not ended by then waits for something that never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct World {
+    home: TempDir,
+    scratch: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { home: tempfile::tempdir().unwrap(), scratch: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.scratch.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        std::fs::write(self.scratch.path().join(name), content).unwrap();
+        self.path(name)
+    }
+
+    #[cfg(unix)]
+    fn pipe(&self, name: &str) -> String {
+        let path = self.path(name);
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        path
+    }
+
+    fn script(&self, content: &Value) -> std::path::PathBuf {
+        script(self.scratch.path(), content)
+    }
+
+    fn start(&self, arguments: &[&str]) -> Program {
+        let script = self.script(&json!({"replies": [], "otherwise": "All right."}));
+        Program::start(self.home.path(), &script, &[&["--agent", "a"], arguments].concat())
+    }
+
+    #[cfg(unix)]
+    fn screen(&self, content: &Value) -> Screen {
+        Screen::start(self.home.path(), &self.script(content), &["--agent", "a", "--first"], &[])
+    }
+
+    /// Runs a command without input to its end.
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = binary();
+        command.env("MNEME_HOME", self.home.path()).env("MNEME_MODELS", self.scratch.path().join("models"));
+        command.args(arguments).stdin(Stdio::null());
+        let (sender, outcome) = channel();
+        std::thread::spawn(move || sender.send(command.output().unwrap()));
+        outcome.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{arguments:?} hangs"))
+    }
+
+    /// A chat that does not start: its exit code and the only line that it writes.
+    fn refused_chat(&self, arguments: &[&str]) -> (i32, Value) {
+        let output = self.run(&[&["run", "--jsonl"], arguments].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
+        let event: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(event["type"], "error", "{arguments:?}: {event}");
+        assert!(!event["hint"].as_str().unwrap().is_empty(), "{arguments:?}: {event}");
+        (output.status.code().unwrap(), event)
+    }
+
+    /// The database takes no more messages of this kind.
+    fn refuse(&self, kind: &str) {
+        self.sql(&format!(
+            "CREATE TRIGGER refuse BEFORE INSERT ON messages WHEN new.kind = '{kind}'
+             BEGIN SELECT RAISE(ABORT, 'no room'); END"
+        ));
+    }
+
+    fn accept(&self) {
+        self.sql("DROP TRIGGER refuse");
+    }
+
+    fn sql(&self, text: &str) {
+        self.database().execute_batch(text).unwrap();
+    }
+
+    fn database(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.home.path().join("mneme.db")).unwrap()
+    }
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn text<'a>(event: &'a Value, field: &str) -> &'a str {
+    event[field].as_str().unwrap_or_else(|| panic!("no {field} in {event}"))
+}
+
+fn dump(program: &mut Program) -> String {
+    text(&program.command("/dump").pop().unwrap(), "text").to_owned()
+}
+
+#[test]
+fn a_message_that_could_not_be_stored_is_said_not_to_be_and_can_be_sent_again() {
+    let world = World::new();
+    let mut program = world.start(&[]);
+    program.say("Good morning.");
+    world.refuse("user");
+    let events = program.say("The gate code is 4711.");
+    assert_eq!(types(&events), ["error", "turn"]);
+    assert_eq!(events[0]["message_stored"], false, "{events:?}");
+    assert!(text(&events[0], "message").starts_with("your message was not stored: "), "{events:?}");
+    assert!(text(&events[0], "hint").contains("send the message again"), "{events:?}");
+    assert!(!dump(&mut program).contains("4711"));
+    world.accept();
+    assert_eq!(reply(&program.say("The gate code is 4711.")), "All right.");
+    assert_eq!(dump(&mut program).matches("4711").count(), 1);
+}
+
+#[test]
+fn a_message_whose_answer_could_not_be_stored_is_said_to_be_stored_and_can_be_answered() {
+    let world = World::new();
+    let mut program = world.start(&[]);
+    world.refuse("assistant");
+    let events = program.say("The gate code is 4711.");
+    assert_eq!(types(&events), ["error", "turn"]);
+    assert_eq!(events[0]["message_stored"], true, "{events:?}");
+    assert!(!text(&events[0], "message").contains("not stored"), "{events:?}");
+    assert!(text(&events[0], "hint").contains("your message is stored: /heartbeat has it answered"), "{events:?}");
+    assert!(dump(&mut program).contains("4711"));
+    world.accept();
+    let events = program.command("/heartbeat");
+    assert_eq!(types(&events), ["message", "turn", "notice"]);
+}
+
+#[test]
+fn what_fails_beside_a_message_says_nothing_of_one() {
+    let world = World::new();
+    let mut program = world.start(&[]);
+    for command in ["/pop 99", "/nonsense"] {
+        let event = program.command(command).pop().unwrap();
+        assert_eq!((&event["type"], event.get("message_stored")), (&json!("error"), None), "{event}");
+    }
+    assert_eq!(program.say(" ")[0]["message_stored"], false);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_message_that_could_not_be_stored_stands_in_the_line_again() {
+    let world = World::new();
+    let mut screen = world.screen(&json!({"replies": [], "otherwise": "All right."}));
+    screen.until_prompt();
+    world.refuse("user");
+    screen.line("The gate code is 4711.");
+    screen.until("error", |text| text.contains("error: your message was not stored"));
+    screen.until("the message again", |text| text.trim_end().ends_with("you> The gate code is 4711."));
+    world.accept();
+    screen.line("");
+    screen.until("reply", |text| text.contains("a> All right."));
+    let text = screen.until_prompt();
+    assert_eq!(text.matches("4711").count(), 2, "{text}");
+    screen.leave();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_message_that_a_kill_left_without_an_answer_is_named_at_every_start_until_it_has_one() {
+    let world = World::new();
+    let slow = world.script(&json!({"replies": [{"reply": "Too late."}], "token_delay_ms": 60_000}));
+    let mut program = Program::start(world.home.path(), &slow, &["--agent", "a"]);
+    program.send_line("Where did I leave the kayak?");
+    let stored = || -> i64 {
+        let count = "SELECT count(*) FROM messages WHERE kind = 'user'";
+        world.database().query_row(count, [], |row| row.get(0)).unwrap()
+    };
+    while stored() == 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    program.kill();
+    let content = json!({"replies": [], "otherwise": "All right."});
+    let mut screen = world.screen(&content);
+    let text = screen.until_prompt();
+    assert!(text.contains("not answered: \"Where did I leave the kayak?\" /heartbeat"), "{text}");
+    screen.leave();
+    let replies = json!([{"when": "last message has no answer yet", "reply": "It is at the pier."}]);
+    let script = world.script(&json!({"replies": replies, "otherwise": "All right."}));
+    let mut program = Program::start(world.home.path(), &script, &["--agent", "a"]);
+    let notices = program.ready["notices"].to_string();
+    assert!(notices.contains("not answered") && notices.contains("kayak"), "{notices}");
+    assert_eq!(reply(&program.command("/heartbeat")), "It is at the pier.");
+    assert_eq!(reply(&program.command("/heartbeat")), "All right.", "the message is answered now");
+    assert!(program.close().success());
+    assert_eq!(world.start(&[]).ready["notices"], json!([]));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_memory_waits_for_is_a_memory_pass_and_not_a_thought() {
+    let world = World::new();
+    std::fs::write(world.home.path().join("config.toml"), "memory_pass = true\n").unwrap();
+    let replies = json!([
+        {"when": "Message:\nMy neighbour breeds llamas.", "reply": "NEW: The user's neighbour breeds llamas."},
+        {"when": "Notes:\n", "reply": "NONE", "repeat": true},
+    ]);
+    let mut screen = world.screen(&json!({"replies": replies, "otherwise": "All right.", "token_delay_ms": 150}));
+    screen.until_prompt();
+    screen.line("My neighbour breeds llamas.");
+    screen.until("reply", |text| text.contains("a> All right."));
+    screen.until_prompt();
+    screen.line("/memory");
+    let text = screen.until("what is waited for", |text| text.contains("memory pass"));
+    assert!(!text.contains("thinking"), "{text}");
+    screen.until("memory", |text| text.contains("in recall storage"));
+    screen.until_prompt();
+    screen.leave();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_text_or_model_that_is_no_regular_file_is_refused_and_never_waited_for() {
+    let world = World::new();
+    let (pipe, folder) = (world.pipe("pipe.txt"), world.scratch.path().to_str().unwrap());
+    let script = world.script(&json!({"replies": []}));
+    let script = ["--engine", "scripted", "--model", script.to_str().unwrap()];
+    for flag in ["--persona", "--human"] {
+        for (path, is) in [(&*pipe, "a named pipe"), (folder, "a folder"), ("/dev/zero", "a device")] {
+            let (code, event) = world.refused_chat(&[&script[..], &["--agent", "a", flag, path]].concat());
+            assert_eq!(code, USAGE, "{event}");
+            assert!(text(&event, "message").ends_with(&format!("{path} is {is}")), "{event}");
+        }
+    }
+    let model = world.pipe("model.gguf");
+    let cases = [
+        (["run", "--jsonl", "--engine", "scripted", "--model", &pipe].to_vec(), "a named pipe"),
+        (["run", "--jsonl", "--engine", "scripted", "--model", "/dev/zero"].to_vec(), "a device"),
+        (["run", "--jsonl", "--model", &model].to_vec(), "a named pipe"),
+        (["run", "--jsonl", "--model", "/dev/zero"].to_vec(), "a device"),
+        (["models", "info", &model].to_vec(), "a named pipe"),
+        (["grammar", "check", "json", "--model", &model].to_vec(), "a named pipe"),
+    ];
+    for (arguments, is) in cases {
+        let output = world.run(&arguments);
+        let said = text_of(&output.stdout) + &text_of(&output.stderr);
+        assert_eq!(output.status.code(), Some(DATA), "{arguments:?}: {said}");
+        assert!(said.contains(is), "{arguments:?}: {said}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn grammars_schemas_and_prompts_come_from_pipes_too_and_are_bounded() {
+    let world = World::new();
+    let script = world.script(&json!({"replies": [{"reply": "x", "repeat": true}]}));
+    let model = ["--engine", "scripted", "--model", script.to_str().unwrap()];
+    let pipe = world.pipe("pipe");
+    let at_pipe = format!("@{pipe}");
+    let cases: [(&[&str], &str); 4] = [
+        (&["grammar", "check", &pipe], "root ::= \"x\"\n"),
+        (&["grammar", "from-schema", &pipe], "{\"const\": 1}"),
+        (&["grammar", "accepts", "list", "--input", &at_pipe], "- a\n"),
+        (&[&["complete", "--chat", "--prompt", &at_pipe], &model[..]].concat(), "Say it."),
+    ];
+    for (arguments, content) in cases {
+        let path = pipe.clone();
+        let writer = std::thread::spawn(move || std::fs::write(path, content).unwrap());
+        let output = world.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text_of(&output.stderr));
+        writer.join().unwrap();
+    }
+    for arguments in [
+        &["grammar", "check", "/dev/zero"][..],
+        &["grammar", "from-schema", "/dev/zero"],
+        &["grammar", "accepts", "list", "--input", "@/dev/zero"],
+        &[&["complete", "--prompt", "@/dev/zero"], &model[..]].concat(),
+    ] {
+        let output = world.run(arguments);
+        assert_eq!(output.status.code(), Some(DATA), "{arguments:?}");
+        assert!(text_of(&output.stderr).contains("/dev/zero is larger than"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_text() {
+    let world = World::new();
+    let persona = world.file("persona.txt", "\u{feff}I mend clocks.\r\n");
+    let human = world.file("human.txt", "\u{feff}The user sails.");
+    let mut program = world.start(&["--persona", &persona, "--human", &human]);
+    assert_eq!(program.memory()["core"], json!({"persona": "I mend clocks.", "human": "The user sails."}));
+    program.close();
+
+    let grammar = world.file("marked.gbnf", "\u{feff}root ::= \"x\"\n");
+    assert!(world.run(&["grammar", "check", &grammar]).status.success());
+    let schemas = ["{\"const\": 1}", "\u{feff}{\"const\": 1}"];
+    let printed = schemas.map(|schema| world.run(&["grammar", "from-schema", &world.file("s.json", schema)]).stdout);
+    assert!(!printed[0].is_empty());
+    assert_eq!(printed[0], printed[1]);
+    let script = world.script(&json!({"replies": [{"reply": "x", "repeat": true}]}));
+    let prompt_tokens = ["Say it.", "\u{feff}Say it."].map(|prompt| {
+        let prompt = format!("@{}", world.file("prompt.txt", prompt));
+        let model = ["--engine", "scripted", "--model", script.to_str().unwrap()];
+        let output = world.run(&[&["complete", "--json", "--chat", "--prompt", &prompt], &model[..]].concat());
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["prompt_tokens"].as_u64().unwrap()
+    });
+    assert_eq!(prompt_tokens[0], prompt_tokens[1]);
+    // A text that is judged is judged byte by byte.
+    let input = format!("@{}", world.file("input", "\u{feff}x"));
+    assert_eq!(world.run(&["grammar", "accepts", &grammar, "--input", &input]).status.code(), Some(1));
+}
+
+#[test]
+fn with_jsonl_a_wrong_command_line_is_an_error_line() {
+    let world = World::new();
+    for (arguments, named, advice) in [
+        (&["--idle", "sometimes"][..], "sometimes", "--help"),
+        (&["--frist"], "--frist", "--first"),
+        (&["extra"], "extra", "--help"),
+        (&["--agent"], "--agent", "--help"),
+    ] {
+        let (code, event) = world.refused_chat(arguments);
+        assert_eq!(code, USAGE, "{event}");
+        assert!(text(&event, "message").contains(named) && text(&event, "hint").contains(advice), "{event}");
+        assert!(!text(&event, "message").starts_with("error"), "{event}");
+        assert_eq!((&event["cause"], &event["seq"]), (&json!("command"), &Value::Null), "{event}");
+    }
+    let output = world.run(&["run", "--idle", "sometimes"]);
+    assert_eq!(output.status.code(), Some(USAGE));
+    assert!(output.stdout.is_empty() && text_of(&output.stderr).starts_with("error: "), "{output:?}");
+    let output = world.run(&["run", "--jsonl", "--help"]);
+    assert!(output.status.success() && text_of(&output.stdout).contains("Usage: mneme run"), "{output:?}");
+    let output = world.run(&["--version", "run", "--jsonl"]);
+    assert!(output.status.success() && text_of(&output.stdout).starts_with("mneme "), "{output:?}");
+}
+
+#[test]
+fn a_number_below_0_is_refused_by_what_it_should_be() {
+    let world = World::new();
+    for (flag, number, expected) in [
+        ("--temperature", "-1", "from 0 to 2"),
+        ("--temperature", "-0.5", "from 0 to 2"),
+        ("--seed", "-1", "whole number from 0"),
+        ("--context-window", "-4096", "whole number from 0"),
+    ] {
+        let (code, event) = world.refused_chat(&[flag, number]);
+        assert_eq!(code, USAGE, "{event}");
+        assert!(text(&event, "message").contains(number) && text(&event, "message").contains(expected), "{event}");
+    }
+}
+
+#[test]
+fn an_agent_that_changes_its_profile_says_so() {
+    let world = World::new();
+    let notices = |arguments: &[&str]| {
+        let mut program = world.start(arguments);
+        let notices = program.ready["notices"].take();
+        // The next start finds the agent free.
+        assert!(program.close().success());
+        notices
+    };
+    assert_eq!(notices(&["--profile", "native"]), json!([]));
+    let told = notices(&["--profile", "classic"]).to_string();
+    assert!(told.contains("a speaks the classic profile from now on") && told.contains("native"), "{told}");
+    assert_eq!(notices(&["--profile", "classic"]), json!([]));
+    assert_eq!(notices(&[]), json!([]));
+}
+
+#[test]
+fn a_damaged_file_of_ones_own_is_not_to_be_pulled() {
+    let world = World::new();
+    let damaged = world.file("mine.gguf", b"GGUF\x03\0\0\0");
+    for arguments in [
+        &["models", "info", &damaged][..],
+        &["complete", "--model", &damaged],
+        &["grammar", "mask", "json", "--model", &damaged],
+    ] {
+        let output = world.run(arguments);
+        let said = text_of(&output.stderr);
+        assert_eq!(output.status.code(), Some(DATA), "{said}");
+        assert!(said.contains("mine.gguf") && said.contains("from where it came from"), "{said}");
+        assert!(!said.contains("models pull"), "{said}");
+    }
+}
+
+#[test]
+fn a_model_that_is_not_there_is_told_where_it_would_go() {
+    let world = World::new();
+    let output = world.run(&["models", "info", "smollm2-135m-instruct-q4_1"]);
+    let said = text_of(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    let path = Path::new(&world.path("models")).join("smollm2-135m-instruct-q4_1.gguf");
+    assert!(said.contains("installed       no\n"), "{said}");
+    assert!(said.contains(&format!("would go to     {}\n", path.display())), "{said}");
+    assert!(!said.contains("\nfile "), "{said}");
+}
