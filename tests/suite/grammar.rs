@@ -2,6 +2,7 @@
 //! and with the cases of the shipped grammars.
 
 mod compiler;
+mod lazy;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
