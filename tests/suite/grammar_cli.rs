@@ -1,6 +1,8 @@
 //! `mneme grammar ..` and `mneme complete` through the program itself: what stands on the screen, and the exit code.
 //! Longer than 600 lines because each command is tried with its errors beside it.
 
+mod lazy;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
