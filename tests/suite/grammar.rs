@@ -3,6 +3,7 @@
 
 mod compiler;
 mod lazy;
+mod unions;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ fn vocab() -> Arc<Vocab> {
     rows.push((b"</tool_call>".to_vec(), TokenKind::Control));
     rows.push((b"<|im_end|>".to_vec(), TokenKind::Control));
     rows.push((b"a".to_vec(), TokenKind::Unused));
-    let longer: [&[u8]; 22] = [
+    let longer: [&[u8]; 24] = [
         b"ab",
         b"aa",
         b"ba",
@@ -43,6 +44,8 @@ fn vocab() -> Arc<Vocab> {
         b"\xC3",
         b"\xA9a",
         b"\xE2\x80",
+        b"\xF0\x9F",
+        b"\x98\x80",
         "日本".as_bytes(),
         b"\": \"",
         b"{\"",
