@@ -196,3 +196,40 @@ impl Literals {
         open
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a grammar resumes behind `text`, and how much of the text was read.
+    fn resumed(literals: &Literals, text: &[u8]) -> Option<(PositionId, usize)> {
+        let mut node = ROOT;
+        text.iter().zip(1..).find_map(|(byte, read)| {
+            node = literals.nodes[node].row[usize::from(*byte)];
+            Some((literals.nodes[node].resume?, read))
+        })
+    }
+
+    #[test]
+    fn the_literal_that_is_complete_first_counts_and_then_the_longest() {
+        let mut literals = Literals { nodes: vec![Node::FRESH] };
+        for (text, resume) in
+            [(&b"abac"[..], 1), (b"c", 2), (b"bad", 3), (b"ad", 4), (b"xbay", 5), (b"ba!!", 6), (b"!", 7)]
+        {
+            literals.add(text, resume);
+        }
+        literals.complete();
+        for (text, expected) in [
+            (&b"aabac"[..], Some((1, 5))),
+            (b"abc", Some((2, 3))),
+            (b"ababad", Some((3, 6))),
+            (b"abxad", Some((4, 5))),
+            (b"xbad", Some((3, 4))),
+            // Another one is inside it.
+            (b"ba!!", Some((7, 3))),
+            (b"abababa", None),
+        ] {
+            assert_eq!(resumed(&literals, text), expected, "{}", text.escape_ascii());
+        }
+    }
+}
