@@ -178,15 +178,12 @@ pub struct CompleteArgs {
 
 /// What makes a grammar lazy. In a command where the grammar may be left out, it is in the group `language`.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Lazy grammars")]
 pub struct TriggerArgs {
-    /// The text is free, and may end anywhere, until it holds TEXT; from there on, TEXT included, it is held to the
-    /// grammar to its end: what follows the grammar's text is the end and no more free text. The grammar's own text
-    /// begins with TEXT. May be given more than once: the first that is complete counts
+    /// Leave the text free until it holds TEXT, with which the grammar begins; from TEXT on hold it to the grammar, with
+    /// whose end it ends (may be given more than once: what is complete first counts)
     #[arg(long = "trigger", value_name = "TEXT", allow_hyphen_values = true, requires = "language")]
     pub texts: Vec<String>,
-    /// As --trigger, with a control token of the model in place of a text (<tool_call> for instance); the same letters as
-    /// text are not that token
+    /// As --trigger, for a control token of the model, <tool_call> for instance; its letters as text are not the token
     #[arg(long = "trigger-token", value_name = "TOKEN", requires_all = ["language", "model"])]
     pub tokens: Vec<String>,
 }
