@@ -9,7 +9,7 @@ use super::compile::compile;
 use super::error::Error;
 use super::gbnf::parse;
 use super::ir::Ir;
-use super::lazy::Trigger;
+use super::lazy::{self, Trigger};
 use super::limits::Limits;
 use super::mask::Mask;
 use super::masks::Masks;
@@ -104,7 +104,7 @@ impl Compiler {
             return Ok(known);
         }
         let ir = parse(source, &self.tokens.vocab, &self.limits)?;
-        let grammar = self.compile_checked(&ir, &check(&ir, source)?, None)?;
+        let grammar = self.compile_checked(&ir, &check(&ir, source)?, &[])?;
         if let Ok(mut graph) = grammar.lock() {
             graph.remember(source, grammar.start);
         }
@@ -128,33 +128,33 @@ impl Compiler {
     pub fn compile_ir(&self, ir: &Ir) -> Result<Grammar, Error> {
         // A group in GBNF text is up to three expressions: alternatives of sequences of repetitions.
         ir.validate(3 * (self.limits.nesting + 1), &self.tokens.vocab)?;
-        self.compile_checked(ir, &check(ir, "")?, None)
+        self.compile_checked(ir, &check(ir, "")?, &[])
     }
 
-    /// Compiles GBNF text into a lazy grammar: any text until `trigger`, and from it on what the grammar says. The
-    /// grammar's own text begins with the trigger; before it, generation may end anywhere.
+    /// Compiles GBNF text into a lazy grammar: any text until the first of the `triggers`, and from it on what the grammar
+    /// says. The grammar has texts that begin with each trigger; before it, generation may end anywhere.
     ///
     /// # Errors
     /// Everything that [`Error`] lists.
-    pub fn compile_lazy(&self, source: &str, trigger: &Trigger) -> Result<Grammar, Error> {
-        trigger.check(&self.tokens.vocab)?;
+    pub fn compile_lazy(&self, source: &str, triggers: &[Trigger]) -> Result<Grammar, Error> {
+        lazy::check(triggers, &self.tokens.vocab)?;
         let ir = parse(source, &self.tokens.vocab, &self.limits)?;
-        self.compile_checked(&ir, &check(&ir, source)?, Some(trigger))
+        self.compile_checked(&ir, &check(&ir, source)?, triggers)
     }
 
     /// Compiles into the graph of the grammars before, or into a fresh one where that is worn or was left broken: old
     /// grammars keep theirs.
-    fn compile_checked(&self, ir: &Ir, nullable: &[bool], trigger: Option<&Trigger>) -> Result<Grammar, Error> {
+    fn compile_checked(&self, ir: &Ir, nullable: &[bool], triggers: &[Trigger]) -> Result<Grammar, Error> {
         let mut current = self.graph.lock().unwrap_or_else(PoisonError::into_inner);
         let is_fresh = match current.lock() {
             Ok(graph) => !graph.automaton.is_worn(),
             Err(_) => false,
         };
-        if is_fresh && let Ok(start) = Self::start(&current, ir, nullable, trigger, &self.limits) {
+        if is_fresh && let Ok(start) = Self::start(&current, ir, nullable, triggers, &self.limits) {
             return Ok(Grammar { tokens: Arc::clone(&self.tokens), graph: Arc::clone(&current), start });
         }
         let graph = Arc::new(Mutex::new(Graph::new(&self.limits)));
-        let start = Self::start(&graph, ir, nullable, trigger, &self.limits)?;
+        let start = Self::start(&graph, ir, nullable, triggers, &self.limits)?;
         *current = Arc::clone(&graph);
         drop(current);
         Ok(Grammar { tokens: Arc::clone(&self.tokens), graph, start })
@@ -164,7 +164,7 @@ impl Compiler {
         graph: &Mutex<Graph>,
         ir: &Ir,
         nullable: &[bool],
-        trigger: Option<&Trigger>,
+        triggers: &[Trigger],
         limits: &Limits,
     ) -> Result<StateId, Error> {
         let mut graph = graph.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,12 +177,11 @@ impl Compiler {
         let root = compile(ir, nullable, automaton.program_mut());
         automaton.widen_rows();
         let start = automaton.start(root?).map_err(too_wide)?;
-        let Some(trigger) = trigger else { return Ok(start) };
-        let behind = trigger.behind(automaton, start).map_err(too_wide)?;
-        if behind == DEAD {
-            return Err(Error::Trigger { problem: "no text of the grammar begins with it".into() });
+        if triggers.is_empty() {
+            return Ok(start);
         }
-        let root = trigger.compile(automaton.program_mut(), behind);
+        let behind = triggers.iter().map(|trigger| trigger.behind(automaton, start)).collect::<Result<Vec<_>, _>>();
+        let root = lazy::compile(triggers, &behind.map_err(too_wide)?, automaton.program_mut());
         automaton.widen_rows();
         automaton.start(root?).map_err(too_wide)
     }
