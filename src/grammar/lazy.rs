@@ -2,12 +2,12 @@
 
 #![expect(clippy::indexing_slicing, reason = "rows have 256 entries and are as many as the trigger has bytes")]
 
-use super::automaton::{Automaton, DEAD, StateId};
+use super::automaton::{Automaton, DEAD, StateId, Stop};
 use super::error::Error;
 use super::program::{Position, PositionId, Program, RETURN};
 use super::utf8::{ByteSet, byte_range, unite};
 use crate::inference::{TokenKind, Vocab};
-use crate::types::{ConstraintError, TokenId};
+use crate::types::TokenId;
 
 /// What puts a lazy grammar into force. The grammar's own text begins with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Trigger {
     }
 
     /// The state of the grammar that begins in `start` behind the trigger; dead where it does not begin with it.
-    pub(crate) fn behind(&self, automaton: &mut Automaton, start: StateId) -> Result<StateId, ConstraintError> {
+    pub(crate) fn behind(&self, automaton: &mut Automaton, start: StateId) -> Result<StateId, Stop> {
         match self {
             Self::Literal(text) => automaton.walk(start, text.as_bytes()),
             Self::Token(id) => automaton.take_token(start, *id, false, DEAD),
