@@ -3,6 +3,7 @@
 
 mod compiler;
 mod room;
+mod vocabularies;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::Path;
