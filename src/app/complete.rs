@@ -26,14 +26,19 @@ pub(super) fn run(arguments: &CompleteArgs) -> Result<ExitCode, Error> {
     let text = arguments.grammar.as_deref().map(|file| inputs.grammar(file)).transpose()?;
     let schema = arguments.schema.as_deref();
     let schema = schema.map(|file| grammar::schema_ir(&mut inputs, file, &arguments.form)).transpose()?;
-    let prompt = inputs.text("prompt", &arguments.writing.prompt)?;
+    let prompt = inputs.text("prompt", arguments.writing.prompt.as_deref().unwrap_or_default())?;
     let blueprint = Blueprint::read(arguments.model.engine, &arguments.model.model)?;
     let compiler = Compiler::new(Arc::clone(&blueprint.vocab), Limits::default());
+    let triggers = grammar::triggers(&arguments.triggers, &blueprint.vocab)?;
     let grammar = match (text, schema) {
-        (Some(text), _) => Some(grammar::compiled(&text, &compiler)?),
+        (Some(text), _) => Some(grammar::compiled(&text, &triggers, &compiler)?),
         (None, Some(ir)) => {
             let name = arguments.schema.clone().unwrap_or_default();
-            Some(compiler.compile_ir(&ir).map_err(|source| Error::Grammar { name, source })?)
+            let compiled = match triggers.as_slice() {
+                [] => compiler.compile_ir(&ir),
+                triggers => compiler.compile_lazy(&ir.to_string(), triggers),
+            };
+            Some(compiled.map_err(|source| Error::Grammar { name, source })?)
         }
         (None, None) => None,
     };

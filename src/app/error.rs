@@ -116,6 +116,12 @@ pub enum Error {
         /// File or shipped name.
         name: String,
     },
+    /// A trigger is no control token of the model.
+    #[error("the model has no control token {name}")]
+    UnknownToken {
+        /// As it was written.
+        name: String,
+    },
     /// Matching ran into a limit.
     #[error(transparent)]
     Matcher(#[from] types::ConstraintError),
@@ -172,6 +178,7 @@ impl Error {
             Self::DependsOnTokens { .. } => {
                 "look at its first tokens with mneme grammar mask, without --prefix".to_owned()
             }
+            Self::UnknownToken { .. } => "name one that it has; --trigger takes a text".to_owned(),
             Self::Matcher(_) => "use a grammar with fewer alternatives and counts within one another".to_owned(),
             Self::UnknownAgent { .. } => "make one by talking to it: mneme run --agent NAME".to_owned(),
             Self::ModelOfAgent { .. } => "name its file: --model FILE".to_owned(),
@@ -200,6 +207,8 @@ impl Error {
             | Self::TextNotUtf8 { .. }
             | Self::NeedsModel { .. }
             | Self::DependsOnTokens { .. }
+            | Self::UnknownToken { .. }
+            | Self::Grammar { source: grammar::Error::Trigger { .. }, .. }
             | Self::UnknownAgent { .. }
             | Self::NoScript => ExitCode::Usage,
             Self::Input(error) if error.is_usage() => ExitCode::Usage,

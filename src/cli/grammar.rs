@@ -24,24 +24,24 @@ pub enum GrammarCommand {
         /// The text; control tokens that it spells and the grammar names are tokens
         #[arg(long, value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
         input: String,
+        /// When the grammar comes into force
+        #[command(flatten)]
+        triggers: TriggerArgs,
     },
     /// Print the tokens that a model may write next, as JSON
     Mask {
         /// GBNF file, - for standard input, or the name of a shipped grammar
-        #[arg(value_name = "FILE|NAME")]
+        #[arg(value_name = "FILE|NAME", group = "language")]
         file: String,
         /// The model
         #[command(flatten)]
         model: ModelArgs,
         /// What has been written so far
-        #[arg(
-            long,
-            value_name = "TEXT|@FILE|-",
-            allow_hyphen_values = true,
-            default_value = "",
-            hide_default_value = true
-        )]
-        prefix: String,
+        #[arg(long, value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
+        prefix: Option<String>,
+        /// When the grammar comes into force
+        #[command(flatten)]
+        triggers: TriggerArgs,
         /// Print the text of each token as well
         #[arg(long)]
         pieces: bool,
@@ -91,7 +91,7 @@ pub enum GrammarCommand {
 #[derive(Debug, Args)]
 pub struct GrammarArgs {
     /// GBNF file, - for standard input, or the name of a shipped grammar
-    #[arg(value_name = "FILE|NAME")]
+    #[arg(value_name = "FILE|NAME", group = "language")]
     pub file: String,
     /// Needed only where the grammar names tokens: catalogue name or path of a GGUF file
     #[arg(long, value_name = "NAME|FILE")]
@@ -116,14 +116,8 @@ pub struct ModelArgs {
 #[derive(Debug, Args)]
 pub struct WritingArgs {
     /// What the model reads first; text is never control, whatever it spells
-    #[arg(
-        long,
-        value_name = "TEXT|@FILE|-",
-        allow_hyphen_values = true,
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub prompt: String,
+    #[arg(long, value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
+    pub prompt: Option<String>,
     /// Put the prompt into the model's own chat template, as a message of the user
     #[arg(long)]
     pub chat: bool,
@@ -163,20 +157,35 @@ pub struct CompleteArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Hold the text to this GBNF file (- for standard input) or shipped grammar
-    #[arg(long, value_name = "FILE|NAME", conflicts_with = "schema")]
+    #[arg(long, value_name = "FILE|NAME", group = "language")]
     pub grammar: Option<String>,
     /// Hold the text to JSON of this JSON Schema file (- for standard input)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "language")]
     pub schema: Option<String>,
     /// How the JSON is written
     #[command(flatten)]
     pub form: JsonFormArgs,
+    /// When the grammar comes into force
+    #[command(flatten)]
+    pub triggers: TriggerArgs,
     /// How it writes
     #[command(flatten)]
     pub writing: WritingArgs,
     /// Print one JSON object with the text, its cost and why it stopped
     #[arg(long)]
     pub json: bool,
+}
+
+/// What makes a grammar lazy. In a command where the grammar may be left out, it is in the group `language`.
+#[derive(Debug, Clone, Args)]
+pub struct TriggerArgs {
+    /// Leave the text free until it holds TEXT, with which the grammar begins; from TEXT on hold it to the grammar, with
+    /// whose end it ends (may be given more than once: what is complete first counts)
+    #[arg(long = "trigger", value_name = "TEXT", allow_hyphen_values = true, requires = "language")]
+    pub texts: Vec<String>,
+    /// As --trigger, for a control token of the model, <tool_call> for instance; its letters as text are not the token
+    #[arg(long = "trigger-token", value_name = "TOKEN", requires_all = ["language", "model"])]
+    pub tokens: Vec<String>,
 }
 
 /// What a schema leaves open.

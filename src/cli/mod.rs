@@ -11,7 +11,9 @@ use crate::config::{Device, Idle, Overrides};
 use crate::dialect::Profile;
 
 pub use exit_code::ExitCode;
-pub use grammar::{CompleteArgs, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, WhitespaceName, WritingArgs};
+pub use grammar::{
+    CompleteArgs, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, TriggerArgs, WhitespaceName, WritingArgs,
+};
 
 /// A memory agent that runs entirely on this machine.
 #[derive(Debug, Parser)]

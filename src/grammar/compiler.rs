@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::automaton::{DEAD, StateId};
+use super::automaton::{StateId, Stop};
 use super::check::check;
 use super::compile::compile;
 use super::error::Error;
 use super::gbnf::parse;
 use super::graph::{Current, Graph, Tokens};
 use super::ir::Ir;
-use super::lazy::Trigger;
+use super::lazy::{self, Trigger};
 use super::limits::Limits;
 use super::matcher::Grammar;
 use crate::inference::Vocab;
@@ -57,7 +57,7 @@ impl Compiler {
             return Ok(known);
         }
         let ir = parse(source, &self.tokens.vocab, &self.limits)?;
-        self.compile_checked(&ir, &check(&ir, source)?, None, Some(source))
+        self.compile_checked(&ir, &check(&ir, source)?, &[], Some(source))
     }
 
     /// The grammar of a text that was compiled a short while ago.
@@ -74,18 +74,18 @@ impl Compiler {
     pub fn compile_ir(&self, ir: &Ir) -> Result<Grammar, Error> {
         // A group in GBNF text is up to three expressions: alternatives of sequences of repetitions.
         ir.validate(3 * (self.limits.nesting + 1), &self.tokens.vocab)?;
-        self.compile_checked(ir, &check(ir, "")?, None, None)
+        self.compile_checked(ir, &check(ir, "")?, &[], None)
     }
 
-    /// Compiles GBNF text into a lazy grammar: any text until `trigger`, and from it on what the grammar says. The
-    /// grammar's own text begins with the trigger; before it, generation may end anywhere.
+    /// Compiles GBNF text into a lazy grammar: any text until the first of the `triggers`, and from it on what the grammar
+    /// says. The grammar has texts that begin with each trigger; before it, generation may end anywhere.
     ///
     /// # Errors
     /// Everything that [`Error`] lists.
-    pub fn compile_lazy(&self, source: &str, trigger: &Trigger) -> Result<Grammar, Error> {
-        trigger.check(&self.tokens.vocab)?;
+    pub fn compile_lazy(&self, source: &str, triggers: &[Trigger]) -> Result<Grammar, Error> {
+        lazy::check(triggers, &self.tokens.vocab)?;
         let ir = parse(source, &self.tokens.vocab, &self.limits)?;
-        self.compile_checked(&ir, &check(&ir, source)?, Some(trigger), None)
+        self.compile_checked(&ir, &check(&ir, source)?, triggers, None)
     }
 
     /// Compiles into the graph of the grammars before, or into a fresh one where that has little room or was left
@@ -94,13 +94,13 @@ impl Compiler {
         &self,
         ir: &Ir,
         nullable: &[bool],
-        trigger: Option<&Trigger>,
+        triggers: &[Trigger],
         remembered: Option<&str>,
     ) -> Result<Grammar, Error> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(mut graph) = current.lock()
             && graph.takes_grammars()
-            && let Ok(start) = start(&mut graph, ir, nullable, trigger)
+            && let Ok(start) = start(&mut graph, ir, nullable, triggers)
         {
             if let Some(source) = remembered {
                 graph.remember(source, start);
@@ -109,7 +109,7 @@ impl Compiler {
             return Ok(Grammar::new(&self.tokens, &self.current, Arc::clone(&current), start));
         }
         let mut graph = Graph::new(&self.tokens, &self.limits);
-        let start = start(&mut graph, ir, nullable, trigger)?;
+        let start = start(&mut graph, ir, nullable, triggers)?;
         if let Some(source) = remembered {
             graph.remember(source, start);
         }
@@ -121,18 +121,17 @@ impl Compiler {
 }
 
 /// Compiles a grammar into `graph`; gives back the state before its first character.
-fn start(graph: &mut Graph, ir: &Ir, nullable: &[bool], trigger: Option<&Trigger>) -> Result<StateId, Error> {
+fn start(graph: &mut Graph, ir: &Ir, nullable: &[bool], triggers: &[Trigger]) -> Result<StateId, Error> {
     let automaton = &mut graph.automaton;
     let root = compile(ir, nullable, automaton.program_mut());
     automaton.widen_rows();
-    let start = automaton.start(root?).map_err(|stop| stop.into_error())?;
-    let Some(trigger) = trigger else { return Ok(start) };
-    let behind = trigger.behind(automaton, start).map_err(|stop| stop.into_error())?;
-    if behind == DEAD {
-        return Err(Error::Trigger { problem: "no text of the grammar begins with it".into() });
+    let start = automaton.start(root?).map_err(Stop::into_error)?;
+    if triggers.is_empty() {
+        return Ok(start);
     }
-    let kept = automaton.keep(behind);
-    let root = trigger.compile(automaton.program_mut(), kept);
+    let behind: Result<Vec<_>, _> = triggers.iter().map(|trigger| trigger.behind(automaton, start)).collect();
+    let kept: Vec<u32> = (behind.map_err(Stop::into_error)?.into_iter()).map(|state| automaton.keep(state)).collect();
+    let root = lazy::compile(triggers, &kept, automaton.program_mut());
     automaton.widen_rows();
-    automaton.start(root?).map_err(|stop| stop.into_error())
+    automaton.start(root?).map_err(Stop::into_error)
 }

@@ -6,6 +6,7 @@
 use std::marker::PhantomData;
 use std::path::Path;
 
+use llama_cpp_2::GrammarError;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::sampling::LlamaSampler;
@@ -63,13 +64,43 @@ impl NativeVocab {
     /// # Errors
     /// llama.cpp refuses the grammar.
     pub fn grammar(&self, source: &str) -> Result<NativeGrammar<'_>, Error> {
-        let failed = |reason: String| Error::Native { operation: "compiling a grammar", reason };
-        let sampler = LlamaSampler::grammar(&self.model, source, "root").map_err(|error| failed(error.to_string()))?;
+        self.sampler(LlamaSampler::grammar(&self.model, source, "root"))
+    }
+
+    /// As [`NativeVocab::grammar`], in force from the first of the `texts` or `tokens` on. llama.cpp looks for them once
+    /// a token is taken: native code aborts over a token that completes a text and goes on as the grammar does not, so
+    /// take none.
+    ///
+    /// # Errors
+    /// llama.cpp refuses the grammar.
+    pub fn lazy_grammar(&self, source: &str, texts: &[String], tokens: &[TokenId]) -> Result<NativeGrammar<'_>, Error> {
+        let texts: Vec<String> = texts.iter().map(|text| escaped(text)).collect();
+        let patterns = if texts.is_empty() { Vec::new() } else { vec![format!("({})", texts.join("|"))] };
+        let tokens: Vec<LlamaToken> =
+            tokens.iter().filter_map(|token| i32::try_from(token.0).ok()).map(LlamaToken).collect();
+        self.sampler(LlamaSampler::grammar_lazy_patterns(&self.model, source, "root", &patterns, &tokens))
+    }
+
+    fn sampler(&self, sampler: Result<LlamaSampler, GrammarError>) -> Result<NativeGrammar<'_>, Error> {
+        let sampler =
+            sampler.map_err(|error| Error::Native { operation: "compiling a grammar", reason: error.to_string() })?;
         let candidates = (0..self.model.vocab().n_tokens()).map(|id| LlamaTokenData::new(LlamaToken(id), 0.0, 0.0));
         let single = LlamaTokenDataArray::new(vec![LlamaTokenData::new(LlamaToken(0), 0.0, 0.0)], false);
         let candidates = LlamaTokenDataArray::new(candidates.collect(), false);
         Ok(NativeGrammar { sampler, candidates, single, vocab: PhantomData })
     }
+}
+
+/// `text` as a regular expression of C++.
+fn escaped(text: &str) -> String {
+    let mut pattern = String::new();
+    for character in text.chars() {
+        if r".^$|()[]{}*+?\/".contains(character) {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
 }
 
 /// llama.cpp's grammar sampler in one state, with a list of all tokens for it to strike tokens from.

@@ -1,6 +1,8 @@
-//! What several suites share: the program as a child process, an agent in this process, a hub on loopback.
+//! What several suites share: the program as a child process, an agent in this process, a hub on loopback, the shipped
+//! grammars.
 
 pub mod agent;
+pub mod grammars;
 #[cfg(all(unix, feature = "download"))]
 pub mod hub_server;
 #[cfg(all(unix, feature = "download"))]

@@ -2,11 +2,12 @@
 //! and with the cases of the shipped grammars.
 
 mod compiler;
+mod lazy;
 mod room;
+mod unions;
 mod vocabularies;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::path::Path;
 use std::sync::Arc;
 
 use mneme::grammar::policy::integer_expression;
@@ -17,6 +18,8 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
+
+use crate::harness::grammars::{self, Cases, Reject};
 
 const OPEN_TAG: TokenId = TokenId(256);
 const CLOSE_TAG: TokenId = TokenId(257);
@@ -30,7 +33,7 @@ fn vocab() -> Arc<Vocab> {
     rows.push((b"</tool_call>".to_vec(), TokenKind::Control));
     rows.push((b"<|im_end|>".to_vec(), TokenKind::Control));
     rows.push((b"a".to_vec(), TokenKind::Unused));
-    let longer: [&[u8]; 22] = [
+    let longer: [&[u8]; 24] = [
         b"ab",
         b"aa",
         b"ba",
@@ -43,6 +46,8 @@ fn vocab() -> Arc<Vocab> {
         b"\xC3",
         b"\xA9a",
         b"\xE2\x80",
+        b"\xF0\x9F",
+        b"\x98\x80",
         "日本".as_bytes(),
         b"\": \"",
         b"{\"",
@@ -491,18 +496,6 @@ fn lines_may_go_on_with_a_bar_and_names_may_hold_underscores() {
     assert!(["a", "b", "c"].iter().all(|text| accepts(&grammar, text)));
 }
 
-#[derive(serde::Deserialize)]
-struct Cases {
-    accept: Vec<String>,
-    reject: Vec<Reject>,
-}
-
-#[derive(serde::Deserialize)]
-struct Reject {
-    text: String,
-    at: usize,
-}
-
 /// Byte at which `text` is refused (its length where it is only incomplete); the tags in it are control tokens.
 fn refused_at(grammar: &Grammar, text: &str) -> Option<usize> {
     let mut matcher = grammar.matcher().unwrap();
@@ -523,24 +516,17 @@ fn refused_at(grammar: &Grammar, text: &str) -> Option<usize> {
 
 #[test]
 fn the_shipped_grammars_accept_and_refuse_what_their_cases_say() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("grammars");
-    let mut count = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "gbnf") {
-            continue;
+    let names = grammars::names();
+    assert_eq!(names.len(), 10);
+    for name in names {
+        let grammar = compile(&grammars::source(&name));
+        let Cases { accept, reject } = grammars::cases(&name);
+        assert!(accept.len() >= 2 && reject.len() >= 3, "{name}");
+        for text in accept {
+            assert_eq!(refused_at(&grammar, &text), None, "{name}: {text:?}");
         }
-        count += 1;
-        let grammar = compile(&std::fs::read_to_string(&path).unwrap());
-        let cases: Cases =
-            toml::from_str(&std::fs::read_to_string(path.with_extension("cases.toml")).unwrap()).unwrap();
-        assert!(cases.accept.len() >= 2 && cases.reject.len() >= 3, "{}", path.display());
-        for text in cases.accept {
-            assert_eq!(refused_at(&grammar, &text), None, "{}: {text:?}", path.display());
-        }
-        for Reject { text, at } in cases.reject {
-            assert_eq!(refused_at(&grammar, &text), Some(at), "{}: {text:?}", path.display());
+        for Reject { text, at } in reject {
+            assert_eq!(refused_at(&grammar, &text), Some(at), "{name}: {text:?}");
         }
     }
-    assert_eq!(count, 10);
 }

@@ -1,6 +1,8 @@
 //! `mneme grammar ..` and `mneme complete` through the program itself: what stands on the screen, and the exit code.
 //! Longer than 600 lines because each command is tried with its errors beside it.
 
+mod lazy;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use mneme::inference::{Engine, Script, ScriptedEngine, TokenKind, Vocab};
 use mneme::types::TokenId;
 use serde_json::{Value, json};
 
+use crate::harness::grammars::{self, Reject};
 use crate::harness::program::{Program, binary, script};
 
 const OK: i32 = 0;
@@ -122,8 +125,7 @@ fn the_shipped_grammars_are_listed_and_each_can_be_shown_and_is_right() {
     let script = world.script("");
     for name in names {
         let text = world.run(&["grammar", "show", name]).well();
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("grammars").join(format!("{name}.gbnf"));
-        assert_eq!(text, std::fs::read_to_string(&file).unwrap());
+        assert_eq!(text, grammars::source(name));
         let rules = text.lines().filter(|line| line.contains("::=")).count();
         let checked = world.run(&["grammar", "check", name, "--engine", "scripted", "--model", &script]);
         assert_eq!(checked.err, "", "a shipped grammar has a rule that is not used");
@@ -243,21 +245,10 @@ fn texts_come_from_the_argument_a_file_or_standard_input_byte_for_byte() {
 
 #[test]
 fn what_the_cases_of_the_shipped_grammars_say_is_what_the_program_says() {
-    #[derive(serde::Deserialize)]
-    struct Cases {
-        accept: Vec<String>,
-        reject: Vec<Reject>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Reject {
-        text: String,
-        at: usize,
-    }
     let world = World::new();
     let script = world.script("");
     for name in ["chess", "functions-native", "sql-select"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("grammars").join(format!("{name}.cases.toml"));
-        let cases: Cases = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let cases = grammars::cases(name);
         let run = |text: &str| {
             world.file("text", text);
             world.run(&["grammar", "accepts", name, "--input", "@text", "--engine", "scripted", "--model", &script])
@@ -297,11 +288,6 @@ fn assert_mask(said: &Value, expected: &BTreeSet<u64>) {
     assert_eq!(&BTreeSet::from_iter(ids), expected);
 }
 
-fn shipped(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("grammars").join(format!("{name}.gbnf"));
-    std::fs::read_to_string(path).unwrap()
-}
-
 #[test]
 fn a_mask_is_every_token_that_may_come_and_no_other() {
     let world = World::new();
@@ -318,7 +304,7 @@ fn a_mask_is_every_token_that_may_come_and_no_other() {
         let mask: Value = serde_json::from_str(&world.run(&arguments).well()).unwrap();
         assert_eq!(mask["may_end"], may_end, "{name} {prefix:?}");
         assert!(mask["pieces"].is_null());
-        assert_mask(&mask, &judged_ids(&shipped(name), &vocab, prefix));
+        assert_mask(&mask, &judged_ids(&grammars::source(name), &vocab, prefix));
     }
 }
 
@@ -468,7 +454,7 @@ fn complete_is_held_to_the_grammar_and_says_when_it_is_cut_off() {
     let chat = ["complete", "--engine", "scripted", "--model", &script, "--chat"];
     let run = |arguments: &[&str]| world.run(&[&chat, arguments].concat());
     let text = run(&["--grammar", "date"]).well();
-    let judge = Grammar::compile(&shipped("date"), &scripted_vocab(), &Limits::default()).unwrap();
+    let judge = Grammar::compile(&grammars::source("date"), &scripted_vocab(), &Limits::default()).unwrap();
     assert_eq!(judge.judge(text.as_bytes()).unwrap(), Verdict::Accepted, "{text}");
     let cut = run(&["--grammar", "date", "--max-tokens", "2"]);
     assert_eq!(cut.code, FAILED, "half a date is no date");
@@ -592,7 +578,7 @@ mod on_a_model {
 
     #[track_caller]
     fn assert_accepts(grammar: &str, text: &str) {
-        let judge = Grammar::compile(&shipped(grammar), &vocab(), &Limits::default()).unwrap();
+        let judge = Grammar::compile(&grammars::source(grammar), &vocab(), &Limits::default()).unwrap();
         assert_eq!(judge.judge(text.as_bytes()).unwrap(), Verdict::Accepted, "{text:?}");
     }
 
@@ -601,7 +587,7 @@ mod on_a_model {
         for (name, prefix) in [("json", "{\"a\": "), ("chess", "1. e4 "), ("sql-select", "SELECT ")] {
             let said = run(&["grammar", "mask", name, "--model", MODEL, "--prefix", prefix]);
             let mask: Value = serde_json::from_str(&said.well()).unwrap();
-            assert_mask(&mask, &judged_ids(&shipped(name), &vocab(), prefix));
+            assert_mask(&mask, &judged_ids(&grammars::source(name), &vocab(), prefix));
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod bench;
 mod grammars;
+mod lazy;
 pub mod llama;
 mod llguidance;
 mod properties;

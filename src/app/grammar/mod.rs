@@ -17,10 +17,11 @@ use super::output::print_text;
 use super::writer::Writer;
 use super::{Error, chat};
 use crate::cli::{
-    EngineName, ExitCode, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, WhitespaceName, WritingArgs,
+    EngineName, ExitCode, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, TriggerArgs, WhitespaceName,
+    WritingArgs,
 };
 use crate::config::{self, Config, ConfigFile, Overrides};
-use crate::grammar::{self, Compiler, Expr, Grammar, Ir, Limits, parse, schema};
+use crate::grammar::{self, Compiler, Expr, Grammar, Ir, Limits, Trigger, parse, schema};
 use crate::inference::Vocab;
 use crate::kernel;
 use crate::memory::Store;
@@ -38,8 +39,10 @@ pub(super) fn run(command: &GrammarCommand) -> Result<ExitCode, Error> {
     match command {
         GrammarCommand::List => list(),
         GrammarCommand::Check { grammar } => check(grammar),
-        GrammarCommand::Accepts { grammar, input } => accepts(grammar, input),
-        GrammarCommand::Mask { file, model, prefix, pieces } => mask(file, model, prefix, *pieces),
+        GrammarCommand::Accepts { grammar, input, triggers } => accepts(grammar, input, triggers),
+        GrammarCommand::Mask { file, model, prefix, triggers, pieces } => {
+            mask(file, model, prefix.as_deref().unwrap_or_default(), triggers, *pieces)
+        }
         GrammarCommand::FromSchema { schema, form } => from_schema(schema, form),
         GrammarCommand::Show { name: Some(name), .. } => show_shipped(name),
         GrammarCommand::Show { agent, model, engine, .. } => {
@@ -65,7 +68,8 @@ fn check(arguments: &GrammarArgs) -> Result<ExitCode, Error> {
     let text = Inputs::default().grammar(&arguments.file)?;
     let vocab = vocab_of(arguments)?;
     let ir = parsed(&text, vocab.as_deref().unwrap_or(&no_vocab()), vocab.is_some())?;
-    let grammar = compiled(&text, &Compiler::new(vocab.unwrap_or_else(|| Arc::new(no_vocab())), Limits::default()))?;
+    let grammar =
+        compiled(&text, &[], &Compiler::new(vocab.unwrap_or_else(|| Arc::new(no_vocab())), Limits::default()))?;
     let (rules, positions) = (ir.rules.len(), grammar.position_count()?);
     let rule_word = if rules == 1 { "rule" } else { "rules" };
     print_text(&format!("{}: {rules} {rule_word}, {positions} positions, all right\n", text.name))?;
@@ -76,11 +80,11 @@ fn check(arguments: &GrammarArgs) -> Result<ExitCode, Error> {
     Ok(ExitCode::Ok)
 }
 
-fn accepts(arguments: &GrammarArgs, input: &str) -> Result<ExitCode, Error> {
+fn accepts(arguments: &GrammarArgs, input: &str, triggers: &TriggerArgs) -> Result<ExitCode, Error> {
     let mut inputs = Inputs::default();
     let text = inputs.grammar(&arguments.file)?;
     let input = inputs.text_bytes("input", input)?;
-    let grammar = ByteGrammar::compile(&text, vocab_of(arguments)?.as_deref())?;
+    let grammar = ByteGrammar::compile(&text, triggers, vocab_of(arguments)?.as_deref())?;
     if grammar.depends_on_tokens() {
         return Err(Error::DependsOnTokens { name: text.name });
     }
@@ -94,12 +98,12 @@ fn accepts(arguments: &GrammarArgs, input: &str) -> Result<ExitCode, Error> {
     Ok(ExitCode::Failed)
 }
 
-fn mask(file: &str, model: &ModelArgs, prefix: &str, pieces: bool) -> Result<ExitCode, Error> {
+fn mask(file: &str, model: &ModelArgs, prefix: &str, triggers: &TriggerArgs, pieces: bool) -> Result<ExitCode, Error> {
     let mut inputs = Inputs::default();
     let text = inputs.grammar(file)?;
     let prefix = inputs.text_bytes("prefix", prefix)?;
     let vocab = Blueprint::read(model.engine, &model.model)?.vocab;
-    let grammar = ByteGrammar::compile(&text, Some(&vocab))?;
+    let grammar = ByteGrammar::compile(&text, triggers, Some(&vocab))?;
     if grammar.depends_on_tokens() && !prefix.is_empty() {
         return Err(Error::DependsOnTokens { name: text.name });
     }
@@ -176,9 +180,9 @@ fn model_of_agent(agent: &str, model: &str) -> Result<Blueprint, Error> {
 fn sample(file: &str, count: u32, model: &ModelArgs, writing: &WritingArgs) -> Result<ExitCode, Error> {
     let mut inputs = Inputs::default();
     let text = inputs.grammar(file)?;
-    let prompt = inputs.text("prompt", &writing.prompt)?;
+    let prompt = inputs.text("prompt", writing.prompt.as_deref().unwrap_or_default())?;
     let blueprint = Blueprint::read(model.engine, &model.model)?;
-    let grammar = compiled(&text, &Compiler::new(blueprint.vocab, Limits::default()))?;
+    let grammar = compiled(&text, &[], &Compiler::new(blueprint.vocab, Limits::default()))?;
     let mut writer = Writer::open(model, writing, &prompt, SAMPLE_TEMPERATURE)?;
     let mut code = ExitCode::Ok;
     for number in 0..count {
@@ -211,12 +215,29 @@ pub(super) fn schema_ir(inputs: &mut Inputs, file: &str, form: &JsonFormArgs) ->
     schema::compile(&schema, &options).map_err(|source| Error::Schema { name: file.to_owned(), source })
 }
 
-/// Compiles a grammar whose tokens are those of the compiler's vocabulary.
+/// Compiles a grammar whose tokens are those of the compiler's vocabulary; a lazy one where there are triggers.
 ///
 /// # Errors
-/// The grammar is wrong.
-pub(super) fn compiled(text: &GrammarText, compiler: &Compiler) -> Result<Grammar, Error> {
-    compiler.compile(&text.source).map_err(|source| Error::Grammar { name: text.name.clone(), source })
+/// The grammar is wrong, or has no text that begins with a trigger.
+pub(super) fn compiled(text: &GrammarText, triggers: &[Trigger], compiler: &Compiler) -> Result<Grammar, Error> {
+    let compiled = match triggers {
+        [] => compiler.compile(&text.source),
+        triggers => compiler.compile_lazy(&text.source, triggers),
+    };
+    compiled.map_err(|source| Error::Grammar { name: text.name.clone(), source })
+}
+
+/// The triggers that were named; tokens are those of `vocab`.
+///
+/// # Errors
+/// There is no such control token.
+pub(super) fn triggers(arguments: &TriggerArgs, vocab: &Vocab) -> Result<Vec<Trigger>, Error> {
+    let texts = arguments.texts.iter().map(|text| Ok(Trigger::Literal(text.clone())));
+    let tokens = arguments.tokens.iter().map(|name| match vocab.control(name) {
+        Some(token) => Ok(Trigger::Token(token)),
+        None => Err(Error::UnknownToken { name: name.clone() }),
+    });
+    texts.chain(tokens).collect()
 }
 
 /// Reads a grammar. Without a model, a token in it is an error that asks for one.

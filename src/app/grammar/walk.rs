@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::app::Error;
 use crate::app::input::GrammarText;
+use crate::cli::TriggerArgs;
 use crate::grammar::{Compiler, Expr, Grammar, Ir, Limits, Matcher};
 use crate::inference::{TokenKind, Vocab};
 use crate::types::{Constraint, ConstraintError, TokenId};
@@ -49,15 +50,15 @@ pub(super) struct Next {
 }
 
 impl ByteGrammar {
-    /// Compiles a grammar; its tokens are those of `model`.
+    /// Compiles a grammar, a lazy one where there are triggers; its tokens are those of `model`.
     ///
     /// # Errors
-    /// The grammar is wrong.
-    pub(super) fn compile(text: &GrammarText, model: Option<&Vocab>) -> Result<Self, Error> {
+    /// The grammar or a trigger is wrong.
+    pub(super) fn compile(text: &GrammarText, triggers: &TriggerArgs, model: Option<&Vocab>) -> Result<Self, Error> {
         let vocab = with_bytes(model);
         let ir = super::parsed(text, &vocab, model.is_some())?;
-        let wrong = |source| Error::Grammar { name: text.name.clone(), source };
-        let grammar = Compiler::new(Arc::clone(&vocab), Limits::default()).compile(&text.source).map_err(wrong)?;
+        let triggers = super::triggers(triggers, &vocab)?;
+        let grammar = super::compiled(text, &triggers, &Compiler::new(Arc::clone(&vocab), Limits::default()))?;
         let (mut named, mut has_negated) = (Vec::new(), false);
         for_each_token(&ir, &mut |id, negated| {
             has_negated |= negated;
@@ -195,7 +196,13 @@ mod tests {
     use super::*;
 
     fn grammar(source: &str, model: Option<&Vocab>) -> ByteGrammar {
-        ByteGrammar::compile(&GrammarText { name: "g".into(), source: source.into() }, model).unwrap()
+        lazy(source, &[], model)
+    }
+
+    fn lazy(source: &str, triggers: &[&str], model: Option<&Vocab>) -> ByteGrammar {
+        let text = GrammarText { name: "g".into(), source: source.into() };
+        let texts = triggers.iter().map(|text| (*text).to_owned()).collect();
+        ByteGrammar::compile(&text, &TriggerArgs { texts, tokens: Vec::new() }, model).unwrap()
     }
 
     fn reached(grammar: &ByteGrammar, text: &[u8]) -> (usize, Next) {
@@ -236,6 +243,16 @@ mod tests {
         assert!(reached(&both, b"tax").1.may_end && reached(&both, b"tay").1.may_end);
         let (at_byte, next) = reached(&both, b"taz");
         assert_eq!((at_byte, next.bytes.as_slice()), (2, &b"xy"[..]));
+    }
+
+    #[test]
+    fn free_text_in_front_of_a_trigger_is_followed_byte_by_byte() {
+        let grammar = lazy("root ::= \"<a>\" [0-9]", &["<a>"], None);
+        let (at_byte, next) = reached(&grammar, b"\xFF <a <");
+        assert_eq!((at_byte, next.may_end, next.bytes.len()), (6, true, 256));
+        let (at_byte, next) = reached(&grammar, b"so <a>x");
+        assert_eq!((at_byte, next.may_end, next.bytes.as_slice()), (6, false, &b"0123456789"[..]));
+        assert!(reached(&grammar, b"so <a>1").1.bytes.is_empty());
     }
 
     #[test]

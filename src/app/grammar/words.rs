@@ -129,10 +129,12 @@ fn character_name(character: char) -> String {
 mod tests {
     use super::*;
     use crate::app::input::GrammarText;
+    use crate::cli::TriggerArgs;
 
     fn rejected(source: &str, text: &[u8]) -> String {
         let grammar = GrammarText { name: "g".into(), source: source.into() };
-        let grammar = ByteGrammar::compile(&grammar, None).unwrap();
+        let triggers = TriggerArgs { texts: Vec::new(), tokens: Vec::new() };
+        let grammar = ByteGrammar::compile(&grammar, &triggers, None).unwrap();
         let reached = grammar.walk(text).unwrap();
         rejection(&grammar, text, reached.at_byte, &grammar.next(&reached).unwrap())
     }

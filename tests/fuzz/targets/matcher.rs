@@ -3,47 +3,20 @@
 
 #![no_main]
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use mneme::grammar::{Compiler, Limits};
-use mneme::inference::{TokenKind, Vocab};
+use mneme::grammar::Compiler;
 use mneme::types::{Constraint, TokenId};
-
-static VOCAB: LazyLock<Arc<Vocab>> = LazyLock::new(|| {
-    let mut rows: Vec<(Vec<u8>, TokenKind)> = (0..=255).map(|byte| (vec![byte], TokenKind::Text)).collect();
-    rows.push((b"<tag>".to_vec(), TokenKind::Control));
-    rows.push((b"<end>".to_vec(), TokenKind::Control));
-    for text in ["ab", "aa", "abc", "\": \"", "}}", "\n\n", "é", "日本", " the", "true", "12", "\\n", "aé"] {
-        rows.push((text.into(), TokenKind::Text));
-    }
-    rows.push((b"\xE2\x80".to_vec(), TokenKind::Text));
-    rows.push((b"a\xC3".to_vec(), TokenKind::Text));
-    Arc::new(Vocab::new(rows, vec![TokenId(257)], None))
-});
-
-/// Small, so that a walk comes to them.
-fn limits() -> Limits {
-    Limits {
-        source_bytes: 4096,
-        positions: 20_000,
-        states: 5000,
-        parses: 500,
-        stored_parses: 100_000,
-        frames: 20_000,
-        mask_bytes: 400,
-        ..Limits::default()
-    }
-}
+use mneme_fuzz::{VOCAB, limits, parts};
 
 fuzz_target!(|data: &[u8]| {
-    let Some(cut) = data.windows(3).position(|part| part == b"\n=\n") else { return };
-    let Ok(source) = std::str::from_utf8(&data[..cut]) else { return };
+    let Some((source, choices)) = parts(data) else { return };
     let compiler = Compiler::new(Arc::clone(&VOCAB), limits());
     let Ok(grammar) = compiler.compile(source) else { return };
     let Ok(mut matcher) = grammar.matcher() else { return };
     let mut walked = Vec::new();
-    for choice in data[cut + 3..].iter().take(64) {
+    for choice in choices.iter().take(64) {
         let Ok(mask) = matcher.mask() else { return };
         for token in (0..u32::try_from(VOCAB.len()).unwrap()).map(TokenId) {
             let Ok(allowed) = matcher.allows(token) else { return };

@@ -1,70 +1,9 @@
-//! What a compiler keeps and refuses: lazy grammars, parts that grammars share, limits, grammars made to be slow.
+//! What a compiler keeps and refuses: parts that grammars share, limits, grammars made to be slow.
 
-use mneme::grammar::{CharSet, Compiler, Error, Expr, Grammar, Limits, RuleId, Trigger, Verdict, parse};
+use mneme::grammar::{CharSet, Compiler, Error, Expr, Grammar, Limits, RuleId, parse};
 use mneme::types::{Constraint, TokenId};
 
-use super::{CLOSE_TAG, OPEN_TAG, accepts, compile, feed, vocab};
-
-#[test]
-fn a_lazy_grammar_is_free_until_its_trigger() {
-    let source = "root ::= \"<call>\" [a-z]+ \"</call>\"\n";
-    let compiler = Compiler::new(vocab(), Limits::default());
-    let grammar = compiler.compile_lazy(source, &Trigger::Literal("<call>".into())).unwrap();
-    let verdict = |text: &str| grammar.judge(text.as_bytes()).unwrap();
-    for text in ["", "anything", "a < b, <call", "<cal<callx", "say <call>abc</call>", "<<call>x</call>"] {
-        assert_eq!(verdict(text), Verdict::Accepted, "{text}");
-    }
-    assert_eq!(verdict("so <call>ab"), Verdict::Incomplete);
-    assert_eq!(verdict("so <call>ab7"), Verdict::Refused { at_byte: 11 });
-    assert_eq!(verdict("<call>ab</call> more"), Verdict::Refused { at_byte: 15 });
-    let mut matcher = grammar.matcher().unwrap();
-    feed(&mut matcher, b"\xFF free <call");
-    assert!(matcher.may_end() && !matcher.mask().unwrap().contains(OPEN_TAG));
-    feed(&mut matcher, b">");
-    assert!(!matcher.may_end() && !matcher.allows(TokenId(u32::from(b'<'))).unwrap());
-}
-
-#[test]
-fn a_token_that_spells_more_than_the_trigger_must_agree_with_the_grammar() {
-    let compiler = Compiler::new(vocab(), Limits::default());
-    let grammar = compiler.compile_lazy("root ::= \"aab\" \"c\"\n", &Trigger::Literal("aa".into())).unwrap();
-    let mut matcher = grammar.matcher().unwrap();
-    let mask = matcher.mask().unwrap();
-    // The longer tokens of the vocabulary: "ab" holds no trigger, "aab" agrees, "aa" is the trigger.
-    let id = |bytes: &[u8]| (260..).map(TokenId).find(|id| vocab().bytes(*id) == bytes).unwrap();
-    for allowed in [b"ab".as_slice(), b"aab", b"aa", b"abab"] {
-        assert!(mask.contains(id(allowed)), "{allowed:?}");
-    }
-    feed(&mut matcher, b"a");
-    assert!(!matcher.allows(id(b"aab")).unwrap(), "aa, then a");
-    assert!(matcher.allows(id(b"ab")).unwrap(), "aa, then b");
-}
-
-#[test]
-fn a_lazy_grammar_can_wait_for_a_control_token() {
-    let compiler = Compiler::new(vocab(), Limits::default());
-    let source = format!("root ::= <[{}]> [0-9]+ <[{}]>\n", OPEN_TAG.0, CLOSE_TAG.0);
-    let grammar = compiler.compile_lazy(&source, &Trigger::Token(OPEN_TAG)).unwrap();
-    let mut matcher = grammar.matcher().unwrap();
-    feed(&mut matcher, b"free <tool_call>");
-    assert!(matcher.may_end() && matcher.allows(OPEN_TAG).unwrap() && !matcher.allows(CLOSE_TAG).unwrap());
-    matcher.commit(OPEN_TAG).unwrap();
-    assert!(!matcher.allows(TokenId(u32::from(b'x'))).unwrap());
-    feed(&mut matcher, b"42");
-    matcher.commit(CLOSE_TAG).unwrap();
-    assert!(matcher.must_end());
-}
-
-#[test]
-fn a_trigger_that_the_grammar_does_not_begin_with_is_refused() {
-    let compiler = Compiler::new(vocab(), Limits::default());
-    for trigger in [Trigger::Literal("x".into()), Trigger::Literal(String::new()), Trigger::Token(OPEN_TAG)] {
-        assert!(
-            matches!(compiler.compile_lazy("root ::= \"y\"\n", &trigger), Err(Error::Trigger { .. })),
-            "{trigger:?}"
-        );
-    }
-}
+use super::{accepts, compile, feed, vocab};
 
 #[test]
 fn grammars_of_one_compiler_share_the_states_of_equal_parts() {
@@ -182,12 +121,4 @@ fn a_grammar_that_a_program_made_wrongly_is_refused() {
     }
     let deep = (0..2000).fold(Expr::Literal("a".into()), |inner, _| Expr::Sequence(vec![inner]));
     assert!(matches!(compile(deep), Err(Error::Limit { what: "nesting", .. })));
-}
-
-#[test]
-fn a_text_token_is_no_trigger() {
-    let compiler = Compiler::new(vocab(), Limits::default());
-    let source = format!("root ::= <[{}]> \"x\"\n", u32::from(b'a'));
-    let trigger = Trigger::Token(TokenId(u32::from(b'a')));
-    assert!(matches!(compiler.compile_lazy(&source, &trigger), Err(Error::Trigger { .. })));
 }

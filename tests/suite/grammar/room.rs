@@ -91,7 +91,7 @@ fn an_ambiguous_grammar_does_not_stop_others_of_its_compiler() {
 fn a_lazy_grammar_is_still_bound_when_its_graph_was_left_behind() {
     let compiler = Compiler::new(vocab(), tight());
     let trigger = mneme::grammar::Trigger::Literal("<call>".into());
-    let grammar = compiler.compile_lazy("root ::= \"<call>\" [0-9]{0,500} \"</call>\"", &trigger).unwrap();
+    let grammar = compiler.compile_lazy("root ::= \"<call>\" [0-9]{0,500} \"</call>\"", &[trigger]).unwrap();
     let text = format!("free <call>{}</call>", "7".repeat(500));
     assert_eq!(grammar.judge(text.as_bytes()).unwrap(), Verdict::Accepted);
     let mut matcher = grammar.matcher().unwrap();

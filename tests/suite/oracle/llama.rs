@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use mneme::grammar::schema;
-use mneme::grammar::{CharSet, Compiler, Limits, parse};
-use mneme::inference::TokenKind;
+use mneme::grammar::{CharSet, Compiler, Ir, Limits, Matcher, parse};
+use mneme::inference::{NativeGrammar, TokenKind};
 use mneme::types::{Constraint, TokenId};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -103,8 +103,7 @@ fn compare_one(world: &World, sample: &Sample, prefixes: usize, seed: u64, tally
     let Sample { name, source } = sample;
     let limits = Limits::default();
     let ir = parse(source, &world.vocab, &limits).unwrap();
-    let classes = classes(&ir);
-    let negates_tokens = source.contains("!<");
+    let comparison = Comparison::new(world, name, &ir);
     // As it was written and as we print it.
     let spellings = [with_bars_behind(source), ir.to_string()];
     let grammar = Compiler::new(world.vocab.clone(), limits).compile(source).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -119,52 +118,79 @@ fn compare_one(world: &World, sample: &Sample, prefixes: usize, seed: u64, tally
         let mut prefix = Prefix::default();
         for _ in 0..WALK_TOKENS.min(left) {
             left -= 1;
-            tally.prefixes += 1;
-            tally.inside_character += usize::from(!prefix.pending.is_empty());
-            let mask = ours.mask().unwrap();
-            theirs.fill();
-            theirs.strike();
-            let mut legal = Vec::new();
-            for token in (0..u32::try_from(world.vocab.len()).unwrap()).map(TokenId) {
-                tally.decisions += 1;
-                let they_allow = theirs.is_left(token);
-                if world.vocab.is_end_of_generation(token) {
-                    assert!(!mask.contains(token));
-                    if they_allow != ours.may_end() {
-                        let meant = they_allow && !prefix.pending.is_empty();
-                        assert!(meant, "{name}: may it end behind {}? {they_allow} there", prefix.shown(&world.vocab));
-                        *tally.intended.entry(END_INSIDE).or_default() += 1;
-                    }
-                    continue;
-                }
-                let we_allow = mask.contains(token);
-                let bytes = prefix.joined(&world.vocab, token);
-                // Behind a `!<[id]>` llama.cpp still reads an open character on, which here ended with the token.
-                if we_allow && they_allow && !(negates_tokens && ends_inside(&bytes)) {
-                    legal.push(token);
-                }
-                if we_allow == they_allow {
-                    continue;
-                }
-                let kind = world.vocab.kind(token);
-                let cell = Difference { ours: we_allow, kind, bytes: &bytes, classes: &classes, negates_tokens };
-                let meant = INTENDED.iter().find(|intended| (intended.applies)(&cell)).unwrap_or_else(|| {
-                    panic!(
-                        "{name}: behind {} token {} ({:?}, {kind:?}) is {} here and {} in llama.cpp",
-                        prefix.shown(&world.vocab),
-                        token.0,
-                        world.vocab.bytes(token).escape_ascii().to_string(),
-                        if we_allow { "allowed" } else { "refused" },
-                        if they_allow { "allowed" } else { "refused" },
-                    )
-                });
-                *tally.intended.entry(meant.name).or_default() += 1;
-            }
+            let legal = comparison.compare(&mut ours, &mut theirs, &prefix, tally);
             let Some(token) = step(&mut random, &mut ours, &world.vocab, &prefix, &legal) else { break };
             ours.commit(token).unwrap();
             assert!(theirs.accept(token));
             prefix.push(&world.vocab, token);
         }
+    }
+}
+
+/// What the two engines are compared on, but for the state.
+pub struct Comparison<'a> {
+    world: &'a World,
+    name: &'a str,
+    classes: Vec<CharSet>,
+    negates_tokens: bool,
+}
+
+impl<'a> Comparison<'a> {
+    pub fn new(world: &'a World, name: &'a str, ir: &Ir) -> Self {
+        Self { world, name, classes: classes(ir), negates_tokens: ir.to_string().contains("!<") }
+    }
+
+    /// Compares what both let come behind `prefix`; the tokens that both can take.
+    pub fn compare(
+        &self,
+        ours: &mut Matcher,
+        theirs: &mut NativeGrammar<'_>,
+        prefix: &Prefix,
+        tally: &mut Tally,
+    ) -> Vec<TokenId> {
+        let Self { world, name, classes, negates_tokens } = self;
+        tally.prefixes += 1;
+        tally.inside_character += usize::from(!prefix.pending.is_empty());
+        let mask = ours.mask().unwrap();
+        theirs.fill();
+        theirs.strike();
+        let mut legal = Vec::new();
+        for token in (0..u32::try_from(world.vocab.len()).unwrap()).map(TokenId) {
+            tally.decisions += 1;
+            let they_allow = theirs.is_left(token);
+            if world.vocab.is_end_of_generation(token) {
+                assert!(!mask.contains(token));
+                if they_allow != ours.may_end() {
+                    let meant = they_allow && !prefix.pending.is_empty();
+                    assert!(meant, "{name}: may it end behind {}? {they_allow} there", prefix.shown(&world.vocab));
+                    *tally.intended.entry(END_INSIDE).or_default() += 1;
+                }
+                continue;
+            }
+            let we_allow = mask.contains(token);
+            let bytes = prefix.joined(&world.vocab, token);
+            // Behind a `!<[id]>` llama.cpp still reads an open character on, which here ended with the token.
+            if we_allow && they_allow && !(*negates_tokens && ends_inside(&bytes)) {
+                legal.push(token);
+            }
+            if we_allow == they_allow {
+                continue;
+            }
+            let kind = world.vocab.kind(token);
+            let cell = Difference { ours: we_allow, kind, bytes: &bytes, classes, negates_tokens: *negates_tokens };
+            let meant = INTENDED.iter().find(|intended| (intended.applies)(&cell)).unwrap_or_else(|| {
+                panic!(
+                    "{name}: behind {} token {} ({:?}, {kind:?}) is {} here and {} in llama.cpp",
+                    prefix.shown(&world.vocab),
+                    token.0,
+                    world.vocab.bytes(token).escape_ascii().to_string(),
+                    if we_allow { "allowed" } else { "refused" },
+                    if they_allow { "allowed" } else { "refused" },
+                )
+            });
+            *tally.intended.entry(meant.name).or_default() += 1;
+        }
+        legal
     }
 }
 
