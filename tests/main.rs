@@ -1,5 +1,10 @@
 //! One integration binary: each further one would link llama.cpp again.
 
+/// Counts, for the test that holds the memory that is told to the memory that is taken.
+#[cfg(not(feature = "bench-peers"))]
+#[global_allocator]
+static ALLOCATOR: &stats_alloc::StatsAlloc<std::alloc::System> = &stats_alloc::INSTRUMENTED_SYSTEM;
+
 mod harness;
 
 mod suite {

@@ -4,23 +4,33 @@
 //! stacks have equal ids. A state is a sorted set of parses, stored once as well: one integer stands for everything
 //! that the matcher knows. Transitions are kept by class of bytes. Nothing here knows a token's spelling.
 //!
+//! A graph has room for so many states. A full one is left behind: what is still alive goes on in a [fresh
+//! one](Automaton::renewed).
+//!
 //! A state whose stacks are cut off ([`Automaton::cut`]) stands for all states that look alike down to there, as long
 //! as no way out of it comes to the cut: then it has lost its way ([`Automaton::is_lost`]).
 
 #![expect(clippy::indexing_slicing, reason = "state, frame and position ids are given out by the tables they index")]
 
+mod carry;
+mod seen;
 mod stacks;
+mod stop;
 
-use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 
 use super::hash::FastHash;
 use super::limits::Limits;
-use super::program::{Position, PositionId, Program, RETURN, UNBOUNDED};
+use super::program::{Position, PositionId, Program, RETURN, UNBOUNDED, index};
 use super::utf8::{ByteSet, holds, unite};
-use crate::types::{ConstraintError, TokenId};
+use crate::types::TokenId;
+use seen::Seen;
+
+pub(crate) use carry::Carried;
+pub(crate) use stop::Stop;
 
 /// Index of a state; [`DEAD`] where no parse is left.
 pub(crate) type StateId = u32;
@@ -92,8 +102,12 @@ pub(crate) enum Next {
 
 #[derive(Debug)]
 pub(crate) struct Automaton {
-    program: Program,
+    program: Arc<Program>,
+    /// [`Program::class_of`], at hand for every byte that is read.
+    classes: [u8; 256],
     limits: Limits,
+    /// States that positions go on from: see [`Position::Resume`].
+    kept: Vec<StateId>,
     frames: Vec<Frame>,
     frame_ids: HashTable<u32>,
     states: Vec<State>,
@@ -110,60 +124,20 @@ pub(crate) struct Automaton {
     standard_for_bytes: u32,
 }
 
-/// Parses that were met while one byte is read: a list while they are few.
-#[derive(Debug, Default)]
-struct Seen {
-    few: Vec<Parse>,
-    many: HashSet<Parse, FastHash>,
-}
-
-/// A longer list is slower to search than a table.
-const FEW: usize = 16;
-
-impl Seen {
-    fn clear(&mut self) {
-        self.few.clear();
-        if !self.many.is_empty() {
-            self.many.clear();
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.few.len().max(self.many.len())
-    }
-
-    /// Adds a parse; false where it was there.
-    fn insert(&mut self, parse: Parse) -> bool {
-        if self.many.is_empty() {
-            if self.few.contains(&parse) {
-                return false;
-            }
-            self.few.push(parse);
-            if self.few.len() > FEW {
-                self.many.extend(self.few.iter());
-            }
-            return true;
-        }
-        self.many.insert(parse)
-    }
-}
-
-fn limit_error(what: &str, found: usize, limit: usize) -> ConstraintError {
-    ConstraintError { reason: format!("its {what} came to {found}, the limit is {limit}") }
-}
-
-fn index(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
-}
-
 impl Automaton {
     /// A graph without grammars.
     pub(crate) fn new(limits: Limits) -> Self {
+        Self::with_program(Arc::new(Program::new(limits.positions)), limits)
+    }
+
+    fn with_program(program: Arc<Program>, limits: Limits) -> Self {
         let bottom = Frame { target: RETURN, count: CALL, below: BOTTOM };
         let dead = State { first: 0, end: 0, ..State::FRESH };
-        Self {
-            program: Program::new(limits.positions),
+        let mut automaton = Self {
+            program,
+            classes: [0; 256],
             limits,
+            kept: vec![DEAD],
             // Bottom and cut.
             frames: vec![bottom, bottom],
             frame_ids: HashTable::with_capacity(FIRST_STATES),
@@ -178,16 +152,28 @@ impl Automaton {
             found: Vec::new(),
             standard: HashMap::default(),
             standard_for_bytes: 0,
-        }
+        };
+        automaton.widen_rows();
+        automaton
     }
 
-    /// Where grammars are compiled into.
-    pub(crate) const fn program_mut(&mut self) -> &mut Program {
-        &mut self.program
+    /// Where grammars are compiled into. A graph that shares its positions with another gets its own.
+    pub(crate) fn program_mut(&mut self) -> &mut Program {
+        Arc::make_mut(&mut self.program)
+    }
+
+    /// The number under which positions go on from `state`; that of the dead state is [`DEAD`].
+    pub(crate) fn keep(&mut self, state: StateId) -> u32 {
+        let known = self.kept.iter().position(|other| *other == state);
+        index(known.unwrap_or_else(|| {
+            self.kept.push(state);
+            self.kept.len() - 1
+        }))
     }
 
     /// Makes room for the classes of bytes that a grammar added, whether or not it was compiled to its end.
     pub(crate) fn widen_rows(&mut self) {
+        self.classes = self.program.class_of;
         let classes = self.program.class_bytes.len();
         if classes > self.row_length {
             self.row_length = classes.next_multiple_of(ROW_STEP);
@@ -197,7 +183,7 @@ impl Automaton {
     }
 
     /// The state before the first byte of what begins at `root`.
-    pub(crate) fn start(&mut self, root: PositionId) -> Result<StateId, ConstraintError> {
+    pub(crate) fn start(&mut self, root: PositionId) -> Result<StateId, Stop> {
         self.begin();
         self.follow(Parse { position: root, stack: BOTTOM })?;
         self.intern()
@@ -207,28 +193,39 @@ impl Automaton {
         self.states.len()
     }
 
+    pub(crate) fn position_count(&self) -> usize {
+        self.program.positions.len()
+    }
+
     /// Whether more than a quarter of any limit is used up.
     pub(crate) fn is_worn(&self) -> bool {
+        self.program.used() > self.limits.positions / 4 || self.uses_more_than(4)
+    }
+
+    /// Whether more than one part in `parts` of what grows with use is used up.
+    fn uses_more_than(&self, parts: usize) -> bool {
         let limits = &self.limits;
         [
-            (self.program.positions.len(), limits.positions),
             (self.states.len(), limits.states),
             (self.parses.len(), limits.stored_parses),
             (self.frames.len(), limits.frames),
         ]
         .iter()
-        .any(|(used, limit)| *used > limit / 4)
+        .any(|(used, limit)| *used > limit / parts)
     }
 
-    /// Estimate of the memory held, in bytes.
+    /// Memory held, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        const ENTRY: usize = 24;
         self.program.bytes()
-            + self.frames.len() * (size_of::<Frame>() * 2 + 8)
-            + self.states.len() * (size_of::<State>() + 8)
-            + self.parses.len() * size_of::<Parse>()
-            + self.rows.len() * size_of::<StateId>()
-            + self.standard.len() * ENTRY
+            + self.frames.capacity() * size_of::<Frame>()
+            + self.frame_ids.allocation_size()
+            + self.states.capacity() * size_of::<State>()
+            + self.state_ids.allocation_size()
+            + (self.parses.capacity() + self.work.capacity() + self.behind.capacity() + self.found.capacity())
+                * size_of::<Parse>()
+            + (self.rows.capacity() + self.kept.capacity()) * size_of::<StateId>()
+            + self.seen.bytes()
+            + self.standard.allocation_size()
     }
 
     fn parses(&self, state: StateId) -> &[Parse] {
@@ -254,8 +251,8 @@ impl Automaton {
     }
 
     /// The state behind `byte`.
-    pub(crate) fn step(&mut self, state: StateId, byte: u8) -> Result<StateId, ConstraintError> {
-        let class = self.program.class_of[usize::from(byte)];
+    pub(crate) fn step(&mut self, state: StateId, byte: u8) -> Result<StateId, Stop> {
+        let class = self.classes[usize::from(byte)];
         let State { class: first_class, target, row, .. } = self.states[state as usize];
         if row != UNKNOWN {
             let known = self.rows[row as usize + usize::from(class)];
@@ -269,7 +266,7 @@ impl Automaton {
     }
 
     #[cold]
-    fn new_step(&mut self, state: StateId, byte: u8, class: u8) -> Result<StateId, ConstraintError> {
+    fn new_step(&mut self, state: StateId, byte: u8, class: u8) -> Result<StateId, Stop> {
         let State { first, end, class: first_class, row, .. } = self.states[state as usize];
         let is_first = row == UNKNOWN && first_class == u16::MAX;
         if !is_first && self.rows_of(state)[usize::from(class)] == DEAD {
@@ -319,7 +316,7 @@ impl Automaton {
     }
 
     /// The state behind `bytes`.
-    pub(crate) fn walk(&mut self, state: StateId, bytes: &[u8]) -> Result<StateId, ConstraintError> {
+    pub(crate) fn walk(&mut self, state: StateId, bytes: &[u8]) -> Result<StateId, Stop> {
         let mut state = state;
         for &byte in bytes {
             if state == DEAD {
@@ -337,7 +334,7 @@ impl Automaton {
         token: TokenId,
         is_text: bool,
         spelled: StateId,
-    ) -> Result<StateId, ConstraintError> {
+    ) -> Result<StateId, Stop> {
         if !self.reads_tokens(state) {
             return Ok(spelled);
         }
@@ -401,12 +398,12 @@ impl Automaton {
     }
 
     /// Classes of bytes that the program tells apart.
-    pub(crate) const fn class_count(&self) -> usize {
+    pub(crate) fn class_count(&self) -> usize {
         self.program.class_bytes.len()
     }
 
     pub(crate) fn class_of(&self, byte: u8) -> u8 {
-        self.program.class_of[usize::from(byte)]
+        self.classes[usize::from(byte)]
     }
 
     /// Bytes that some text after `state` may hold; more than those where finding out would take long.
@@ -466,7 +463,7 @@ impl Automaton {
     }
 
     /// Adds to `found` every parse that reads and that `parse` leads to without reading.
-    fn follow(&mut self, parse: Parse) -> Result<(), ConstraintError> {
+    fn follow(&mut self, parse: Parse) -> Result<(), Stop> {
         self.work.clear();
         self.work.push(parse);
         while let Some(parse) = self.work.pop() {
@@ -484,7 +481,7 @@ impl Automaton {
                 continue;
             }
             if self.seen.len() > self.limits.parses {
-                return Err(limit_error("parses", self.seen.len(), self.limits.parses));
+                return Err(Stop::Wide { found: self.seen.len(), limit: self.limits.parses });
             }
             match self.program.position(position) {
                 Position::Byte { .. } | Position::Arms { .. } | Position::Token { .. } => {}
@@ -497,7 +494,7 @@ impl Automaton {
                     self.work.push(Parse { position: entry, stack });
                 }
                 Position::Resume { state } => {
-                    let State { first, end, .. } = self.states[state as usize];
+                    let State { first, end, .. } = self.states[self.kept[state as usize] as usize];
                     self.found.extend_from_slice(&self.parses[first as usize..end as usize]);
                 }
                 Position::Loop { body, min, next, .. } => {
@@ -515,7 +512,7 @@ impl Automaton {
     }
 
     /// Goes on behind the frame on top of `stack`.
-    fn leave(&mut self, stack: u32) -> Result<(), ConstraintError> {
+    fn leave(&mut self, stack: u32) -> Result<(), Stop> {
         let Frame { target, count, below } = self.frames[stack as usize];
         let Position::Loop { body, min, max, next } = self.program.position(target) else {
             self.work.push(Parse { position: target, stack: below });
@@ -538,14 +535,14 @@ impl Automaton {
         Ok(())
     }
 
-    fn frame(&mut self, frame: Frame) -> Result<u32, ConstraintError> {
+    fn frame(&mut self, frame: Frame) -> Result<u32, Stop> {
         let hasher = FastHash::default();
         let hash = hasher.hash_one(frame);
         if let Some(known) = self.frame_ids.find(hash, |id| self.frames[*id as usize] == frame) {
             return Ok(*known);
         }
         if self.frames.len() >= self.limits.frames {
-            return Err(limit_error("stack frames", self.frames.len() + 1, self.limits.frames));
+            return Err(Stop::Full { what: "stack frames", found: self.frames.len() + 1, limit: self.limits.frames });
         }
         let id = index(self.frames.len());
         self.frames.push(frame);
@@ -554,7 +551,7 @@ impl Automaton {
     }
 
     /// The state of the parses in `found`.
-    fn intern(&mut self) -> Result<StateId, ConstraintError> {
+    fn intern(&mut self) -> Result<StateId, Stop> {
         if self.found.is_empty() {
             return Ok(DEAD);
         }
@@ -566,14 +563,15 @@ impl Automaton {
             return Ok(*known);
         }
         let limits = &self.limits;
+        if self.found.len() > limits.parses {
+            return Err(Stop::Wide { found: self.found.len(), limit: limits.parses });
+        }
         let stored_parses = self.parses.len() + self.found.len();
-        for (what, found, limit) in [
-            ("parses", self.found.len(), limits.parses),
-            ("stored parses", stored_parses, limits.stored_parses),
-            ("states", self.states.len() + 1, limits.states),
-        ] {
+        for (what, found, limit) in
+            [("stored parses", stored_parses, limits.stored_parses), ("states", self.states.len() + 1, limits.states)]
+        {
             if found > limit {
-                return Err(limit_error(what, found, limit));
+                return Err(Stop::Full { what, found, limit });
             }
         }
         let reads_tokens =
@@ -593,8 +591,8 @@ impl Automaton {
 }
 
 /// Drops repetitions.
-fn compact(parses: &mut Vec<Parse>, limit: usize) -> Result<(), ConstraintError> {
+fn compact(parses: &mut Vec<Parse>, limit: usize) -> Result<(), Stop> {
     parses.sort_unstable();
     parses.dedup();
-    if parses.len() > limit { Err(limit_error("parses", parses.len(), limit)) } else { Ok(()) }
+    if parses.len() > limit { Err(Stop::Wide { found: parses.len(), limit }) } else { Ok(()) }
 }

@@ -11,12 +11,12 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use super::automaton::{Automaton, DEAD, StateId};
+use super::automaton::{Automaton, DEAD, StateId, Stop};
 use super::error::Error;
 use super::program::{Position, PositionId, Program, RETURN};
 use super::utf8::{ByteSet, byte_range, unite};
 use crate::inference::{TokenKind, Vocab};
-use crate::types::{ConstraintError, TokenId};
+use crate::types::TokenId;
 
 /// What puts a lazy grammar into force. The grammar's own text begins with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,12 +71,13 @@ pub(crate) fn check(triggers: &[Trigger], vocab: &Vocab) -> Result<(), Error> {
     Ok(())
 }
 
-/// Free text that goes on as the state of each trigger says once that is complete: the automaton of Aho and Corasick
+/// Free text that goes on as the state of each trigger says once that is complete, [kept](Automaton::keep) under the
+/// number in `states`: the automaton of Aho and Corasick
 /// ("Efficient string matching", 1975) with the tokens beside it.
 ///
 /// # Errors
 /// A state is dead, as the grammar does not begin with the trigger, or [`Error::Limit`].
-pub(crate) fn compile(triggers: &[Trigger], states: &[StateId], program: &mut Program) -> Result<PositionId, Error> {
+pub(crate) fn compile(triggers: &[Trigger], states: &[u32], program: &mut Program) -> Result<PositionId, Error> {
     let mut literals = Literals { nodes: vec![Node::FRESH] };
     // Generation may end in free text.
     let mut everywhere = vec![RETURN];
@@ -117,7 +118,7 @@ pub(crate) fn compile(triggers: &[Trigger], states: &[StateId], program: &mut Pr
 
 impl Trigger {
     /// The state of the grammar that begins in `start` behind the trigger; dead where it does not begin with it.
-    pub(crate) fn behind(&self, automaton: &mut Automaton, start: StateId) -> Result<StateId, ConstraintError> {
+    pub(crate) fn behind(&self, automaton: &mut Automaton, start: StateId) -> Result<StateId, Stop> {
         match self {
             Self::Literal(text) => automaton.walk(start, text.as_bytes()),
             Self::Token(id) => automaton.take_token(start, *id, false, DEAD),

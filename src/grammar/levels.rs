@@ -4,9 +4,8 @@
 //! string, or in free text. Tokens are grouped by the highest level of their characters, so that a mask takes such a
 //! group whole, after a few steps of the automaton, instead of walking its tokens.
 
-use super::automaton::{Automaton, DEAD, StateId};
+use super::automaton::{Automaton, DEAD, StateId, Stop};
 use super::utf8::{ByteSet, byte_range, unite, utf8_sequences};
-use crate::types::ConstraintError;
 
 /// Number of groups; the last holds what is in no other.
 pub(crate) const GROUPS: usize = 7;
@@ -101,6 +100,16 @@ impl Samples {
             .collect();
     }
 
+    /// Memory held, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let of = |samples: &Vec<u8>| samples.capacity();
+        let beyond =
+            |places: &Vec<Vec<u8>>| size_of::<Vec<u8>>() * places.capacity() + places.iter().map(of).sum::<usize>();
+        self.ascii.iter().map(of).sum::<usize>()
+            + size_of::<Vec<Vec<u8>>>() * self.beyond_ascii.capacity()
+            + self.beyond_ascii.iter().map(beyond).sum::<usize>()
+    }
+
     /// What `state` does with all texts of characters up to `level`; none where it does not treat them alike.
     /// `bytes` is the length of the longest token.
     pub(crate) fn run(
@@ -109,7 +118,7 @@ impl Samples {
         state: StateId,
         level: usize,
         bytes: u32,
-    ) -> Result<Option<Run>, ConstraintError> {
+    ) -> Result<Option<Run>, Stop> {
         // Most states are told by the bytes that may come next.
         let Some(firsts) = self.first_bytes.get(level) else { return Ok(None) };
         let next = automaton.next_set(state);
@@ -135,12 +144,7 @@ impl Samples {
     }
 
     /// The state that every character up to `level` leads to.
-    fn common_target(
-        &self,
-        automaton: &mut Automaton,
-        state: StateId,
-        level: usize,
-    ) -> Result<Option<StateId>, ConstraintError> {
+    fn common_target(&self, automaton: &mut Automaton, state: StateId, level: usize) -> Result<Option<StateId>, Stop> {
         let mut target = None;
         // The characters that grammars single out come first.
         for (at, samples) in self.ascii.iter().enumerate().take(level + 1).rev() {
@@ -158,12 +162,7 @@ impl Samples {
     }
 
     /// Whether every character beyond ASCII leads to `target`, which is set where it was not.
-    fn leads_to(
-        &self,
-        automaton: &mut Automaton,
-        state: StateId,
-        target: &mut Option<StateId>,
-    ) -> Result<bool, ConstraintError> {
+    fn leads_to(&self, automaton: &mut Automaton, state: StateId, target: &mut Option<StateId>) -> Result<bool, Stop> {
         let mut ahead = Vec::new();
         for places in &self.beyond_ascii {
             let mut states = vec![state];
@@ -191,6 +190,10 @@ impl Samples {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grammar::check::check;
+    use crate::grammar::compile::compile;
+    use crate::grammar::{Limits, parse};
+    use crate::inference::Vocab;
 
     #[test]
     fn a_token_is_as_high_as_its_highest_character() {
@@ -207,6 +210,50 @@ mod tests {
         ];
         for (bytes, expected) in cases {
             assert_eq!(group(bytes), expected, "{bytes:?}");
+        }
+    }
+
+    /// What the state behind `text` does with texts of each level.
+    fn runs(source: &str, text: &[u8]) -> [Option<Run>; LEVELS] {
+        let vocab = Vocab::new(Vec::new(), Vec::new(), None);
+        let ir = parse(source, &vocab, &Limits::default()).unwrap();
+        let mut automaton = Automaton::new(Limits::default());
+        let root = compile(&ir, &check(&ir, source).unwrap(), automaton.program_mut()).unwrap();
+        automaton.widen_rows();
+        let start = automaton.start(root).unwrap();
+        let state = automaton.walk(start, text).unwrap();
+        let mut samples = Samples::default();
+        samples.refresh(&automaton);
+        std::array::from_fn(|level| samples.run(&mut automaton, state, level, 64).unwrap())
+    }
+
+    #[test]
+    fn inside_a_string_all_characters_that_are_not_escaped_pass() {
+        let endless = Some(Run::Endless);
+        let string = "root ::= \"'\" [^\"\\\\\\n]* \"'\"\n";
+        // The quote that ends it is no letter, but a level above.
+        assert_eq!(runs(string, b"'text"), [endless, endless, None, None, None, None]);
+        let free = "root ::= [^\\x00-\\x08]*\n";
+        assert_eq!(runs(free, b"any"), [endless; LEVELS]);
+    }
+
+    #[test]
+    fn a_bound_that_is_near_is_a_number_of_characters() {
+        let none = Some(Run::Chars(0));
+        let nearly = "root ::= [^\"]{0,40} \"\\\"\"\n";
+        assert_eq!(runs(nearly, &[b'a'; 33])[..3], [Some(Run::Chars(7)); 3]);
+        assert_eq!(runs(nearly, &[b'a'; 40]), [none, none, none, none, None, None]);
+        assert_eq!(runs("root ::= \"{}\"\n", b""), [none, none, None, None, None, None]);
+    }
+
+    #[test]
+    fn a_level_of_which_one_character_differs_is_not_taken_whole() {
+        // In the last, letters lead to two places.
+        for source in ["root ::= [a-y]*\n", "root ::= [a-z\\u00E9]*\n", "root ::= ([a-m] | [n-z] \"!\")*\n"] {
+            let found = runs(source, b"");
+            let expected = (source == "root ::= [a-z\\u00E9]*\n").then_some(Run::Endless);
+            assert_eq!(found[0], expected, "{source}");
+            assert_eq!(found[BEYOND_ASCII], None, "{source}");
         }
     }
 }

@@ -2,8 +2,10 @@
 
 /// Bounds on one grammar. Hitting one is an error: never a hang, never a token that was not checked.
 ///
-/// What grows with use is shared by the grammars of one compiler; a new grammar finds at least three quarters of it free,
-/// or starts afresh.
+/// What grows with use (states, parses, frames, masks) is held in graphs that the grammars of one compiler share. A full
+/// graph ends no generation: what its matchers still need goes on in a fresh one, and the old one is dropped with its
+/// last user. These limits thus bound each graph, and what a matcher needs at once: where it stands, and what one token
+/// adds. A new grammar finds at least three quarters of its graph free.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Length of the source in bytes. 1 MiB: grammars made from a whole set of tools stay below 200 kB.
@@ -12,21 +14,22 @@ pub struct Limits {
     pub rules: usize,
     /// Groups and repetitions within one another. 128: people write under 10; parser and compiler recurse.
     pub nesting: usize,
-    /// Highest count in `{m,n}`. 100,000: counts cost nothing before they are reached. A text in which more are counted
-    /// than there are [`states`](Self::states) ends in an error.
+    /// Highest count in `{m,n}`. 100,000: counts cost nothing before they are reached.
     pub repetition: u32,
-    /// Positions of the compiled automaton and branches between them. 500,000 (25 MB with their index).
+    /// Positions of the compiled automaton, ways on from them, and descriptions of those that go back to themselves in
+    /// 32-bit words. 500,000 (25 MB with their index).
     pub positions: usize,
-    /// States of the matcher that are kept. 65,536: a state has up to 1 kB of transitions.
+    /// States of one graph. 65,536: a state has up to 1 kB of transitions.
     pub states: usize,
     /// Parses that are followed at the same time. 20,000: an enumeration of some thousand words begins with as many.
     pub parses: usize,
-    /// Parses kept over all states. 4,000,000 (32 MB).
+    /// Parses kept over all states of one graph. 4,000,000 (32 MB).
     pub stored_parses: usize,
-    /// Distinct stack frames. 1,000,000 (28 MB with their index).
+    /// Distinct stack frames of one graph. 1,000,000 (28 MB with their index).
     pub frames: usize,
-    /// Token masks kept. 128: 19 kB each at 151,936 tokens.
-    pub masks: usize,
+    /// Memory of the token masks that one graph keeps, in bytes. 4 MiB: 220 masks at 151,936 tokens (19 kB each), and a
+    /// long document under a large grammar asks for about 100 different ones. The latest is always kept.
+    pub mask_bytes: usize,
 }
 
 impl Default for Limits {
@@ -41,7 +44,7 @@ impl Default for Limits {
             parses: 20_000,
             stored_parses: 4_000_000,
             frames: 1_000_000,
-            masks: 128,
+            mask_bytes: 4 << 20,
         }
     }
 }

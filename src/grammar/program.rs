@@ -7,7 +7,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "set ids and byte values index tables that are made for them")]
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::error::Error;
 use super::hash::FastHash;
@@ -43,7 +43,8 @@ pub(crate) enum Position {
     Loop { body: PositionId, min: u32, max: u32, next: PositionId },
     /// Reads one token: `id`, or any text token but `id`.
     Token { id: TokenId, negated: bool, next: PositionId },
-    /// Goes on as the state with this number does; only at the bottom of the stack.
+    /// Goes on as the state that is [kept](super::automaton::Automaton::keep) under this number does; only at the
+    /// bottom of the stack.
     Resume { state: u32 },
 }
 
@@ -58,7 +59,7 @@ struct Arms {
 }
 
 /// All positions made so far.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Program {
     pub(crate) positions: Vec<Position>,
     pub(crate) branches: Vec<PositionId>,
@@ -76,10 +77,12 @@ pub(crate) struct Program {
     set_ids: HashMap<ByteSet, u32, FastHash>,
     /// Parts that go back to themselves, by what they are made of.
     cycles: HashMap<Box<[u32]>, Box<[PositionId]>, FastHash>,
+    /// Words of the keys and values of `cycles`.
+    cycle_words: usize,
 }
 
-fn index(length: usize) -> u32 {
-    // Lengths stay below `Limits::positions`, far below 2^32.
+/// A length as an index. Tables that are indexed by 32 bits have limits far below 2^32.
+pub(crate) fn index(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
@@ -99,7 +102,19 @@ impl Program {
             splits: HashMap::default(),
             set_ids: HashMap::default(),
             cycles: HashMap::default(),
+            cycle_words: 0,
         }
+    }
+
+    /// What counts towards the limit: positions, ways on from them, and descriptions of those that go back.
+    pub(crate) const fn used(&self) -> usize {
+        self.positions.len() + self.branches.len() + self.arms.len() + self.cycle_words
+    }
+
+    /// Refuses `more` of what counts where it does not fit.
+    const fn check_room(&self, more: usize) -> Result<(), Error> {
+        let found = self.used() + more;
+        if found > self.limit { Err(Error::Limit { what: "positions", found, limit: self.limit }) } else { Ok(()) }
     }
 
     pub(crate) fn position(&self, id: PositionId) -> Position {
@@ -124,10 +139,7 @@ impl Program {
     }
 
     fn push(&mut self, position: Position) -> Result<PositionId, Error> {
-        let found = self.positions.len() + self.branches.len() + self.arms.len() + 1;
-        if found > self.limit {
-            return Err(Error::Limit { what: "positions", found, limit: self.limit });
-        }
+        self.check_room(1)?;
         self.positions.push(position);
         Ok(index(self.positions.len() - 1))
     }
@@ -226,10 +238,7 @@ impl Program {
     /// # Errors
     /// [`Error::Limit`].
     pub(crate) fn set_split(&mut self, position: PositionId, branches: &[PositionId]) -> Result<(), Error> {
-        let found = self.positions.len() + self.branches.len() + branches.len();
-        if found > self.limit {
-            return Err(Error::Limit { what: "positions", found, limit: self.limit });
-        }
+        self.check_room(branches.len())?;
         let start = index(self.branches.len());
         self.branches.extend_from_slice(branches);
         self.positions[position as usize] = Position::Split { start, end: index(self.branches.len()) };
@@ -259,7 +268,14 @@ impl Program {
         self.cycles.get(key).map(AsRef::as_ref)
     }
 
+    /// Keeps the positions of a part that goes back to itself; not where little room is left, for then it is only
+    /// compiled anew.
     pub(crate) fn remember_cycle(&mut self, key: Vec<u32>, positions: Vec<PositionId>) {
+        let words = key.len() + positions.len();
+        if self.used() + words > self.limit / 2 {
+            return;
+        }
+        self.cycle_words += words;
         self.cycles.insert(key.into_boxed_slice(), positions.into_boxed_slice());
     }
 
@@ -288,16 +304,21 @@ impl Program {
         }
     }
 
-    /// Estimate of the memory held, in bytes.
+    /// Memory held, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        const ENTRY: usize = 32;
-        self.positions.len() * (size_of::<Position>() + ENTRY)
-            + self.branches.len() * (size_of::<PositionId>() * 2)
-            + self.arms.len() * size_of::<(u32, PositionId)>()
-            + self.arm_lists.len() * size_of::<Arms>()
-            + self.sets.len() * (size_of::<ByteSet>() + ENTRY)
-            + self.splits.len() * ENTRY
-            + self.cycles.keys().map(|key| key.len() * 4 + 2 * ENTRY).sum::<usize>()
+        let keys: usize = self.splits.keys().map(|key| size_of_val(key.as_ref())).sum();
+        self.positions.capacity() * size_of::<Position>()
+            + self.branches.capacity() * size_of::<PositionId>()
+            + self.arms.capacity() * size_of::<(u32, PositionId)>()
+            + self.arm_lists.capacity() * size_of::<Arms>()
+            + self.sets.capacity() * size_of::<ByteSet>()
+            + self.class_bytes.capacity()
+            + self.ids.allocation_size()
+            + self.splits.allocation_size()
+            + keys
+            + self.set_ids.allocation_size()
+            + self.cycles.allocation_size()
+            + self.cycle_words * size_of::<u32>()
     }
 }
 
@@ -335,5 +356,26 @@ mod tests {
         for (class, byte) in program.class_bytes.iter().enumerate() {
             assert_eq!(usize::from(program.class_of[usize::from(*byte)]), class);
         }
+    }
+
+    #[test]
+    fn all_that_a_grammar_takes_counts_towards_the_limit() {
+        let mut program = Program::new(200);
+        let readers: Vec<PositionId> =
+            (b'a'..=b'p').map(|byte| program.byte(byte_range(byte, byte), RETURN).unwrap()).collect();
+        let before = program.used();
+        program.split(readers.clone()).unwrap();
+        assert_eq!(program.used(), before + 1 + 16, "a position and its arms");
+        let reserved = program.reserve().unwrap();
+        program.set_split(reserved, &readers).unwrap();
+        assert_eq!(program.used(), before + 1 + 16 + 1 + 16, "and one with branches");
+        program.remember_cycle(vec![1, 2, 3], vec![reserved]);
+        assert_eq!(program.used(), before + 38, "and a description");
+        program.remember_cycle(vec![4; 100], vec![reserved]);
+        assert!(program.cycle(&[4; 100]).is_none(), "more than half would be used up");
+        let many: Vec<PositionId> = readers.iter().copied().cycle().take(200 - program.used() + 1).collect();
+        let refused = program.set_split(reserved, &many);
+        assert_eq!(refused, Err(Error::Limit { what: "positions", found: 201, limit: 200 }));
+        assert!(program.set_split(reserved, &many[1..]).is_ok());
     }
 }

@@ -3,18 +3,21 @@
 
 #![expect(clippy::indexing_slicing, reason = "node and token indexes are made together with the tables they index")]
 
-use super::automaton::{Automaton, DEAD, StateId};
+use super::automaton::{Automaton, DEAD, StateId, Stop};
 use super::levels::{GROUPS, LEVELS, MAX_CHARS, Run, Samples, group};
 use super::mask::Mask;
-use super::utf8::{ByteSet, holds};
+use super::utf8::{ByteSet, byte_range, unite};
 use crate::inference::{TokenKind, Vocab};
-use crate::types::{ConstraintError, TokenId};
+use crate::types::TokenId;
 
 /// Tokens beyond this length are left out of text: no tokenizer has them, a damaged model file may.
 pub(crate) const LONGEST_TOKEN_BYTES: usize = 4096;
 
 /// See [`TokenTrees::mask`].
 const FEW_BYTES: u32 = 8;
+
+/// Graphs that one mask may fill: with the default limits no grammar for people fills a quarter of one.
+const MOST_GRAPHS: usize = 4;
 
 /// All text tokens of a vocabulary. Takes tens of milliseconds to build at 150,000 tokens: build it once a vocabulary.
 #[derive(Debug)]
@@ -80,9 +83,10 @@ impl TokenTrees {
     /// Memory held, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let of = |group: &Group| {
-            size_of_val(group.tree.nodes.as_slice())
-                + size_of_val(group.tree.tokens.as_slice())
-                + size_of_val(group.by_length.as_slice())
+            size_of::<Group>()
+                + size_of_val(group.tree.roots.as_ref())
+                + group.tree.nodes.capacity() * size_of::<Node>()
+                + (group.tree.tokens.capacity() + group.by_length.capacity()) * size_of::<TokenId>()
                 + size_of_val(group.whole.words())
         };
         self.groups.iter().map(of).sum()
@@ -95,7 +99,7 @@ impl TokenTrees {
         automaton: &mut Automaton,
         state: StateId,
         samples: &Samples,
-    ) -> Result<Option<Mask>, ConstraintError> {
+    ) -> Result<Option<Mask>, Stop> {
         let mut mask = None;
         let mut walked = &self.groups[..];
         for level in (0..LEVELS).rev() {
@@ -123,6 +127,40 @@ impl TokenTrees {
         Ok(Some(mask))
     }
 
+    /// The same as [`TokenTrees::mask`] where that came to a limit, for a `state` that is whole: every token is walked by
+    /// itself, in graphs that hold no more than its way. What stops this stops the check of some token as well, unless it
+    /// is that all of them together fill more than [`MOST_GRAPHS`].
+    pub(crate) fn patient_mask(&self, automaton: &Automaton, state: StateId) -> Result<Mask, Stop> {
+        let mut mask = Mask::new(self.vocab_len);
+        let mut path = vec![state];
+        let mut graph = automaton.renewed_with(&mut path)?;
+        let mut graphs = 1;
+        for Group { tree, .. } in &self.groups {
+            let mut at = 0;
+            while let Some(node) = tree.nodes.get(at) {
+                path.truncate(usize::from(node.depth) + 1);
+                let from = path[usize::from(node.depth)];
+                let next = match graph.step(from, node.byte) {
+                    Err(Stop::Full { .. }) if graphs == MOST_GRAPHS => return Err(Stop::Long { graphs }),
+                    Err(Stop::Full { .. }) => {
+                        graphs += 1;
+                        graph = graph.renewed_with(&mut path)?;
+                        graph.step(path[usize::from(node.depth)], node.byte)?
+                    }
+                    next => next?,
+                };
+                if next == DEAD {
+                    at = node.after as usize;
+                    continue;
+                }
+                path.push(next);
+                at += 1;
+                tree.tokens[node.tokens as usize..tree.tokens_before(at)].iter().for_each(|token| mask.insert(*token));
+            }
+        }
+        Ok(mask)
+    }
+
     /// The tokens of the groups up to `level` that `run` lets pass.
     fn run_mask(&self, level: usize, run: Run) -> Mask {
         match run {
@@ -147,10 +185,9 @@ fn marks(group_wanted: usize) -> ByteSet {
             || byte >= 0x80 && group_wanted == group("é".as_bytes()).0
             || group_wanted == LEVELS
         {
-            set[usize::from(byte >> 6)] |= 1 << (byte & 63);
+            unite(&mut set, &byte_range(byte, byte));
         }
     }
-    debug_assert!(group_wanted != LEVELS || holds(&set, 0));
     set
 }
 
@@ -195,7 +232,7 @@ impl Endless<'_> {
         self
     }
 
-    fn takes_all(&mut self, automaton: &mut Automaton, state: StateId) -> Result<bool, ConstraintError> {
+    fn takes_all(&mut self, automaton: &mut Automaton, state: StateId) -> Result<bool, Stop> {
         if self.level >= LEVELS {
             return Ok(false);
         }
@@ -249,7 +286,7 @@ impl Tree {
         states: &mut [StateId],
         endless: &mut Endless<'_>,
         mask: &mut Mask,
-    ) -> Result<bool, ConstraintError> {
+    ) -> Result<bool, Stop> {
         for (block, word) in (0_usize..).zip(firsts) {
             let mut rest = *word;
             while rest != 0 {
@@ -276,7 +313,7 @@ impl Tree {
         states: &mut [StateId],
         endless: &mut Endless<'_>,
         mask: &mut Mask,
-    ) -> Result<bool, ConstraintError> {
+    ) -> Result<bool, Stop> {
         let mut at = root as usize;
         let end = self.nodes[at].after as usize;
         while at < end {

@@ -3,7 +3,9 @@
 
 mod compiler;
 mod lazy;
+mod room;
 mod unions;
+mod vocabularies;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -358,13 +360,15 @@ fn limits_are_errors() {
 
 #[test]
 fn a_limit_hit_while_matching_stays_an_error() {
-    let limits = Limits { states: 6, ..Limits::default() };
-    let grammar = Grammar::compile("root ::= [a-z]{0,50}", &vocab(), &limits).unwrap();
+    let limits = Limits { frames: 40, ..Limits::default() };
+    let grammar = Grammar::compile("root ::= \"(\" root? \")\"", &vocab(), &limits).unwrap();
     let mut matcher = grammar.matcher().unwrap();
-    let a = TokenId(u32::from(b'a'));
-    let error = (0..50).find_map(|_| matcher.commit(a).err()).unwrap();
-    assert_eq!(matcher.allows(a), Err(error.clone()));
-    assert_eq!(matcher.commit(a), Err(error.clone()));
+    let open = TokenId(u32::from(b'('));
+    let depth = (0..50).take_while(|_| matcher.commit(open).is_ok()).count();
+    assert!((20..=40).contains(&depth), "{depth} brackets are open: as many frames are needed at once");
+    let error = matcher.allows(open).unwrap_err();
+    assert_eq!(error.reason, "its stack frames came to 41, the limit is 40");
+    assert_eq!(matcher.commit(open), Err(error.clone()));
     assert_eq!(matcher.rollback(1), Err(error.clone()));
     assert_eq!(matcher.allowed_tokens(&mut Vec::new()), Err(error));
     assert!(!matcher.may_end() && !matcher.must_end() && matcher.forced_bytes().is_empty());

@@ -68,9 +68,11 @@ fn check(arguments: &GrammarArgs) -> Result<ExitCode, Error> {
     let text = Inputs::default().grammar(&arguments.file)?;
     let vocab = vocab_of(arguments)?;
     let ir = parsed(&text, vocab.as_deref().unwrap_or(&no_vocab()), vocab.is_some())?;
-    compiled(&text, &[], &Compiler::new(vocab.unwrap_or_else(|| Arc::new(no_vocab())), Limits::default()))?;
-    let rules = ir.rules.len();
-    print_text(&format!("{}: {rules} {}, all right\n", text.name, if rules == 1 { "rule" } else { "rules" }))?;
+    let grammar =
+        compiled(&text, &[], &Compiler::new(vocab.unwrap_or_else(|| Arc::new(no_vocab())), Limits::default()))?;
+    let (rules, positions) = (ir.rules.len(), grammar.position_count()?);
+    let rule_word = if rules == 1 { "rule" } else { "rules" };
+    print_text(&format!("{}: {rules} {rule_word}, {positions} positions, all right\n", text.name))?;
     let unused = unused_rules(&ir);
     if !unused.is_empty() {
         anstream::eprintln!("note: not used from root: {}", unused.join(", "));

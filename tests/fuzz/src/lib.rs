@@ -29,7 +29,7 @@ pub fn limits() -> Limits {
         parses: 500,
         stored_parses: 100_000,
         frames: 20_000,
-        masks: 4,
+        mask_bytes: 400,
         ..Limits::default()
     }
 }
