@@ -1,7 +1,7 @@
 //! What grammars share and what grows with their use: the automaton of some grammars with the masks of its states.
 //!
-//! A graph that is full is closed: no grammar is compiled into it any more, and who needs room goes on in its successor,
-//! into which he carries what is alive of his. The old graph is dropped with its last user.
+//! A graph that is full is closed: no grammar is compiled into it any more, and whoever needs room goes on in its successor,
+//! taking along what is alive. The old graph is dropped with its last user.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
