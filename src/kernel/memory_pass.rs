@@ -25,6 +25,9 @@ const MIN_ODDS: f32 = 0.8;
 /// The same for a message that ends in a question.
 const MIN_ODDS_OF_QUESTION: f32 = 1.3;
 
+/// What small models write where a question asks for a thing: it is no fact.
+const VAGUE: [&str; 6] = ["something", "someone", "somebody", "somewhere", "unknown", "unspecified"];
+
 /// Begins an answer that says: the message states nothing.
 pub(super) const NOTHING: &str = "NONE";
 const FACT: &str = "FACT: ";
@@ -120,7 +123,12 @@ impl MemoryPass {
 
     /// See [`MIN_ODDS`].
     pub(super) fn min_odds(&self) -> f32 {
-        if self.message.trim_end().ends_with(['?', '？', '؟']) { MIN_ODDS_OF_QUESTION } else { MIN_ODDS }
+        if self.asks() { MIN_ODDS_OF_QUESTION } else { MIN_ODDS }
+    }
+
+    /// Whether the message ends in a question.
+    pub(super) fn asks(&self) -> bool {
+        self.message.trim_end().ends_with(['?', '？', '؟'])
     }
 
     /// Leaves out the second half of the message; false where nothing is left to leave out.
@@ -150,8 +158,8 @@ impl MemoryPass {
         )
     }
 
-    /// What was written, without repetitions and without what small models take from the examples: a name there that
-    /// nobody has mentioned here.
+    /// What was written, without repetitions, without what says nothing, and without what small models take from the
+    /// examples: a name there that nobody has mentioned here.
     pub(super) fn findings(&self, written: &str) -> Vec<Finding> {
         let mut findings = Vec::new();
         for line in written.lines() {
@@ -174,10 +182,9 @@ impl MemoryPass {
         let mentioned = |name: &String| said.contains(name) || self.known_words.contains(name);
         let stated: HashSet<String> = words(text).collect();
         let is_number = |name: &String| name.starts_with(char::is_numeric);
-        !EXAMPLES
-            .iter()
-            .flat_map(|(_, answer)| names(answer))
-            .any(|name| stated.contains(&name) && !is_number(&name) && !mentioned(&name))
+        let borrowed = EXAMPLES.iter().flat_map(|(_, answer)| names(answer)).filter(|name| !is_number(name));
+        let vague = VAGUE.iter().map(|word| (*word).to_owned());
+        !borrowed.chain(vague).any(|word| stated.contains(&word) && !mentioned(&word))
     }
 }
 
@@ -233,6 +240,13 @@ mod tests {
         assert_eq!(pass("I am quill, and we have a garden.").findings(written).len(), 2);
         let known = MemoryPass::new("We have a garden.", &["The user's aunt is called Zibby."]);
         assert_eq!(known.findings(written).len(), 2);
+    }
+
+    #[test]
+    fn what_says_nothing_is_no_finding() {
+        let written = "FACT: The user is allergic to something.\nFACT: The user is allergic to dust.";
+        assert_eq!(pass("What am I allergic to?").findings(written), [fact("The user is allergic to dust.")]);
+        assert_eq!(pass("I am allergic to something in the garden.").findings(written).len(), 2);
     }
 
     #[test]

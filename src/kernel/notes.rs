@@ -72,15 +72,19 @@ pub(super) struct Notes {
     /// Characters that the two blocks still take.
     human_room: usize,
     persona_room: usize,
+    /// The message ends in a question: what it states replaces a note only with a name or number that the note lacks.
+    asked: bool,
 }
 
 impl Notes {
-    pub(super) fn new(core: &CoreMemory) -> Self {
+    /// Core memory before a message; `asked` says that it ends in a question.
+    pub(super) fn new(core: &CoreMemory, asked: bool) -> Self {
         Self {
             human: core.human.lines().map(str::to_owned).collect(),
             persona: core.persona.lines().map(str::to_owned).collect(),
             human_room: core.human.free_chars(),
             persona_room: core.persona.free_chars(),
+            asked,
         }
     }
 
@@ -101,8 +105,10 @@ impl Notes {
             Finding::Fact(fact) if self.human.iter().any(|note| same_line(note, fact)) => None,
             Finding::Fact(fact) => match self.bearing(fact, scores) {
                 Some((_, Relation::Repeats)) => None,
-                Some((index, Relation::Replaces)) => self.replace_note(index, fact),
-                None => self.add_note(fact),
+                Some((index, Relation::Replaces)) if !self.asked || self.names_more(fact, index) => {
+                    self.replace_note(index, fact)
+                }
+                Some(_) | None => self.add_note(fact),
             },
         }
     }
@@ -129,6 +135,11 @@ impl Notes {
         } else {
             in_note.is_subset(&in_fact).then_some((index, Relation::Replaces))
         }
+    }
+
+    fn names_more(&self, fact: &str, index: usize) -> bool {
+        let in_note: HashSet<String> = self.human.get(index).into_iter().flat_map(|note| names(note)).collect();
+        names(fact).any(|name| !in_note.contains(&name))
     }
 
     /// A fact for which core memory has no room goes to archival storage.
@@ -216,10 +227,8 @@ mod tests {
 
     fn notes(human: &str) -> Notes {
         let block = |label, text: &str| CoreBlock { label, text: text.to_owned(), limit_chars: 2000 };
-        Notes::new(&CoreMemory {
-            persona: block(BlockLabel::Persona, "My name is Mneme.\nI am calm."),
-            human: block(BlockLabel::Human, human),
-        })
+        let persona = block(BlockLabel::Persona, "My name is Mneme.\nI am calm.");
+        Notes::new(&CoreMemory { persona, human: block(BlockLabel::Human, human) }, false)
     }
 
     fn fact(text: &str) -> Finding {
@@ -279,6 +288,15 @@ mod tests {
         let (name, _) =
             made(notes("The user is vegetarian.").take(&fact("A sister is vegetarian."), &[[1.3, 0.0, 0.0]]));
         assert_eq!(name, "core_memory_append");
+    }
+
+    #[test]
+    fn a_question_replaces_a_note_only_with_something_that_can_be_looked_up() {
+        let asking = |human| Notes { asked: true, ..notes(human) };
+        let (name, _) = made(asking("The user is tired.").take(&fact("The user is wide awake."), &[UPDATE]));
+        assert_eq!(name, "core_memory_append");
+        let (name, _) = made(asking("The user lives in Bergen.").take(&fact("The user lives in Turku."), &[UPDATE]));
+        assert_eq!(name, "core_memory_replace");
     }
 
     #[test]

@@ -81,11 +81,9 @@ impl Agent {
     /// The calls that save what a piece of a message states; `None` when pre-empted.
     fn look_at(&mut self, piece: &str, preempt: &Cancel) -> Result<Option<Vec<Call>>, Error> {
         let core = self.memory.view().core()?;
-        let Some(findings) = self.find(MemoryPass::new(piece, &[&core.human.text, &core.persona.text]), preempt)?
-        else {
-            return Ok(None);
-        };
-        let mut notes = Notes::new(&core);
+        let pass = MemoryPass::new(piece, &[&core.human.text, &core.persona.text]);
+        let mut notes = Notes::new(&core, pass.asks());
+        let Some(findings) = self.find(pass, preempt)? else { return Ok(None) };
         let mut calls = Vec::new();
         for finding in &findings {
             let mut scores = Vec::new();

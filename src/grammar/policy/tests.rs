@@ -313,6 +313,9 @@ fn a_text_cannot_begin_as_a_fake_call() {
         "``` {\"name\": \"send_message\"",
         "```json {\"name\": \"send_message\"",
         "\"send_message\"",
+        "{{\"name\": \"conversation_search_date_start\"",
+        "[conversation_search_date_start(",
+        "conversation_search_date_start(",
         "{\"send_message\"",
         "{send_message:",
         "send_message(",
@@ -351,7 +354,8 @@ fn code_json_and_prose_stay_possible() {
         "send_message",
         "```json\n{\"colour\": \"red\", \"name\": \"Alice\"}\n```",
         "{\"name\": \"Bob\"}",
-        "{\"name\": \"send_messages\"}",
+        "{\"name\": \"sender\"}",
+        "send_messages are many",
         "[1, 2, 3]",
         "```python\nprint(\"hi\")\n```",
         "```\nfn main() {}\n```",
@@ -420,8 +424,9 @@ fn a_text_cannot_begin_as_a_bare_call_object() {
         TextGuard { function_names: &names, call_key: Some("name"), ..TextGuard::default() },
     );
     let grammar = compile(rules, &name);
+    // The key is refused where its quotes close, a function's name with its last letter.
     for refused in
-        ["{\"name\"", "{ \t\"name\"", "{\n\"name\"", "{ \n\n  \"name\"", "{\"send_message\"", "{\n\"send_message\""]
+        ["{\"name\"", "{ \t\"name\"", "{\n\"name\"", "{ \n\n  \"name\"", "{\"send_message", "{\n\"send_message"]
     {
         let verdict = grammar.judge(refused.as_bytes()).unwrap();
         assert_eq!(verdict, Verdict::Refused { at_byte: refused.len() - 1 }, "{refused}");

@@ -60,8 +60,8 @@ pub struct TextGuard<'a> {
 ///
 /// The text neither begins nor ends with white space and holds no control characters but line ends and tabs. No line of
 /// it begins (behind blanks) with a call's tag, nor with an opening bracket, quote, fence with or without a language,
-/// or a key such as `"name":`, in any sequence, that is followed by a function's name; nor with a function's name and
-/// then `(` or `{`. At most two blank lines follow one another. All else may be written, code and JSON included.
+/// or a key such as `"name":`, in any sequence, that is followed by a function's name, or by an invented one that begins
+/// with a name of several words; nor with a function's name and then `(`, `{` or `_`. At most two blank lines follow one another. All else may be written, code and JSON included.
 ///
 /// Units: a line has at most about `max_chars` characters, and there are at most `max_chars / 10` lines that are not
 /// blank (but 16 are always allowed): a text of many long lines can thus become longer than `max_chars`.
@@ -144,14 +144,16 @@ fn define_openings(rules: &mut RuleSet, words: &Words) {
 
 /// The words that are guarded, character by character.
 fn define_words(rules: &mut RuleSet, words: &Words) {
-    words.tag.define(rules, "text-t", |_, state| {
-        // A tag has no state behind it: its last character is refused where it would be written.
-        state.refuse_all = true;
-    });
+    // A tag has no state behind it: its last character is refused where it would be written.
+    let whole = |word, state: &mut State| match word {
+        Word::Tag => state.refuse_all = true,
+        Word::Name | Word::Key | Word::CallKey => state.only_word = true,
+    };
+    words.tag.define(rules, "text-t", whole);
     words.bare.define(rules, "text-b", |_, state| {
-        state.refuse("({").refuse(BLANKS).branches.push("text-call".into());
+        state.refuse("({_").refuse(BLANKS).branches.push("text-call".into());
     });
-    words.strict.define(rules, "text-u", |_, state| state.only_word = true);
+    words.strict.define(rules, "text-u", whole);
     let quoted = |word, state: &mut State| match word {
         Word::Key => {
             state.on("\"'", "text-key");
@@ -159,7 +161,7 @@ fn define_words(rules: &mut RuleSet, words: &Words) {
         Word::CallKey => {
             state.on("'", "text-key").refuse("\"");
         }
-        Word::Name | Word::Tag => state.only_word = true,
+        Word::Name | Word::Tag => whole(word, state),
     };
     let first = words.quoted_first.as_ref().map(|trie| (trie, "text-f"));
     for (trie, prefix) in [(&words.quoted, "text-q")].into_iter().chain(first) {
@@ -199,13 +201,15 @@ struct Words {
 impl Words {
     fn new(guard: TextGuard<'_>) -> Self {
         let names = || guard.function_names.iter().map(|name| (name.as_str(), Word::Name));
+        // No word of a language begins like `core_memory_append`: what goes on behind it is an invented function.
+        let whole = || names().map(|(name, kind)| (name, if name.contains('_') { Word::Tag } else { kind }));
         let keys = || KEYS.iter().map(|key| (*key, Word::Key));
         Self {
             tag: Trie::new(guard.call_tags.iter().map(|tag| (*tag, Word::Tag))),
             bare: Trie::new(names()),
-            strict: Trie::new(names()),
-            quoted: Trie::new(names().chain(keys())),
-            quoted_first: (guard.call_key).map(|key| Trie::new(names().chain([(key, Word::CallKey)]).chain(keys()))),
+            strict: Trie::new(whole()),
+            quoted: Trie::new(whole().chain(keys())),
+            quoted_first: (guard.call_key).map(|key| Trie::new(whole().chain([(key, Word::CallKey)]).chain(keys()))),
         }
     }
 }
