@@ -9,6 +9,7 @@ mod harness;
 
 mod suite {
     mod architecture;
+    mod bench_conversations;
     mod chat;
     mod commands;
     mod conversation;
