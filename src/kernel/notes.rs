@@ -32,6 +32,8 @@ const MIN_UPDATE_ALIKE: f32 = 0.2;
 
 /// The possible answers; no two begin alike.
 pub(super) const ANSWERS: [&str; 3] = ["SAME", "UPDATE", "OTHER"];
+/// Logits that say: nothing to do with one another.
+pub(super) const UNRELATED: [f32; ANSWERS.len()] = [f32::NEG_INFINITY, f32::NEG_INFINITY, 0.0];
 
 const INSTRUCTIONS: &str = "You compare a new fact about the user of a chat with an old note. Answer with one word:
 SAME: the old note says the new fact already;

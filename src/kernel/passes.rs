@@ -91,10 +91,15 @@ impl Agent {
                 for note in notes.candidates(fact) {
                     let (instructions, examples, question) = notes::comparison(note, fact);
                     let prompt = (instructions, examples.as_slice(), question.as_str());
-                    let Some(logits) = self.model.weigh_aside(prompt, notes::ANSWERS, preempt)? else {
-                        return Ok(None);
-                    };
-                    scores.push(logits);
+                    match self.model.weigh_aside(prompt, notes::ANSWERS, preempt) {
+                        Ok(Some(logits)) => scores.push(logits),
+                        Ok(None) => return Ok(None),
+                        // A note too long to be compared keeps no fact out.
+                        Err(Error::Inference(crate::inference::Error::ContextOverflow { .. })) => {
+                            scores.push(notes::UNRELATED);
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
             }
             calls.extend(notes.take(finding, &scores));

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use mneme::grammar::Limits;
+use mneme::grammar::{Limits, Matcher};
 use mneme::inference::{TokenKind, Vocab};
-use mneme::types::TokenId;
+use mneme::types::{Constraint, TokenId};
 
 /// All single bytes, a tag, an end, and longer tokens.
 pub static VOCAB: LazyLock<Arc<Vocab>> = LazyLock::new(|| {
@@ -42,4 +42,19 @@ pub const TAG: TokenId = TokenId(256);
 pub fn parts(data: &[u8]) -> Option<(&str, &[u8])> {
     let cut = data.windows(3).position(|part| part == b"\n=\n")?;
     Some((std::str::from_utf8(&data[..cut]).ok()?, &data[cut + 3..]))
+}
+
+/// Commits a token, takes it back and commits it again, which must lead to the same states; `None` where a limit was hit.
+///
+/// # Panics
+/// The states differ.
+pub fn commit_twice(matcher: &mut Matcher, token: TokenId) -> Option<()> {
+    let before = (matcher.state(), matcher.may_end());
+    matcher.commit(token).ok()?;
+    let after = matcher.state();
+    matcher.rollback(1).unwrap();
+    assert_eq!((matcher.state(), matcher.may_end()), before);
+    matcher.commit(token).unwrap();
+    assert_eq!(matcher.state(), after);
+    Some(())
 }

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use mneme::grammar::{Compiler, Grammar, Matcher, Trigger, Verdict};
 use mneme::inference::TokenKind;
 use mneme::types::{Constraint, TokenId};
-use mneme_fuzz::{TAG, VOCAB, limits, parts};
+use mneme_fuzz::{TAG, VOCAB, commit_twice, limits, parts};
 
 /// The text from the trigger on that `token` completes behind the free text; none where it completes none.
 fn held_text(free: &[u8], token: TokenId, triggers: &[&str]) -> Option<Vec<u8>> {
@@ -78,13 +78,7 @@ fn run(data: &[u8]) -> Option<()> {
             return None;
         }
         let token = mask.tokens().nth(usize::from(*choice) % mask.count())?;
-        let before = (matcher.state(), matcher.may_end());
-        matcher.commit(token).ok()?;
-        let after = matcher.state();
-        matcher.rollback(1).unwrap();
-        assert_eq!((matcher.state(), matcher.may_end()), before);
-        matcher.commit(token).unwrap();
-        assert_eq!(matcher.state(), after);
+        commit_twice(&mut matcher, token)?;
         walked.push(token);
         if is_held {
             if let Some(matcher) = &mut held {
