@@ -180,6 +180,15 @@ fn recovery_notice(recovered_replies: usize) -> Option<String> {
     })
 }
 
+fn waiting_notice(recovered_messages: usize) -> Option<String> {
+    // A single one is told as the unanswered message that it is.
+    (recovered_messages > 1).then(|| {
+        format!(
+            "{recovered_messages} messages that waited when the program was ended are kept; none has an answer yet."
+        )
+    })
+}
+
 fn unanswered_notice(message: &Message) -> Option<String> {
     let text = message.body.searchable_text()?.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut quoted: String = text.chars().take(MAX_QUOTED_CHARS).collect();
@@ -284,6 +293,7 @@ pub fn open_agent(
     notices.extend(window_notice(config.context_window, window_tokens, &identity.name));
     notices.extend(before.as_ref().and_then(|before| profile_notice(name, before, profile)));
     notices.extend(recovery_notice(memory.recovered_replies().len()));
+    notices.extend(waiting_notice(memory.recovered_messages().len()));
     notices.extend(memory.view().unanswered()?.as_ref().and_then(unanswered_notice));
     let settings = settings(config, profile);
     let agent =

@@ -11,9 +11,9 @@ use crate::dialect::{self, Action, Dialect, Profile};
 use crate::functions::{self, Function, SideEffect};
 use crate::inference::{Engine, SamplerOptions};
 use crate::memory::main_context::system::{CoreMemoryEditor, classic_instructions, native_instructions};
-use crate::memory::{AgentMemory, MainContext, QueueLimits, RoomReport, make_room};
+use crate::memory::{AgentMemory, Inbox, MainContext, QueueLimits, RoomReport, make_room};
 use crate::types::{
-    Body, Call, Cancel, Clock, CoreMemoryText, Event, NewMessage, Notification, StopReason, TurnReport,
+    Body, Call, Cancel, Clock, CoreMemoryText, Event, InboxId, NewMessage, Notification, StopReason, TurnReport,
 };
 
 use super::Error;
@@ -232,8 +232,8 @@ impl Agent {
         emit: &mut dyn FnMut(Event),
     ) -> Result<Option<Happened>, Error> {
         match effect {
-            Effect::RecordUser { text } => {
-                self.record_user(text)?;
+            Effect::RecordUser { text, entry } => {
+                self.record_user(text, entry).inspect_err(|_| self.give_back(entry))?;
                 progress.message_stored = Some(true);
                 Ok(None)
             }
@@ -403,15 +403,28 @@ impl Agent {
 
     /// Records what the user said; without memory passes it counts as looked at, so that a later run with passes does
     /// not begin with the whole history.
-    fn record_user(&mut self, text: String) -> Result<(), Error> {
+    fn record_user(&mut self, text: String, entry: Option<InboxId>) -> Result<(), Error> {
         let at_ms = self.clock.now_ms();
         let mut step = self.memory.step(at_ms)?;
+        if let Some(entry) = entry {
+            step.take_out(entry)?;
+        }
         let message = step.record(&NewMessage { at_ms, body: Body::User { text }, interrupted: false })?;
         if !self.settings.memory_pass {
             step.pass_over(message.id)?;
         }
         step.commit()?;
         Ok(())
+    }
+
+    /// What could not be recorded is the user's again: in the inbox it would come back at the next start, although the
+    /// user was told that it was not stored.
+    fn give_back(&mut self, entry: Option<InboxId>) {
+        if let Some(entry) = entry
+            && let Err(error) = self.memory.take_out(entry)
+        {
+            tracing::error!(?error, "a message that was not stored stays in the inbox");
+        }
     }
 
     fn record(&mut self, body: Body) -> Result<(), Error> {
@@ -467,6 +480,16 @@ impl Agent {
             Command::MemoryWarning => "The agent has been warned.".to_owned(),
         };
         Ok(Event::Notice { text })
+    }
+
+    /// The agent's clock.
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    /// The way into the agent's inbox; none for a memory that does not outlive the process.
+    pub(super) fn inbox(&self) -> crate::memory::Result<Option<Inbox>> {
+        self.memory.inbox()
     }
 
     /// The flag that stops this agent's work.

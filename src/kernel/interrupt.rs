@@ -1,5 +1,7 @@
 //! What makes the model run: the interrupts of the operating-system picture.
 
+use crate::types::InboxId;
+
 /// The beginning of a turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Interrupt {
@@ -7,6 +9,8 @@ pub enum Interrupt {
     User {
         /// The text as typed.
         text: String,
+        /// Where it is kept until it is recorded.
+        entry: Option<InboxId>,
     },
     /// The user opened the chat and waits for a greeting.
     Login,

@@ -16,6 +16,7 @@ mod offer;
 mod passes;
 mod preview;
 mod reply;
+mod requests;
 mod service;
 pub mod step;
 
@@ -26,4 +27,5 @@ pub use interrupt::Interrupt;
 pub use model::prompt_tokens;
 pub use offer::{BlockView, MemoryView, step_policy};
 pub use preview::next_step_grammar;
-pub use service::{Emitted, Handle, Outgoing, Request, Requests, handle, spawn};
+pub use requests::{Request, Requests};
+pub use service::{Emitted, Handle, Outgoing, Sink, handle, spawn};

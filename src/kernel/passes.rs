@@ -31,6 +31,16 @@ impl Agent {
         done
     }
 
+    /// How many messages of the user no pass has looked at; 0 where no passes run.
+    #[must_use]
+    pub fn passes_left(&self) -> usize {
+        if !self.settings.memory_pass {
+            return 0;
+        }
+        // A number for the eye; the pass itself tells what is wrong with the database.
+        self.memory.view().unpassed_count().unwrap_or_default()
+    }
+
     /// What passes within the turn have done, to be shown behind it.
     pub fn take_idle_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.idle_events)

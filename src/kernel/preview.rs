@@ -48,7 +48,7 @@ pub fn next_step_grammar(
     settings: &Settings,
     window_tokens: usize,
 ) -> Result<String, Error> {
-    let message = Interrupt::User { text: String::new() };
+    let message = Interrupt::User { text: String::new(), entry: None };
     let (_, effects) = Turn::new(settings.max_steps).advance(Happened::Begin(message));
     let offer = effects.into_iter().find_map(|effect| match effect {
         Effect::Generate(offer) => Some(offer),

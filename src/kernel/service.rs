@@ -1,38 +1,15 @@
 //! The agent's own thread: requests come in through one channel, events go out through another, in order.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
-use crate::types::{Cancel, Cause, Event, StopReason};
+use crate::types::{Cancel, Cause, Event, InboxId, StopReason};
 
 use super::agent::Agent;
 use super::command::{self, Command};
 use super::interrupt::Interrupt;
-
-/// What the user interface asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
-    /// The user said something.
-    User {
-        /// The text as typed.
-        text: String,
-    },
-    /// The user typed a command.
-    Command {
-        /// The text as typed.
-        text: String,
-    },
-    /// The agent speaks first.
-    Greet,
-    /// The input could not be read as text; it is answered with an error.
-    Unreadable {
-        /// Why.
-        reason: String,
-    },
-    /// Save and leave.
-    Exit,
-}
+use super::requests::{Incoming, Request, Requests, Waiting, is_blank};
 
 /// An event with what brought it about.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +27,8 @@ pub struct Emitted {
 pub enum Outgoing {
     /// Something to show.
     Event(Emitted),
+    /// The request waits until memory passes have looked at so many messages.
+    PassesLeft(usize),
     /// A request is answered completely.
     Done,
     /// The agent has left; without this its thread has failed.
@@ -65,47 +44,18 @@ pub struct Handle {
     pub events: Receiver<Outgoing>,
 }
 
-/// The way in. A request that comes in stops the work of idle time at once.
-#[derive(Debug, Clone)]
-pub struct Requests {
-    sender: Sender<(Option<u64>, Request)>,
-    preempt: Cancel,
-    waiting: Arc<Waiting>,
+/// Takes what requests bring about.
+pub trait Sink {
+    /// Something to show.
+    fn event(&mut self, cause: Cause, event: Event);
+
+    /// The request waits until memory passes have looked at so many messages.
+    fn passes_left(&mut self, _messages: usize) {}
 }
 
-/// Who waits for whom.
-#[derive(Debug)]
-struct Waiting {
-    /// Requests that are not answered yet.
-    requests: AtomicUsize,
-    /// Up while there are none: Ctrl-C then leaves the program, as nothing is to be stopped or lost.
-    idle: Arc<AtomicBool>,
-}
-
-impl Waiting {
-    fn add(&self) {
-        self.requests.fetch_add(1, Ordering::SeqCst);
-        self.idle.store(false, Ordering::SeqCst);
-    }
-
-    fn remove(&self) {
-        if self.requests.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.idle.store(true, Ordering::SeqCst);
-            // One may have come in between.
-            if self.requests.load(Ordering::SeqCst) > 0 {
-                self.idle.store(false, Ordering::SeqCst);
-            }
-        }
-    }
-}
-
-impl Requests {
-    /// Hands over a request with the number of its input line; false where the agent has left.
-    #[must_use]
-    pub fn send(&self, seq: Option<u64>, request: Request) -> bool {
-        self.waiting.add();
-        self.preempt.raise();
-        self.sender.send((seq, request)).is_ok()
+impl<F: FnMut(Cause, Event)> Sink for F {
+    fn event(&mut self, cause: Cause, event: Event) {
+        self(cause, event);
     }
 }
 
@@ -113,11 +63,10 @@ impl Requests {
 /// Ctrl-C then leaves the program, as nothing is to be stopped or lost.
 #[must_use]
 pub fn spawn(agent: Agent, ready: Event, idle: Arc<AtomicBool>) -> Handle {
-    let (sender, incoming) = channel();
     let (outgoing, events) = channel();
     let preempt = Cancel::new();
-    let waiting = Arc::new(Waiting { requests: AtomicUsize::new(0), idle });
-    let requests = Requests { sender, preempt: preempt.clone(), waiting: Arc::clone(&waiting) };
+    let waiting = Arc::new(Waiting::new(idle));
+    let (requests, incoming) = Requests::new(&agent, preempt.clone(), Arc::clone(&waiting));
     std::thread::spawn(move || Service { agent, preempt, waiting, outgoing }.serve(ready, &incoming));
     Handle { requests, events }
 }
@@ -130,13 +79,13 @@ struct Service {
 }
 
 impl Service {
-    fn serve(mut self, ready: Event, incoming: &Receiver<(Option<u64>, Request)>) {
+    fn serve(mut self, ready: Event, incoming: &Receiver<Incoming>) {
         self.send(Cause::Command, None, ready);
         self.done();
         // What an earlier process left to be done waits for the first request: until then the model runs nothing.
         let mut asked = false;
         loop {
-            let (seq, request) = match incoming.try_recv() {
+            let Incoming { seq, request, entry } = match incoming.try_recv() {
                 Ok(input) => input,
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => {
@@ -153,12 +102,7 @@ impl Service {
             self.preempt.clear();
             // Ctrl-C stops the request in which it is pressed, not the next one.
             self.agent.cancel().clear();
-            let outgoing = self.outgoing.clone();
-            let leaving = handle(&mut self.agent, request, &mut |cause, event| {
-                // Nothing that works by itself has an input line.
-                let seq = seq.filter(|_| cause != Cause::Idle);
-                let _ = outgoing.send(Outgoing::Event(Emitted { cause, seq, event }));
-            });
+            let leaving = handle(&mut self.agent, request, entry, &mut Outlet { seq, outgoing: &self.outgoing });
             self.done();
             self.waiting.remove();
             if leaving {
@@ -186,75 +130,98 @@ impl Service {
     }
 }
 
-/// Answers one request; true when the agent is to leave.
-pub fn handle(agent: &mut Agent, request: Request, emit: &mut dyn FnMut(Cause, Event)) -> bool {
-    match request {
-        Request::User { text } if text.trim().is_empty() => {
-            refuse_message(agent, "the message is empty", emit);
-            false
-        }
-        Request::User { text } => {
-            take_turn(agent, Interrupt::User { text }, Cause::User, emit);
-            false
-        }
-        Request::Unreadable { reason } => {
-            refuse_message(agent, &reason, emit);
-            false
-        }
-        Request::Greet => {
-            take_turn(agent, Interrupt::Login, Cause::Timer, emit);
-            false
-        }
-        Request::Command { text } => match Command::parse(&text) {
-            Ok(command) => run_command(agent, &command, emit),
-            Err(message) => {
-                let hint = format!("commands:\n{}", command::help());
-                emit(Cause::Command, Event::Error { message, hint, message_stored: None });
-                false
-            }
-        },
-        Request::Exit => run_command(agent, &Command::Exit, emit),
+/// The channel to the user interface, for the events of one request.
+struct Outlet<'a> {
+    seq: Option<u64>,
+    outgoing: &'a Sender<Outgoing>,
+}
+
+impl Sink for Outlet<'_> {
+    fn event(&mut self, cause: Cause, event: Event) {
+        // Nothing that works by itself has an input line.
+        let seq = self.seq.filter(|_| cause != Cause::Idle);
+        let _ = self.outgoing.send(Outgoing::Event(Emitted { cause, seq, event }));
+    }
+
+    fn passes_left(&mut self, messages: usize) {
+        let _ = self.outgoing.send(Outgoing::PassesLeft(messages));
     }
 }
 
-fn run_command(agent: &mut Agent, command: &Command, emit: &mut dyn FnMut(Cause, Event)) -> bool {
-    if command.needs_settled_memory() {
-        settle_memory(agent, emit);
+/// Answers one request, whose text is kept as `entry` if it is a message; true when the agent is to leave.
+pub fn handle(agent: &mut Agent, request: Request, entry: Option<InboxId>, sink: &mut dyn Sink) -> bool {
+    match request {
+        Request::User { text } if is_blank(&text) => {
+            refuse_message(agent, "the message is empty", sink);
+            false
+        }
+        Request::User { text } => {
+            take_turn(agent, Interrupt::User { text, entry }, Cause::User, sink);
+            false
+        }
+        Request::Unreadable { reason } => {
+            refuse_message(agent, &reason, sink);
+            false
+        }
+        Request::Greet => {
+            take_turn(agent, Interrupt::Login, Cause::Timer, sink);
+            false
+        }
+        Request::Command { text } => match Command::parse(&text) {
+            Ok(command) => run_command(agent, &command, sink),
+            Err(message) => {
+                let hint = format!("commands:\n{}", command::help());
+                sink.event(Cause::Command, Event::Error { message, hint, message_stored: None });
+                false
+            }
+        },
+        Request::Exit => run_command(agent, &Command::Exit, sink),
     }
-    let stop_reason = agent.interrupt_of(command).map(|interrupt| take_turn(agent, interrupt, Cause::Command, emit));
+}
+
+fn run_command(agent: &mut Agent, command: &Command, sink: &mut dyn Sink) -> bool {
+    if command.needs_settled_memory() {
+        settle_memory(agent, sink);
+    }
+    let stop_reason = agent.interrupt_of(command).map(|interrupt| take_turn(agent, interrupt, Cause::Command, sink));
     let event = match stop_reason {
         None | Some(StopReason::Answer) => agent.command(command),
         Some(StopReason::StepLimit) => Event::Notice { text: "The agent used up its steps.".to_owned() },
         Some(StopReason::Interrupted) => Event::Notice { text: "Stopped.".to_owned() },
         Some(StopReason::Error) => Event::Notice { text: "That did not work.".to_owned() },
     };
-    emit(Cause::Command, event);
+    sink.event(Cause::Command, event);
     *command == Command::Exit
 }
 
-fn take_turn(agent: &mut Agent, interrupt: Interrupt, cause: Cause, emit: &mut dyn FnMut(Cause, Event)) -> StopReason {
-    let report = agent.turn(interrupt, &mut |event| emit(cause, event));
+fn take_turn(agent: &mut Agent, interrupt: Interrupt, cause: Cause, sink: &mut dyn Sink) -> StopReason {
+    let report = agent.turn(interrupt, &mut |event| sink.event(cause, event));
     for event in agent.take_idle_events() {
-        emit(Cause::Idle, event);
+        sink.event(Cause::Idle, event);
     }
     if agent.waits_for_idle() {
-        settle_memory(agent, emit);
+        settle_memory(agent, sink);
     }
     let report = agent.with_idle_cost(report);
     let stop_reason = report.stop_reason;
-    emit(cause, Event::Turn(report));
+    sink.event(cause, Event::Turn(report));
     stop_reason
 }
 
 /// Looks at every message that has not been looked at; Ctrl-C leaves the rest for another time.
-fn settle_memory(agent: &mut Agent, emit: &mut dyn FnMut(Cause, Event)) {
+fn settle_memory(agent: &mut Agent, sink: &mut dyn Sink) {
     let cancel = agent.cancel().clone();
-    while agent.memory_pass(&cancel, &mut |event| emit(Cause::Idle, event)) {}
+    loop {
+        sink.passes_left(agent.passes_left());
+        if !agent.memory_pass(&cancel, &mut |event| sink.event(Cause::Idle, event)) {
+            return;
+        }
+    }
 }
 
 /// A message that cannot be taken still gets its turn, so that scripts can count on one.
-fn refuse_message(agent: &Agent, reason: &str, emit: &mut dyn FnMut(Cause, Event)) {
+fn refuse_message(agent: &Agent, reason: &str, sink: &mut dyn Sink) {
     let (message, hint) = (reason.to_owned(), "type a message, or /help".to_owned());
-    emit(Cause::User, Event::Error { message, hint, message_stored: Some(false) });
-    emit(Cause::User, Event::Turn(agent.empty_report(StopReason::Error)));
+    sink.event(Cause::User, Event::Error { message, hint, message_stored: Some(false) });
+    sink.event(Cause::User, Event::Turn(agent.empty_report(StopReason::Error)));
 }

@@ -6,7 +6,7 @@
 //! bounded and the last one offers only an answer; the memory-pressure warning comes after the answer, in a silent step
 //! that can only save, so that it neither swallows a chain nor puts words before the user.
 
-use crate::types::{Notification, Status, StopReason};
+use crate::types::{InboxId, Notification, Status, StopReason};
 
 use super::interrupt::Interrupt;
 
@@ -70,6 +70,8 @@ pub enum Effect {
     RecordUser {
         /// The text as typed.
         text: String,
+        /// Where it is kept until then.
+        entry: Option<InboxId>,
     },
     /// Write a notification to recall storage and the queue.
     Notify(Notification),
@@ -126,8 +128,8 @@ impl Turn {
 
     fn begin(&mut self, interrupt: Interrupt) -> Vec<Effect> {
         match interrupt {
-            Interrupt::User { text } => {
-                let mut effects = vec![Effect::RecordUser { text }];
+            Interrupt::User { text, entry } => {
+                let mut effects = vec![Effect::RecordUser { text, entry }];
                 effects.extend(self.next_step(false));
                 effects
             }
@@ -196,10 +198,13 @@ mod tests {
     use super::*;
 
     fn user(turn: Turn) -> Turn {
-        let (turn, effects) = turn.advance(Happened::Begin(Interrupt::User { text: "hello".into() }));
+        let (turn, effects) = turn.advance(Happened::Begin(Interrupt::User { text: "hello".into(), entry: None }));
         assert_eq!(
             effects,
-            [Effect::RecordUser { text: "hello".into() }, Effect::Generate(offer_after(1, turn.max_steps))]
+            [
+                Effect::RecordUser { text: "hello".into(), entry: None },
+                Effect::Generate(offer_after(1, turn.max_steps))
+            ]
         );
         turn
     }

@@ -7,8 +7,8 @@ use rusqlite::{TransactionBehavior, named_params};
 
 use super::error::{During, Error, Result};
 use super::main_context::BlockLabel;
-use super::{Step, Store, View, checkpoint, messages};
-use crate::types::{Body, FileLock, Message, MessageId, NewMessage, validate_name};
+use super::{Inbox, Step, Store, View, checkpoint, messages};
+use crate::types::{Body, FileLock, InboxId, Message, MessageId, NewMessage, validate_name};
 
 /// Characters of a core-memory block, unless the config says otherwise: the paper's limit.
 const DEFAULT_LIMIT_CHARS: usize = 2000;
@@ -59,7 +59,8 @@ impl NewAgent {
 pub struct AgentMemory {
     store: Store,
     id: i64,
-    recovered: Vec<Message>,
+    recovered_replies: Vec<Message>,
+    recovered_messages: Vec<Message>,
     _lock: Option<FileLock>,
 }
 
@@ -115,7 +116,8 @@ impl AgentMemory {
         Self::open(store, &agent.name)
     }
 
-    /// Opens an agent. A reply that was streaming when its process died becomes an interrupted message.
+    /// Opens an agent. A reply that was streaming when its process died becomes an interrupted message, and what waited
+    /// in the inbox becomes messages of the user.
     ///
     /// # Errors
     /// There is no such agent, another process has it open, or the database failed.
@@ -123,8 +125,11 @@ impl AgentMemory {
         validate_name(name)?;
         let id = store.known_agent_id(name)?;
         let lock = store.lock_agent(id, name)?;
-        let mut memory = Self { store, id, recovered: Vec::new(), _lock: lock };
-        memory.recovered = memory.transact("recover unfinished replies", |step| step.recover_streaming())?;
+        let mut memory = Self { store, id, recovered_replies: Vec::new(), recovered_messages: Vec::new(), _lock: lock };
+        (memory.recovered_replies, memory.recovered_messages) = memory
+            .transact("take up what an ended process left", |step| {
+                Ok((step.recover_streaming()?, step.recover_inbox()?))
+            })?;
         Ok(memory)
     }
 
@@ -155,7 +160,29 @@ impl AgentMemory {
     /// Replies that were cut off when their process died, found when the agent was opened.
     #[must_use]
     pub fn recovered_replies(&self) -> &[Message] {
-        &self.recovered
+        &self.recovered_replies
+    }
+
+    /// Messages of the user that waited in the inbox when their process died, found when the agent was opened.
+    #[must_use]
+    pub fn recovered_messages(&self) -> &[Message] {
+        &self.recovered_messages
+    }
+
+    /// The way into this agent's inbox, over a connection of its own; none for a database in memory.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn inbox(&self) -> Result<Option<Inbox>> {
+        Ok(self.store.second()?.map(|store| Inbox::new(store, self.id)))
+    }
+
+    /// Takes a text out of the inbox that could not be recorded.
+    ///
+    /// # Errors
+    /// The database failed; the text is still there.
+    pub fn take_out(&mut self, entry: InboxId) -> Result<()> {
+        self.transact("take a message out of the inbox", |step| step.take_out(entry))
     }
 
     /// For reading.

@@ -4,8 +4,8 @@ use rusqlite::{Connection, Transaction, named_params};
 
 use super::error::{During, Result};
 use super::main_context::{BlockLabel, CoreBlock};
-use super::{Inserted, View, archival, messages};
-use crate::types::{Body, Message, MessageId, NewMessage};
+use super::{Inserted, View, archival, inbox, messages};
+use crate::types::{Body, InboxId, Message, MessageId, NewMessage};
 
 /// A transaction under way. Dropping it without [`Step::commit`] takes everything back.
 ///
@@ -58,6 +58,14 @@ impl<'a> Step<'a> {
         let message = messages::insert(&self.transaction, self.agent, message)?;
         self.cause_message = Some(message.id);
         Ok(message)
+    }
+
+    /// Takes a text out of the inbox: it is recorded in this step, or given back to the user.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn take_out(&mut self, entry: InboxId) -> Result<()> {
+        inbox::take_out(&self.transaction, self.agent, entry)
     }
 
     /// The edits that follow were brought about by this message.
@@ -116,6 +124,10 @@ impl<'a> Step<'a> {
 
     pub(super) fn recover_streaming(&mut self) -> Result<Vec<Message>> {
         messages::recover_streaming(&self.transaction, self.agent)
+    }
+
+    pub(super) fn recover_inbox(&mut self) -> Result<Vec<Message>> {
+        inbox::recover(&self.transaction, self.agent)
     }
 
     /// See [`super::AgentMemory::evict`].

@@ -66,17 +66,26 @@ impl View<'_> {
     /// # Errors
     /// The database failed, or the row cannot be understood.
     pub fn next_unpassed(&self) -> Result<Option<Message>> {
-        let id: Option<i64> = self
-            .connection
-            .prepare_cached(
-                "SELECT id FROM messages WHERE agent_id = :agent AND kind = 'user' AND hidden = 0
-                 AND id > (SELECT passed_message_id FROM agents WHERE id = :agent) ORDER BY id LIMIT 1",
-            )
-            .and_then(|mut statement| {
-                statement.query_row(named_params! {":agent": self.agent}, |row| row.get(0)).optional()
-            })
-            .during("look for a message without a memory pass")?;
+        let id: Option<i64> = self.of_unpassed("min(id)")?;
         id.map_or(Ok(None), |id| self.message(MessageId(id)))
+    }
+
+    /// How many messages of the user no memory pass has looked at.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn unpassed_count(&self) -> Result<usize> {
+        Ok(usize::try_from(self.of_unpassed::<i64>("count(*)")?).unwrap_or_default())
+    }
+
+    fn of_unpassed<T: rusqlite::types::FromSql>(&self, aggregate: &'static str) -> Result<T> {
+        self.connection
+            .prepare_cached(&format!(
+                "SELECT {aggregate} FROM messages WHERE agent_id = :agent AND kind = 'user' AND hidden = 0
+                 AND id > (SELECT passed_message_id FROM agents WHERE id = :agent)"
+            ))
+            .and_then(|mut statement| statement.query_row(named_params! {":agent": self.agent}, |row| row.get(0)))
+            .during("look for messages without a memory pass")
     }
 
     /// The newest message of the user, where nothing was said after it.

@@ -17,7 +17,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use constraint::{Constraint, ConstraintError, Unconstrained};
 pub use event::{Cause, CoreMemoryText, Event, StopReason, TurnReport};
 pub use files::{FileLock, create_private_folder, irregular_file, open_private_file, with_suffix};
-pub use ids::{MessageId, PassageId, TokenId};
+pub use ids::{InboxId, MessageId, PassageId, TokenId};
 pub use message::{Body, Message, NewMessage, Notification, Status};
 pub use name::{InvalidName, MAX_NAME_CHARS, validate_name};
 pub use policy::{AllowedCall, ArgumentRule, NamedRule, StepPolicy, TextRule};

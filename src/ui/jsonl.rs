@@ -62,7 +62,7 @@ pub fn run(handle: Handle, input: impl BufRead + Send + 'static, output: &mut im
     for outgoing in handle.events {
         match outgoing {
             Outgoing::Event(emitted) => write_event(output, &emitted)?,
-            Outgoing::Done => {}
+            Outgoing::Done | Outgoing::PassesLeft(_) => {}
             Outgoing::Left => left = true,
         }
     }

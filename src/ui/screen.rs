@@ -2,7 +2,7 @@
 //! nothing comes. Everything is sanitised, and no word is cut at the edge.
 
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -32,7 +32,9 @@ pub(super) struct Screen {
     agent: String,
     show_costs: bool,
     /// What the user waits for, with what Ctrl-C does to it.
-    waiting_for: &'static str,
+    waiting_for: String,
+    /// Since when.
+    waiting_since: Instant,
     spinner: Option<ProgressBar>,
     /// The reply that is being shown.
     reply: Option<Wrap>,
@@ -40,7 +42,14 @@ pub(super) struct Screen {
 
 impl Screen {
     pub(super) fn new(agent: &str, show_costs: bool) -> Self {
-        Self { agent: sanitize(agent), show_costs, waiting_for: "", spinner: None, reply: None }
+        Self {
+            agent: sanitize(agent),
+            show_costs,
+            waiting_for: String::new(),
+            waiting_since: Instant::now(),
+            spinner: None,
+            reply: None,
+        }
     }
 
     /// Shows an event on standard output.
@@ -141,8 +150,20 @@ impl Screen {
     }
 
     /// Shows, on standard error, what the user waits for until the next answer.
-    pub(super) fn wait_for(&mut self, what: &'static str) {
-        self.waiting_for = what;
+    pub(super) fn wait_for(&mut self, what: &str) {
+        what.clone_into(&mut self.waiting_for);
+        self.waiting_since = Instant::now();
+        self.spin();
+    }
+
+    /// Shows how many messages are still to be looked at, where the user waits for that.
+    pub(super) fn wait_for_passes(&mut self, messages: usize) {
+        if messages == 0 {
+            return;
+        }
+        let noun = if messages == 1 { "message" } else { "messages" };
+        self.waiting_for = format!("noting what you said ({messages} {noun} left), Ctrl-C puts it off");
+        self.stop_spinning();
         self.spin();
     }
 
@@ -150,11 +171,12 @@ impl Screen {
         if !std::io::stderr().is_terminal() || self.spinner.is_some() {
             return;
         }
-        let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+            .with_elapsed(self.waiting_since.elapsed());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
             spinner.set_style(style);
         }
-        spinner.set_message(self.waiting_for);
+        spinner.set_message(self.waiting_for.clone());
         spinner.enable_steady_tick(SPINNER_TICK);
         self.spinner = Some(spinner);
     }

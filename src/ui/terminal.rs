@@ -183,6 +183,10 @@ fn display(events: &Receiver<Outgoing>, done: &Sender<std::io::Result<Done>>, pr
                 Ok(())
             }
             Outgoing::Event(emitted) => lock(screen).show(&emitted.event),
+            Outgoing::PassesLeft(messages) => {
+                lock(screen).wait_for_passes(messages);
+                Ok(())
+            }
             Outgoing::Done => {
                 let _ = done.send(Ok(std::mem::replace(&mut how, Done::Taken)));
                 Ok(())
@@ -198,7 +202,7 @@ fn display(events: &Receiver<Outgoing>, done: &Sender<std::io::Result<Done>>, pr
 
 /// What the user waits for while `request` is answered.
 fn what_is_waited_for(request: &Request) -> &'static str {
-    const PASSES: &str = "finishing the memory passes, Ctrl-C puts them off";
+    const PASSES: &str = "noting what you said, Ctrl-C puts it off";
     const THINKING: &str = "thinking, Ctrl-C stops";
     match request {
         Request::Exit => PASSES,

@@ -108,7 +108,7 @@ impl Talk {
     pub fn request_with_causes(&mut self, request: Request) -> Vec<(Cause, Event)> {
         self.clock.advance(MINUTE_MS);
         let mut events = Vec::new();
-        handle(&mut self.agent, request, &mut |cause, event| events.push((cause, event)));
+        handle(&mut self.agent, request, None, &mut |cause, event| events.push((cause, event)));
         events.retain(|(_, event)| !matches!(event, Event::Delta { .. }));
         events
     }

@@ -210,6 +210,37 @@ fn a_reply_that_a_kill_cut_off_is_kept_and_marked() {
 }
 
 #[test]
+fn messages_that_wait_behind_a_reply_outlive_a_kill() {
+    let world = World::new();
+    let long = "Here is a long answer that goes on and on. ".repeat(20);
+    let mut program =
+        world.start_script(json!({"replies": [{"reply": long}], "token_delay_ms": 20}), &["--agent", "a"]);
+    program.send_line("tell me");
+    while program.event()["type"] != "delta" {}
+    program.send_line("my boat is called Pelikan");
+    program.send_line("and it leaks");
+    let database = rusqlite::Connection::open(world.home.path().join("mneme.db")).unwrap();
+    let kept = || database.query_row("SELECT count(*) FROM inbox", [], |row| row.get::<_, u32>(0)).unwrap();
+    // The reply takes far longer than it takes to read two lines.
+    while kept() < 2 {
+        assert_ne!(program.event()["type"], "turn", "the messages were never kept");
+    }
+    program.kill();
+    let mut program = world.start(json!([{"reply": "Pelikan."}]), &["--agent", "a"]);
+    let notices = program.ready["notices"].to_string();
+    assert!(notices.contains("2 messages that waited"), "{notices}");
+    assert!(notices.contains("and it leaks") && notices.contains("/heartbeat"), "{notices}");
+    assert_eq!(kept(), 0);
+    assert_eq!(reply(&program.command("/heartbeat")), "Pelikan.");
+    let dump = program.command("/dump").pop().unwrap()["text"].as_str().unwrap().to_owned();
+    assert!(dump.contains("my boat is called Pelikan") && dump.contains("and it leaks"), "{dump}");
+    assert!(program.close().success());
+    let program = world.start(json!([]), &["--agent", "a"]);
+    assert_eq!(program.ready["notices"], json!([]), "it is told once");
+    assert!(program.close().success());
+}
+
+#[test]
 fn interrupting_a_reply_ends_the_turn_and_not_the_program() {
     let world = World::new();
     let long = "Word after word after word. ".repeat(50);

@@ -1,5 +1,6 @@
 //! The memory through its public face, and what its tests share. Databases are in memory or in temporary folders; time stands still.
 
+mod inbox;
 mod interleavings;
 mod queue;
 mod queue_manager;

@@ -211,7 +211,7 @@ fn what_memory_waits_for_is_a_memory_pass_and_not_a_thought() {
     let world = World::new();
     std::fs::write(world.home.path().join("config.toml"), "memory_pass = true\n").unwrap();
     let replies = json!([
-        {"when": "Message:\nMy neighbour breeds llamas.", "reply": "NEW: The user's neighbour breeds llamas."},
+        {"when": "Message:\nMy neighbour breeds llamas.", "reply": "FACT: The user's neighbour breeds llamas."},
         {"when": "Notes:\n", "reply": "NONE", "repeat": true},
     ]);
     let mut screen = world.screen(&json!({"replies": replies, "otherwise": "All right.", "token_delay_ms": 150}));
@@ -220,7 +220,7 @@ fn what_memory_waits_for_is_a_memory_pass_and_not_a_thought() {
     screen.until("reply", |text| text.contains("a> All right."));
     screen.until_prompt();
     screen.line("/memory");
-    let text = screen.until("what is waited for", |text| text.contains("memory pass"));
+    let text = screen.until("what is waited for", |text| text.contains("(1 message left)"));
     assert!(!text.contains("thinking"), "{text}");
     screen.until("memory", |text| text.contains("in recall storage"));
     screen.until_prompt();

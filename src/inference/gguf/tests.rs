@@ -1,3 +1,5 @@
+//! Files that are built here, byte by byte, and what is read from them.
+
 use super::*;
 
 fn string(out: &mut Vec<u8>, text: &[u8]) {

@@ -11,7 +11,8 @@ use super::super::error::{During, Error, Result};
 use crate::types::{open_private_file, with_suffix};
 
 /// Position N-1 leads to version N. Files are only ever added.
-pub(super) const ALL: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+pub(super) const ALL: &[&str] =
+    &[include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_inbox.sql")];
 
 /// Version of the schema in the file; 0 for a new file.
 pub(super) fn version(connection: &Connection) -> Result<u32> {
@@ -79,7 +80,12 @@ mod tests {
     use super::*;
     use rusqlite::named_params;
 
-    const SECOND: &str = "ALTER TABLE agents ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm';";
+    const FURTHER: &str = "ALTER TABLE agents ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm';";
+
+    /// The end of the name of the copy that a migration from the newest version at 9 ms makes.
+    fn copy_suffix() -> String {
+        format!(".v{}-9.backup", newest(ALL))
+    }
 
     fn with_one_agent(path: &Path) -> Connection {
         let mut connection = Connection::open(path).unwrap();
@@ -109,11 +115,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.db");
         let mut connection = with_one_agent(&path);
-        migrate(&mut connection, Some(&path), 9, &[ALL, &[SECOND]].concat()).unwrap();
+        migrate(&mut connection, Some(&path), 9, &[ALL, &[FURTHER]].concat()).unwrap();
         let mood: String = connection.query_row("SELECT mood FROM agents", [], |row| row.get(0)).unwrap();
         assert_eq!(mood, "calm");
-        let copy = Connection::open(with_suffix(&path, ".v1-9.backup")).unwrap();
-        assert_eq!(version(&copy).unwrap(), 1);
+        let copy = Connection::open(with_suffix(&path, &copy_suffix())).unwrap();
+        assert_eq!(version(&copy).unwrap(), newest(ALL));
         let name: String = copy.query_row("SELECT name FROM agents", [], |row| row.get(0)).unwrap();
         assert_eq!(name, "sam");
     }
@@ -123,10 +129,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.db");
         let mut connection = with_one_agent(&path);
-        std::fs::create_dir(with_suffix(&path, ".v1-9.backup")).unwrap();
-        let error = migrate(&mut connection, Some(&path), 9, &[ALL, &[SECOND]].concat()).unwrap_err();
+        std::fs::create_dir(with_suffix(&path, &copy_suffix())).unwrap();
+        let error = migrate(&mut connection, Some(&path), 9, &[ALL, &[FURTHER]].concat()).unwrap_err();
         assert!(matches!(error, Error::BackupFailed { .. }), "{error:?}");
-        assert_eq!(version(&connection).unwrap(), 1);
+        assert_eq!(version(&connection).unwrap(), newest(ALL));
     }
 
     #[test]
@@ -136,7 +142,7 @@ mod tests {
         let mut connection = with_one_agent(&path);
         let broken = "CREATE TABLE extra (x INTEGER) STRICT; SELECT nonsense FROM nowhere;";
         assert!(migrate(&mut connection, Some(&path), 9, &[ALL, &[broken]].concat()).is_err());
-        assert_eq!(version(&connection).unwrap(), 1);
+        assert_eq!(version(&connection).unwrap(), newest(ALL));
         let extra: i64 = connection
             .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'extra'", [], |row| row.get(0))
             .unwrap();
@@ -161,6 +167,7 @@ mod tests {
             [
                 "index block_edits_of_agent",
                 "index block_edits_of_message",
+                "index inbox_of_agent",
                 "index messages_by_time",
                 "index messages_hidden",
                 "index messages_in_queue",
@@ -171,6 +178,7 @@ mod tests {
                 "table block_edits",
                 "table checkpoints",
                 "table core_memory",
+                "table inbox",
                 "table messages",
                 "table messages_fts",
                 "table messages_trigram",

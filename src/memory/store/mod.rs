@@ -19,6 +19,9 @@ use crate::types::{Clock, FileLock, create_private_folder, open_private_file, wi
 /// How long a statement waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A connection is used by one thread at a time.
+const OPEN_FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
 /// First bytes of every SQLite file that is not empty.
 const SQLITE_HEADER: &[u8; 16] = b"SQLite format 3\0";
 
@@ -58,8 +61,7 @@ impl Store {
     /// copy before a migration could not be made.
     pub fn open(path: &Path, clock: &dyn Clock) -> Result<Self> {
         prepare_file(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags).during("open the database")?;
+        let mut connection = Connection::open_with_flags(path, OPEN_FLAGS).during("open the database")?;
         if connection.is_readonly("main").during("open the database")? {
             return Err(Error::ReadOnly { path: path.to_owned() });
         }
@@ -73,6 +75,17 @@ impl Store {
         migrations::migrate(&mut connection, Some(path), clock.now_ms(), migrations::ALL)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID).during("mark the database")?;
         Ok(Self { connection, path: Some(path.to_owned()) })
+    }
+
+    /// A second connection to the same file; none for a database in memory, which has no other way in.
+    ///
+    /// # Errors
+    /// SQLite failed.
+    pub(super) fn second(&self) -> Result<Option<Self>> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let connection = Connection::open_with_flags(path, OPEN_FLAGS).during("open the database once more")?;
+        configure(&connection)?;
+        Ok(Some(Self { connection, path: Some(path.clone()) }))
     }
 
     /// A database that lives as long as the value.

@@ -19,6 +19,7 @@ enum Action {
     Load(u8),
     Reopen,
     Die(u8),
+    Wait(u8),
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -34,6 +35,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (0_u8..3).prop_map(Action::Load),
         1 => Just(Action::Reopen),
         1 => any::<u8>().prop_map(Action::Die),
+        1 => any::<u8>().prop_map(Action::Wait),
     ]
 }
 
@@ -154,6 +156,14 @@ proptest! {
                     let text = format!("marker {number} half of {n}");
                     let id = memory.begin_reply(1).unwrap();
                     memory.update_reply(id, &reply_body(&text)).unwrap();
+                    drop(memory);
+                    memory = AgentMemory::open(at(&path), "ada").unwrap();
+                    model.queue.push(text.clone());
+                    model.said.push(text);
+                }
+                Action::Wait(n) => {
+                    let text = format!("marker {number} waits {n}");
+                    memory.inbox().unwrap().unwrap().put(&text, 1).unwrap();
                     drop(memory);
                     memory = AgentMemory::open(at(&path), "ada").unwrap();
                     model.queue.push(text.clone());

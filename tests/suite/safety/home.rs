@@ -203,7 +203,8 @@ fn fill(program: &mut Program) -> Vec<String> {
 
 fn assert_goes_on(program: &mut Program, answered: &[String]) {
     assert!(!answered.is_empty(), "the first entry found no room: the limit is too small for this test");
-    let dump = program.command("/dump 3").pop().unwrap();
+    // The last answered entry, its reply, perhaps a warning, and the entry that failed where that was stored.
+    let dump = program.command("/dump 4").pop().unwrap();
     assert_eq!(dump["type"], "notice", "{dump}");
     assert!(dump["text"].as_str().unwrap().contains(answered.last().unwrap()), "{dump}");
     let again = program.say("And now?");

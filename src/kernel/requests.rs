@@ -1,0 +1,126 @@
+//! The way to the agent's thread: what can be asked for, who waits, and the inbox in which messages wait.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::memory::Inbox;
+use crate::types::{Cancel, Clock, InboxId};
+
+use super::agent::Agent;
+
+/// What the user interface asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// The user said something.
+    User {
+        /// The text as typed.
+        text: String,
+    },
+    /// The user typed a command.
+    Command {
+        /// The text as typed.
+        text: String,
+    },
+    /// The agent speaks first.
+    Greet,
+    /// The input could not be read as text; it is answered with an error.
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
+    /// Save and leave.
+    Exit,
+}
+
+/// The way in. A request that comes in stops the work of idle time at once.
+#[derive(Clone)]
+pub struct Requests {
+    sender: Sender<Incoming>,
+    preempt: Cancel,
+    waiting: Arc<Waiting>,
+    /// Keeps messages until the agent's thread takes them; none for a memory that does not outlive the process.
+    inbox: Option<Arc<Mutex<Inbox>>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A request on its way to the agent's thread.
+pub(super) struct Incoming {
+    pub(super) seq: Option<u64>,
+    pub(super) request: Request,
+    /// Where the text of a message is kept.
+    pub(super) entry: Option<InboxId>,
+}
+
+/// Who waits for whom.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// Requests that are not answered yet.
+    requests: AtomicUsize,
+    /// Up while there are none: Ctrl-C then leaves the program, as nothing is to be stopped or lost.
+    idle: Arc<AtomicBool>,
+}
+
+impl Waiting {
+    pub(super) const fn new(idle: Arc<AtomicBool>) -> Self {
+        Self { requests: AtomicUsize::new(0), idle }
+    }
+
+    fn add(&self) {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        self.idle.store(false, Ordering::SeqCst);
+    }
+
+    pub(super) fn remove(&self) {
+        if self.requests.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.idle.store(true, Ordering::SeqCst);
+            // One may have come in between.
+            if self.requests.load(Ordering::SeqCst) > 0 {
+                self.idle.store(false, Ordering::SeqCst);
+            }
+        }
+    }
+}
+
+impl Requests {
+    pub(super) fn new(agent: &Agent, preempt: Cancel, waiting: Arc<Waiting>) -> (Self, Receiver<Incoming>) {
+        let inbox = agent.inbox().unwrap_or_else(|error| {
+            tracing::error!(?error, "messages that wait are not kept");
+            None
+        });
+        let (sender, incoming) = channel();
+        let inbox = inbox.map(|inbox| Arc::new(Mutex::new(inbox)));
+        (Self { sender, preempt, waiting, inbox, clock: agent.clock() }, incoming)
+    }
+
+    /// Hands over a request with the number of its input line; false where the agent has left. A message of the user is
+    /// stored before this returns, however long it waits for its turn.
+    #[must_use]
+    pub fn send(&self, seq: Option<u64>, request: Request) -> bool {
+        self.waiting.add();
+        self.preempt.raise();
+        let entry = self.keep(&request);
+        self.sender.send(Incoming { seq, request, entry }).is_ok()
+    }
+
+    fn keep(&self, request: &Request) -> Option<InboxId> {
+        let (Some(inbox), Request::User { text }) = (&self.inbox, request) else { return None };
+        if is_blank(text) {
+            return None;
+        }
+        let inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        // The turn tries again, and tells the user where it fails as well.
+        inbox.put(text, self.clock.now_ms()).inspect_err(|error| tracing::error!(?error, "keeping a message")).ok()
+    }
+}
+
+impl std::fmt::Debug for Requests {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Requests").field("waiting", &self.waiting).finish_non_exhaustive()
+    }
+}
+
+/// Whether a message says nothing.
+pub(super) fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
