@@ -13,3 +13,4 @@ pub mod screen;
 pub mod soak;
 #[cfg(feature = "llama-cpp")]
 pub mod weights;
+pub mod world;

@@ -1,12 +1,11 @@
 //! The program as a script sees it: JSON-lines mode on the scripted engine, restarts, kills and bad input.
 
 use std::path::Path;
-use std::process::Stdio;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::harness::program::{Program, binary, reply, script, types};
+use crate::harness::program::{reply, types};
+use crate::harness::world::World;
 
 fn call(name: &str, arguments: Value) -> String {
     format!("<tool_call>\n{}\n</tool_call>", python_json(&json!({"name": name, "arguments": arguments})))
@@ -28,48 +27,10 @@ fn append(section: &str, content: &str) -> String {
     call("core_memory_append", json!({"section": section, "content": content}))
 }
 
-struct World {
-    home: TempDir,
-    scratch: TempDir,
-}
-
-impl World {
-    fn new() -> Self {
-        Self { home: tempfile::tempdir().unwrap(), scratch: tempfile::tempdir().unwrap() }
-    }
-
-    fn start(&self, replies: Value, arguments: &[&str]) -> Program {
-        self.start_script(json!({"replies": replies, "otherwise": "All right."}), arguments)
-    }
-
-    fn start_script(&self, content: Value, arguments: &[&str]) -> Program {
-        Program::start(self.home.path(), &script(self.scratch.path(), &content), arguments)
-    }
-
-    /// Runs to the end without input and gives back exit code and the `error` event.
-    fn refused(&self, arguments: &[&str]) -> (i32, Value) {
-        self.refused_in(self.home.path(), arguments)
-    }
-
-    fn refused_in(&self, home: &Path, arguments: &[&str]) -> (i32, Value) {
-        let path = script(self.scratch.path(), &json!({"replies": [], "otherwise": "All right."}));
-        let mut command = binary();
-        command.env("MNEME_HOME", home).stdin(Stdio::null());
-        command.args(["run", "--jsonl", "--yes"]);
-        if !arguments.contains(&"--model") {
-            command.args(["--engine", "scripted", "--model"]).arg(path);
-        }
-        let output = command.args(arguments).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let first = text.lines().next().unwrap_or_else(|| panic!("no event; {:?}", output.stderr));
-        (output.status.code().unwrap(), serde_json::from_str(first).unwrap())
-    }
-}
-
 #[test]
 fn a_message_is_answered_by_a_reply_and_exactly_one_turn() {
     let world = World::new();
-    let mut program = world.start(json!([{"reply": "Hello there."}]), &["--agent", "a"]);
+    let mut program = world.start(json!([{"reply": "Hello there."}]), &[]);
     assert_eq!(program.ready["agent"], "a");
     assert_eq!(program.ready["engine"], "scripted");
     assert_eq!(program.ready["resumed"], false);
@@ -101,7 +62,7 @@ fn a_message_is_answered_by_a_reply_and_exactly_one_turn() {
 #[test]
 fn deltas_of_a_reply_join_to_the_message() {
     let world = World::new();
-    let mut program = world.start(json!([{"reply": "One two three, grüße, 生日."}]), &["--agent", "a"]);
+    let mut program = world.start(json!([{"reply": "One two three, grüße, 生日."}]), &[]);
     let events = program.say("hi");
     let deltas: String =
         events.iter().filter(|e| e["type"] == "delta").map(|e| e["text"].as_str().unwrap().to_owned()).collect();
@@ -112,7 +73,7 @@ fn deltas_of_a_reply_join_to_the_message() {
 fn a_call_is_executed_shown_and_answered() {
     let world = World::new();
     let replies = json!([{"reply": append("human", "The user plays the cello.")}, {"reply": "Noted."}]);
-    let mut program = world.start(replies, &["--agent", "a"]);
+    let mut program = world.start(replies, &[]);
     let events = program.say("I play the cello.");
     assert_eq!(types(&events), ["call", "result", "message", "turn"]);
     assert_eq!(events[0]["arguments"], json!({"section": "human", "content": "The user plays the cello."}));
@@ -127,11 +88,11 @@ fn a_call_is_executed_shown_and_answered() {
 fn what_was_told_is_there_after_a_restart() {
     let world = World::new();
     let replies = json!([{"reply": append("human", "The user is called Ines.")}, {"reply": "Hello Ines."}]);
-    let mut program = world.start(replies, &["--agent", "a"]);
+    let mut program = world.start(replies, &[]);
     program.say("I am Ines.");
     let before = program.memory();
     assert!(program.close().success());
-    let mut program = world.start(json!([]), &["--agent", "a"]);
+    let mut program = world.start(json!([]), &[]);
     assert_eq!(program.ready["resumed"], true);
     let after = program.memory();
     assert_eq!(after["core"], before["core"]);
@@ -148,7 +109,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_shown() {
             {"reply": append("human", &content)},
             {"reply": "That is good to know, and I shall keep it in mind from now on."},
         ]);
-        let mut program = world.start_script(json!({"replies": replies, "token_delay_ms": 15}), &["--agent", "a"]);
+        let mut program = world.start_script(json!({"replies": replies, "token_delay_ms": 15}), &[]);
         let human = program.memory()["core"]["human"].as_str().unwrap().to_owned();
         for line in &shown {
             assert!(human.contains(line), "{line:?} was shown and is gone: {human:?}");
@@ -171,7 +132,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_shown() {
         }
         program.kill();
     }
-    let mut program = world.start(json!([]), &["--agent", "a"]);
+    let mut program = world.start(json!([]), &[]);
     let human = program.memory()["core"]["human"].as_str().unwrap().to_owned();
     assert_eq!(human.lines().collect::<Vec<_>>(), shown);
     let dump = program.command("/dump 40").pop().unwrap()["text"].as_str().unwrap().to_owned();
@@ -184,8 +145,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_shown() {
 fn a_reply_that_a_kill_cut_off_is_kept_and_marked() {
     let world = World::new();
     let long = "Here is a long answer that goes on and on. ".repeat(20);
-    let mut program =
-        world.start_script(json!({"replies": [{"reply": long}], "token_delay_ms": 20}), &["--agent", "a"]);
+    let mut program = world.start_script(json!({"replies": [{"reply": long}], "token_delay_ms": 20}), &[]);
     program.send_line("tell me");
     let started = std::time::Instant::now();
     let mut early = String::new();
@@ -198,14 +158,14 @@ fn a_reply_that_a_kill_cut_off_is_kept_and_marked() {
     }
     program.kill();
     assert!(early.len() > 20, "{early:?}");
-    let mut program = world.start(json!([]), &["--agent", "a"]);
+    let mut program = world.start(json!([]), &[]);
     let notices = program.ready["notices"].as_array().unwrap();
     assert!(notices.iter().any(|notice| notice.as_str().unwrap().contains("cut off")), "{notices:?}");
     let dump = program.command("/dump").pop().unwrap()["text"].as_str().unwrap().to_owned();
     assert!(dump.contains(early.trim_end()), "{early:?} is not in {dump:?}");
     assert!(dump.contains("interrupted"), "{dump:?}");
     assert!(program.close().success());
-    let program = world.start(json!([]), &["--agent", "a"]);
+    let program = world.start(json!([]), &[]);
     assert_eq!(program.ready["notices"], json!([]), "it is told once");
 }
 
@@ -213,20 +173,19 @@ fn a_reply_that_a_kill_cut_off_is_kept_and_marked() {
 fn messages_that_wait_behind_a_reply_outlive_a_kill() {
     let world = World::new();
     let long = "Here is a long answer that goes on and on. ".repeat(20);
-    let mut program =
-        world.start_script(json!({"replies": [{"reply": long}], "token_delay_ms": 20}), &["--agent", "a"]);
+    let mut program = world.start_script(json!({"replies": [{"reply": long}], "token_delay_ms": 20}), &[]);
     program.send_line("tell me");
     while program.event()["type"] != "delta" {}
     program.send_line("my boat is called Pelikan");
     program.send_line("and it leaks");
-    let database = rusqlite::Connection::open(world.home.path().join("mneme.db")).unwrap();
+    let database = world.database();
     let kept = || database.query_row("SELECT count(*) FROM inbox", [], |row| row.get::<_, u32>(0)).unwrap();
     // The reply takes far longer than it takes to read two lines.
     while kept() < 2 {
         assert_ne!(program.event()["type"], "turn", "the messages were never kept");
     }
     program.kill();
-    let mut program = world.start(json!([{"reply": "Pelikan."}]), &["--agent", "a"]);
+    let mut program = world.start(json!([{"reply": "Pelikan."}]), &[]);
     let notices = program.ready["notices"].to_string();
     assert!(notices.contains("2 messages that waited"), "{notices}");
     assert!(notices.contains("and it leaks") && notices.contains("/heartbeat"), "{notices}");
@@ -235,7 +194,7 @@ fn messages_that_wait_behind_a_reply_outlive_a_kill() {
     let dump = program.command("/dump").pop().unwrap()["text"].as_str().unwrap().to_owned();
     assert!(dump.contains("my boat is called Pelikan") && dump.contains("and it leaks"), "{dump}");
     assert!(program.close().success());
-    let program = world.start(json!([]), &["--agent", "a"]);
+    let program = world.start(json!([]), &[]);
     assert_eq!(program.ready["notices"], json!([]), "it is told once");
     assert!(program.close().success());
 }
@@ -244,10 +203,8 @@ fn messages_that_wait_behind_a_reply_outlive_a_kill() {
 fn interrupting_a_reply_ends_the_turn_and_not_the_program() {
     let world = World::new();
     let long = "Word after word after word. ".repeat(50);
-    let mut program = world.start_script(
-        json!({"replies": [{"reply": long}, {"reply": "Yes?"}], "token_delay_ms": 10}),
-        &["--agent", "a"],
-    );
+    let mut program =
+        world.start_script(json!({"replies": [{"reply": long}, {"reply": "Yes?"}], "token_delay_ms": 10}), &[]);
     program.send_line("talk");
     while program.event()["type"] != "delta" {}
     program.interrupt();
@@ -260,7 +217,7 @@ fn interrupting_a_reply_ends_the_turn_and_not_the_program() {
 #[test]
 fn bare_lines_are_messages_whatever_they_begin_with() {
     let world = World::new();
-    let mut program = world.start(json!([]), &["--agent", "a"]);
+    let mut program = world.start(json!([]), &[]);
     for line in ["plain words", "/memory", "{\"type\":\"other\"}", "{broken", "\"quoted\""] {
         program.send_line(line);
         let events = program.until(|event| event["type"] == "turn");
@@ -274,7 +231,7 @@ fn bare_lines_are_messages_whatever_they_begin_with() {
 #[test]
 fn an_empty_message_is_an_error_and_still_one_turn() {
     let world = World::new();
-    let mut program = world.start(json!([]), &["--agent", "a"]);
+    let mut program = world.start(json!([]), &[]);
     assert_eq!(types(&program.say("   ")), ["error", "turn"]);
     assert_eq!(reply(&program.say("now a real one")), "All right.");
 }
@@ -282,7 +239,7 @@ fn an_empty_message_is_an_error_and_still_one_turn() {
 #[test]
 fn commands_end_in_one_notice_or_error() {
     let world = World::new();
-    let mut program = world.start(json!([]), &["--agent", "a"]);
+    let mut program = world.start(json!([]), &[]);
     assert_eq!(types(&program.command("/help")), ["notice"]);
     assert_eq!(types(&program.command("/nonsense")), ["error"]);
     assert_eq!(types(&program.command("/save spring")), ["notice"]);
@@ -294,7 +251,7 @@ fn commands_end_in_one_notice_or_error() {
 #[test]
 fn exit_ends_with_code_zero() {
     let world = World::new();
-    let mut program = world.start(json!([]), &["--agent", "a"]);
+    let mut program = world.start(json!([]), &[]);
     assert_eq!(types(&program.command("/exit")), ["notice"]);
     assert!(program.close().success());
 }
@@ -302,28 +259,11 @@ fn exit_ends_with_code_zero() {
 #[test]
 fn another_persona_for_an_existing_agent_changes_nothing_and_says_so() {
     let world = World::new();
-    let mut program = world.start(json!([]), &["--agent", "a", "--persona", "muse"]);
+    let mut program = world.start(json!([]), &["--persona", "muse"]);
     let before = program.memory();
     assert!(before["core"]["persona"].as_str().unwrap().contains("Muse"));
     program.close();
-    let path = script(world.scratch.path(), &json!({"otherwise": "All right.", "replies": []}));
-    let mut command = binary();
-    command.args([
-        "run",
-        "--jsonl",
-        "--yes",
-        "--engine",
-        "scripted",
-        "--agent",
-        "a",
-        "--persona",
-        "archivist",
-        "--model",
-    ]);
-    let mut program = Program::spawn(world.home.path(), {
-        command.arg(path);
-        command
-    });
+    let mut program = world.start(json!([]), &["--persona", "archivist"]);
     let notices = program.ready["notices"].to_string();
     assert!(notices.contains("--persona changed nothing"), "{notices}");
     assert_eq!(program.memory()["core"], before["core"]);
@@ -347,14 +287,14 @@ fn bad_names_and_files_are_refused_with_a_hint_and_the_right_exit_code() {
     let cases: Vec<(Vec<String>, i32, &str)> = vec![
         (vec!["--agent".into(), "../x".into()], 2, "../x"),
         (vec!["--agent".into(), ".hidden".into()], 2, ".hidden"),
-        (vec!["--agent".into(), "a".into(), "--persona".into(), "nobody".into()], 2, "nobody"),
-        (vec!["--agent".into(), "a".into(), "--persona".into(), path(&long)], 2, "2000"),
-        (vec!["--agent".into(), "a".into(), "--persona".into(), path(&huge)], 2, "huge.txt"),
-        (vec!["--agent".into(), "a".into(), "--human".into(), path(&latin1)], 2, "UTF-8"),
-        (vec!["--agent".into(), "a".into(), "--context-window".into(), "100".into()], 2, "1024"),
-        (vec!["--agent".into(), "a".into(), "--model".into(), path(&text)], 3, unread),
-        (vec!["--agent".into(), "a".into(), "--model".into(), path(&missing)], 3, "missing.gguf"),
-        (vec!["--agent".into(), "a".into(), "--model".into(), "no-such-model".into()], 3, "no-such-model"),
+        (vec!["--persona".into(), "nobody".into()], 2, "nobody"),
+        (vec!["--persona".into(), path(&long)], 2, "2000"),
+        (vec!["--persona".into(), path(&huge)], 2, "huge.txt"),
+        (vec!["--human".into(), path(&latin1)], 2, "UTF-8"),
+        (vec!["--context-window".into(), "100".into()], 2, "1024"),
+        (vec!["--model".into(), path(&text)], 3, unread),
+        (vec!["--model".into(), path(&missing)], 3, "missing.gguf"),
+        (vec!["--model".into(), "no-such-model".into()], 3, "no-such-model"),
     ];
     for (arguments, code, named) in cases {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -364,7 +304,7 @@ fn bad_names_and_files_are_refused_with_a_hint_and_the_right_exit_code() {
         assert!(event["message"].as_str().unwrap().contains(named), "{arguments:?}: {event}");
         assert!(!event["hint"].as_str().unwrap().is_empty(), "{arguments:?}: {event}");
     }
-    let mut program = world.start(json!([]), &["--agent", "a"]);
+    let mut program = world.start(json!([]), &[]);
     assert_eq!(program.ready["resumed"], false, "no refused start left an agent behind");
     assert_eq!(types(&program.say("hi")), ["message", "turn"]);
 }
@@ -374,16 +314,11 @@ fn a_home_that_is_no_folder_and_a_database_of_a_newer_version_are_refused() {
     let world = World::new();
     let file = world.scratch.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let (exit, event) = world.refused_in(&file, &["--agent", "a"]);
+    let (exit, event) = world.refused_in(&file, &[]);
     assert_eq!((exit, &event["type"]), (2, &json!("error")), "{event}");
-    assert!(world.start(json!([]), &["--agent", "a"]).close().success());
-    let database = std::fs::read_dir(world.home.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "db"))
-        .unwrap();
-    rusqlite::Connection::open(&database).unwrap().pragma_update(None, "user_version", 9999).unwrap();
-    let (exit, event) = world.refused(&["--agent", "a"]);
+    assert!(world.start(json!([]), &[]).close().success());
+    world.database().pragma_update(None, "user_version", 9999).unwrap();
+    let (exit, event) = world.refused(&[]);
     assert_eq!((exit, &event["type"]), (3, &json!("error")), "{event}");
     assert!(event["message"].as_str().unwrap().contains("9999"), "{event}");
 }
@@ -391,12 +326,12 @@ fn a_home_that_is_no_folder_and_a_database_of_a_newer_version_are_refused() {
 #[test]
 fn two_programs_cannot_run_the_same_agent() {
     let world = World::new();
-    let first = world.start(json!([]), &["--agent", "a"]);
-    let (exit, event) = world.refused(&["--agent", "a"]);
+    let first = world.start(json!([]), &[]);
+    let (exit, event) = world.refused(&[]);
     assert_eq!(exit, 1, "{event}");
     assert!(event["message"].as_str().unwrap().contains('a'), "{event}");
     first.close();
-    assert!(world.start(json!([]), &["--agent", "a"]).close().success());
+    assert!(world.start(json!([]), &[]).close().success());
 }
 
 #[test]
@@ -404,11 +339,11 @@ fn a_window_that_is_refused_leaves_no_agent_behind() {
     let world = World::new();
     let persona = world.scratch.path().join("persona.txt");
     std::fs::write(&persona, "I like long walks by the sea. ".repeat(66)).unwrap();
-    let arguments = ["--agent", "a", "--persona", persona.to_str().unwrap(), "--context-window", "1024"];
+    let arguments = ["--persona", persona.to_str().unwrap(), "--context-window", "1024"];
     let (exit, event) = world.refused(&arguments);
     assert_eq!(exit, 2, "{event}");
     assert!(event["message"].as_str().unwrap().contains("1024"), "{event}");
-    let mut program = world.start(json!([]), &["--agent", "a"]);
+    let mut program = world.start(json!([]), &[]);
     assert_eq!(program.ready["resumed"], false);
     assert!(!program.memory()["core"]["persona"].as_str().unwrap().contains("long walks"));
     assert_eq!(types(&program.say("hi")), ["message", "turn"]);
@@ -417,8 +352,8 @@ fn a_window_that_is_refused_leaves_no_agent_behind() {
 #[test]
 fn an_agent_keeps_its_profile_until_a_flag_names_another() {
     let row = |world: &World| -> (String, i64) {
-        let database = rusqlite::Connection::open(world.home.path().join("mneme.db")).unwrap();
-        database
+        world
+            .database()
             .query_row("SELECT profile, context_window_tokens FROM agents WHERE name = 'a'", [], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })
@@ -430,15 +365,15 @@ fn an_agent_keeps_its_profile_until_a_flag_names_another() {
                       \"params\": {\"message\": \"Classic.\"}}",
     });
     let world = World::new();
-    assert!(world.start(json!([]), &["--agent", "a", "--profile", "classic"]).close().success());
-    let mut program = world.start_script(classic, &["--agent", "a", "--context-window", "6000"]);
+    assert!(world.start(json!([]), &["--profile", "classic"]).close().success());
+    let mut program = world.start_script(classic, &["--context-window", "6000"]);
     assert_eq!(reply(&program.say("hi")), "Classic.");
     assert!(program.close().success());
     assert_eq!(row(&world), ("classic".to_owned(), 6000));
-    let (exit, event) = world.refused(&["--agent", "a", "--profile", "native", "--context-window", "1024"]);
+    let (exit, event) = world.refused(&["--profile", "native", "--context-window", "1024"]);
     assert_eq!(exit, 2, "{event}");
     assert_eq!(row(&world), ("classic".to_owned(), 6000), "a refused start changes nothing");
-    assert!(world.start(json!([]), &["--agent", "a", "--profile", "native"]).close().success());
+    assert!(world.start(json!([]), &["--profile", "native"]).close().success());
     assert_eq!(row(&world).0, "native");
 }
 
@@ -446,7 +381,7 @@ fn an_agent_keeps_its_profile_until_a_flag_names_another() {
 fn queue_limits_that_cannot_work_are_refused_at_the_start() {
     let world = World::new();
     std::fs::write(world.home.path().join("config.toml"), "[queue]\nkeep_last_messages = 1\n").unwrap();
-    let (exit, event) = world.refused(&["--agent", "a"]);
+    let (exit, event) = world.refused(&[]);
     assert_eq!(exit, 2, "{event}");
     assert!(event["message"].as_str().unwrap().contains("keep_last_messages"), "{event}");
 }
@@ -456,7 +391,7 @@ fn a_long_text_is_refused_before_the_model_is_looked_for() {
     let world = World::new();
     let long = world.scratch.path().join("long.txt");
     std::fs::write(&long, "x".repeat(3000)).unwrap();
-    let arguments = ["--agent", "a", "--human", long.to_str().unwrap(), "--model", "no-such-model"];
+    let arguments = ["--human", long.to_str().unwrap(), "--model", "no-such-model"];
     let (exit, event) = world.refused(&arguments);
     assert_eq!(exit, 2, "{event}");
     assert!(event["message"].as_str().unwrap().contains("2000"), "{event}");

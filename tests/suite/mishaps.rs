@@ -2,81 +2,24 @@
 //! files that are none, command lines that cannot be read. Each is told as it is, with what to do.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::sync::mpsc::channel;
+#[cfg(unix)]
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::harness::program::{Program, binary, reply, script, types};
-#[cfg(unix)]
-use crate::harness::screen::Screen;
+use crate::harness::program::{Program, reply, types};
+use crate::harness::world::World;
 
 const USAGE: i32 = 2;
 const DATA: i32 = 3;
-/// A command that has not ended by then waits for something that never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct World {
-    home: TempDir,
-    scratch: TempDir,
-}
 
 impl World {
-    fn new() -> Self {
-        Self { home: tempfile::tempdir().unwrap(), scratch: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.scratch.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        std::fs::write(self.scratch.path().join(name), content).unwrap();
-        self.path(name)
-    }
-
     #[cfg(unix)]
     fn pipe(&self, name: &str) -> String {
         let path = self.path(name);
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         path
-    }
-
-    fn script(&self, content: &Value) -> std::path::PathBuf {
-        script(self.scratch.path(), content)
-    }
-
-    fn start(&self, arguments: &[&str]) -> Program {
-        let script = self.script(&json!({"replies": [], "otherwise": "All right."}));
-        Program::start(self.home.path(), &script, &[&["--agent", "a"], arguments].concat())
-    }
-
-    #[cfg(unix)]
-    fn screen(&self, content: &Value) -> Screen {
-        Screen::start(self.home.path(), &self.script(content), &["--agent", "a", "--first"], &[])
-    }
-
-    /// Runs a command without input to its end.
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = binary();
-        command.env("MNEME_HOME", self.home.path()).env("MNEME_MODELS", self.scratch.path().join("models"));
-        command.args(arguments).stdin(Stdio::null());
-        let (sender, outcome) = channel();
-        std::thread::spawn(move || sender.send(command.output().unwrap()));
-        outcome.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{arguments:?} hangs"))
-    }
-
-    /// A chat that does not start: its exit code and the only line that it writes.
-    fn refused_chat(&self, arguments: &[&str]) -> (i32, Value) {
-        let output = self.run(&[&["run", "--jsonl"], arguments].concat());
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
-        let event: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(event["type"], "error", "{arguments:?}: {event}");
-        assert!(!event["hint"].as_str().unwrap().is_empty(), "{arguments:?}: {event}");
-        (output.status.code().unwrap(), event)
     }
 
     /// The database takes no more messages of this kind.
@@ -93,10 +36,6 @@ impl World {
 
     fn sql(&self, text: &str) {
         self.database().execute_batch(text).unwrap();
-    }
-
-    fn database(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.home.path().join("mneme.db")).unwrap()
     }
 }
 
@@ -115,7 +54,7 @@ fn dump(program: &mut Program) -> String {
 #[test]
 fn a_message_that_could_not_be_stored_is_said_not_to_be_and_can_be_sent_again() {
     let world = World::new();
-    let mut program = world.start(&[]);
+    let mut program = world.start(json!([]), &[]);
     program.say("Good morning.");
     world.refuse("user");
     let events = program.say("The gate code is 4711.");
@@ -132,7 +71,7 @@ fn a_message_that_could_not_be_stored_is_said_not_to_be_and_can_be_sent_again() 
 #[test]
 fn a_message_whose_answer_could_not_be_stored_is_said_to_be_stored_and_can_be_answered() {
     let world = World::new();
-    let mut program = world.start(&[]);
+    let mut program = world.start(json!([]), &[]);
     world.refuse("assistant");
     let events = program.say("The gate code is 4711.");
     assert_eq!(types(&events), ["error", "turn"]);
@@ -148,7 +87,7 @@ fn a_message_whose_answer_could_not_be_stored_is_said_to_be_stored_and_can_be_an
 #[test]
 fn what_fails_beside_a_message_says_nothing_of_one() {
     let world = World::new();
-    let mut program = world.start(&[]);
+    let mut program = world.start(json!([]), &[]);
     for command in ["/pop 99", "/nonsense"] {
         let event = program.command(command).pop().unwrap();
         assert_eq!((&event["type"], event.get("message_stored")), (&json!("error"), None), "{event}");
@@ -178,8 +117,8 @@ fn a_message_that_could_not_be_stored_stands_in_the_line_again() {
 #[test]
 fn a_message_that_a_kill_left_without_an_answer_is_named_at_every_start_until_it_has_one() {
     let world = World::new();
-    let slow = world.script(&json!({"replies": [{"reply": "Too late."}], "token_delay_ms": 60_000}));
-    let mut program = Program::start(world.home.path(), &slow, &["--agent", "a"]);
+    let slow = json!({"replies": [{"reply": "Too late."}], "token_delay_ms": 60_000});
+    let mut program = world.start_script(slow, &[]);
     program.send_line("Where did I leave the kayak?");
     let stored = || -> i64 {
         let count = "SELECT count(*) FROM messages WHERE kind = 'user'";
@@ -195,14 +134,13 @@ fn a_message_that_a_kill_left_without_an_answer_is_named_at_every_start_until_it
     assert!(text.contains("not answered: \"Where did I leave the kayak?\" /heartbeat"), "{text}");
     screen.leave();
     let replies = json!([{"when": "last message has no answer yet", "reply": "It is at the pier."}]);
-    let script = world.script(&json!({"replies": replies, "otherwise": "All right."}));
-    let mut program = Program::start(world.home.path(), &script, &["--agent", "a"]);
+    let mut program = world.start(replies, &[]);
     let notices = program.ready["notices"].to_string();
     assert!(notices.contains("not answered") && notices.contains("kayak"), "{notices}");
     assert_eq!(reply(&program.command("/heartbeat")), "It is at the pier.");
     assert_eq!(reply(&program.command("/heartbeat")), "All right.", "the message is answered now");
     assert!(program.close().success());
-    assert_eq!(world.start(&[]).ready["notices"], json!([]));
+    assert_eq!(world.start(json!([]), &[]).ready["notices"], json!([]));
 }
 
 #[cfg(unix)]
@@ -296,7 +234,7 @@ fn a_byte_order_mark_is_no_part_of_a_text() {
     let world = World::new();
     let persona = world.file("persona.txt", "\u{feff}I mend clocks.\r\n");
     let human = world.file("human.txt", "\u{feff}The user sails.");
-    let mut program = world.start(&["--persona", &persona, "--human", &human]);
+    let mut program = world.start(json!([]), &["--persona", &persona, "--human", &human]);
     assert_eq!(program.memory()["core"], json!({"persona": "I mend clocks.", "human": "The user sails."}));
     program.close();
 
@@ -363,7 +301,7 @@ fn a_number_below_0_is_refused_by_what_it_should_be() {
 fn an_agent_that_changes_its_profile_says_so() {
     let world = World::new();
     let notices = |arguments: &[&str]| {
-        let mut program = world.start(arguments);
+        let mut program = world.start(json!([]), arguments);
         let notices = program.ready["notices"].take();
         // The next start finds the agent free.
         assert!(program.close().success());
