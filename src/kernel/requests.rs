@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::memory::Inbox;
 use crate::types::{Cancel, Clock, InboxId};
@@ -39,8 +39,9 @@ pub struct Requests {
     sender: Sender<Incoming>,
     preempt: Cancel,
     waiting: Arc<Waiting>,
-    /// Keeps messages until the agent's thread takes them; none for a memory that does not outlive the process.
-    inbox: Option<Arc<Mutex<Inbox>>>,
+    /// Keeps messages until the agent's thread takes them; none for a memory that does not outlive the process, and once
+    /// the agent has left, which closes the database.
+    inbox: Weak<Mutex<Inbox>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -83,14 +84,20 @@ impl Waiting {
 }
 
 impl Requests {
-    pub(super) fn new(agent: &Agent, preempt: Cancel, waiting: Arc<Waiting>) -> (Self, Receiver<Incoming>) {
+    /// The way in, its other end, and the inbox, which is open as long as the agent's thread holds it.
+    pub(super) fn new(
+        agent: &Agent,
+        preempt: Cancel,
+        waiting: Arc<Waiting>,
+    ) -> (Self, Receiver<Incoming>, Option<Arc<Mutex<Inbox>>>) {
         let inbox = agent.inbox().unwrap_or_else(|error| {
             tracing::error!(?error, "messages that wait are not kept");
             None
         });
         let (sender, incoming) = channel();
         let inbox = inbox.map(|inbox| Arc::new(Mutex::new(inbox)));
-        (Self { sender, preempt, waiting, inbox, clock: agent.clock() }, incoming)
+        let way_in = inbox.as_ref().map_or_else(Weak::new, Arc::downgrade);
+        (Self { sender, preempt, waiting, inbox: way_in, clock: agent.clock() }, incoming, inbox)
     }
 
     /// Hands over a request with the number of its input line; false where the agent has left. A message of the user is
@@ -104,10 +111,11 @@ impl Requests {
     }
 
     fn keep(&self, request: &Request) -> Option<InboxId> {
-        let (Some(inbox), Request::User { text }) = (&self.inbox, request) else { return None };
+        let Request::User { text } = request else { return None };
         if is_blank(text) {
             return None;
         }
+        let inbox = self.inbox.upgrade()?;
         let inbox = inbox.lock().unwrap_or_else(PoisonError::into_inner);
         // The turn tries again, and tells the user where it fails as well.
         inbox.put(text, self.clock.now_ms()).inspect_err(|error| tracing::error!(?error, "keeping a message")).ok()

@@ -1,9 +1,10 @@
 //! The agent's own thread: requests come in through one channel, events go out through another, in order.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex};
 
+use crate::memory::Inbox;
 use crate::types::{Cancel, Cause, Event, InboxId, StopReason};
 
 use super::agent::Agent;
@@ -31,7 +32,7 @@ pub enum Outgoing {
     PassesLeft(usize),
     /// A request is answered completely.
     Done,
-    /// The agent has left; without this its thread has failed.
+    /// The agent has left and its database is closed; without this its thread has failed.
     Left,
 }
 
@@ -66,13 +67,14 @@ pub fn spawn(agent: Agent, ready: Event, idle: Arc<AtomicBool>) -> Handle {
     let (outgoing, events) = channel();
     let preempt = Cancel::new();
     let waiting = Arc::new(Waiting::new(idle));
-    let (requests, incoming) = Requests::new(&agent, preempt.clone(), Arc::clone(&waiting));
-    std::thread::spawn(move || Service { agent, preempt, waiting, outgoing }.serve(ready, &incoming));
+    let (requests, incoming, inbox) = Requests::new(&agent, preempt.clone(), Arc::clone(&waiting));
+    std::thread::spawn(move || Service { agent, inbox, preempt, waiting, outgoing }.serve(ready, &incoming));
     Handle { requests, events }
 }
 
 struct Service {
     agent: Agent,
+    inbox: Option<Arc<Mutex<Inbox>>>,
     preempt: Cancel,
     waiting: Arc<Waiting>,
     outgoing: Sender<Outgoing>,
@@ -106,6 +108,8 @@ impl Service {
             self.done();
             self.waiting.remove();
             if leaving {
+                // The database is closed before the program may end.
+                drop((self.agent, self.inbox));
                 let _ = self.outgoing.send(Outgoing::Left);
                 return;
             }

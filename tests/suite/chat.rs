@@ -256,6 +256,44 @@ fn exit_ends_with_code_zero() {
     assert!(program.close().success());
 }
 
+/// The database is one file again once a chat has ended by itself.
+fn assert_nothing_beside_the_database(world: &World, way: &str) {
+    for name in ["mneme.db-wal", "mneme.db-shm"] {
+        assert!(!world.home.path().join(name).exists(), "{name} is left after {way}");
+    }
+}
+
+#[test]
+fn a_chat_that_has_ended_leaves_no_write_ahead_log() {
+    let world = World::new();
+    for way in ["/exit", "the end of input"] {
+        let mut program = world.start(json!([]), &[]);
+        program.say("Remember this.");
+        assert!(world.home.path().join("mneme.db-wal").exists());
+        if way == "/exit" {
+            program.command(way);
+        }
+        assert!(program.close().success());
+        assert_nothing_beside_the_database(&world, way);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_chat_on_a_terminal_that_has_ended_leaves_no_write_ahead_log() {
+    let world = World::new();
+    // Several times: a program that ends without waiting for its database is often lucky.
+    for _ in 0..5 {
+        let mut screen = world.screen(&json!({"replies": [], "otherwise": "All right."}));
+        screen.until_prompt();
+        screen.line("Remember this.");
+        screen.until("reply", |text| text.contains("All right."));
+        screen.until_prompt();
+        screen.leave();
+        assert_nothing_beside_the_database(&world, "/exit on a terminal");
+    }
+}
+
 #[test]
 fn another_persona_for_an_existing_agent_changes_nothing_and_says_so() {
     let world = World::new();
