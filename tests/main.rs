@@ -26,4 +26,6 @@ mod suite {
     mod oracle;
     mod safety;
     mod schema;
+    #[cfg(unix)]
+    mod setup;
 }

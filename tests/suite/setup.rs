@@ -1,0 +1,74 @@
+//! `scripts/setup` on machines that lack cmake: what it tells the user to run, and what it runs itself.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+const INSTALL: &str = "apt-get update && apt-get install -y --no-install-recommends cmake";
+
+/// A machine with these programs and no others; what they were asked is in the file `asked`.
+struct Machine {
+    programs: TempDir,
+}
+
+impl Machine {
+    /// One with a compiler and a package manager, for the user with this number.
+    fn of_user(number: u32) -> Self {
+        let machine = Self { programs: tempfile::tempdir().unwrap() };
+        for name in ["cargo", "cc", "c++", "python3", "apt-get"] {
+            machine.program(name, "");
+        }
+        machine.program("id", &format!("echo {number}"));
+        // The script starts another shell for the command.
+        std::os::unix::fs::symlink("/bin/sh", machine.programs.path().join("sh")).unwrap();
+        machine
+    }
+
+    fn program(&self, name: &str, then: &str) {
+        let (path, asked) = (self.programs.path().join(name), self.programs.path().join("asked"));
+        fs::write(&path, format!("#!/bin/sh\necho \"{name} $*\" >> {}\n{then}\n", asked.display())).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
+    /// Runs the script: whether it went well, and what it said on standard error.
+    fn setup(&self) -> (bool, String) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/setup");
+        let mut command = Command::new("/bin/sh");
+        command.arg(script).env("PATH", self.programs.path()).env("LIBCLANG_PATH", "/nowhere");
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    fn asked_of_the_package_manager(&self) -> Vec<String> {
+        let asked = fs::read_to_string(self.programs.path().join("asked")).unwrap_or_default();
+        asked.lines().filter(|line| line.starts_with("apt-get")).map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn a_user_is_told_to_use_sudo_only_where_there_is_one() {
+    let machine = Machine::of_user(1000);
+    let (done, said) = machine.setup();
+    assert!(!done && said.contains("lacks: cmake") && said.contains("as root"), "{said}");
+    assert!(said.lines().any(|line| line.trim() == INSTALL), "{said}");
+    machine.program("sudo", "");
+    let (done, said) = machine.setup();
+    assert!(!done && !said.contains("as root"), "{said}");
+    assert!(said.lines().any(|line| line.trim() == format!("sudo sh -c '{INSTALL}'")), "{said}");
+    assert_eq!(machine.asked_of_the_package_manager(), [""; 0], "nothing is installed without the rights to");
+}
+
+#[test]
+fn root_installs_what_is_missing_and_only_that() {
+    let machine = Machine::of_user(0);
+    let (done, said) = machine.setup();
+    assert!(done && said.contains(INSTALL), "{said}");
+    let asked = ["apt-get update", "apt-get install -y --no-install-recommends cmake"];
+    assert_eq!(machine.asked_of_the_package_manager(), asked);
+    machine.program("cmake", "");
+    assert!(machine.setup().0);
+    assert_eq!(machine.asked_of_the_package_manager(), asked, "a second run has nothing to do");
+}
