@@ -1,8 +1,10 @@
 //! The state graph of compiled grammars, made as far as it is walked.
 //!
-//! A parse is a position that reads, with a stack; a stack is a chain of frames, each stored once, so that equal
-//! stacks have equal ids. A state is a sorted set of parses, stored once as well: one integer stands for everything
-//! that the matcher knows. Transitions are kept by class of bytes. Nothing here knows a token's spelling.
+//! A parse is a position that reads, with a stack; a stack is a set of frames, each above another stack, and is stored
+//! once, so that equal stacks have equal ids. Whatever calls the same rule at the same time shares a stack there: a
+//! graph-structured stack (Tomita), without which a grammar whose alternatives begin alike would double its parses with
+//! every level. A state is a sorted set of parses, stored once as well: one integer stands for everything that the
+//! matcher knows. Transitions are kept by class of bytes. Nothing here knows a token's spelling.
 //!
 //! A graph has room for so many states. A full one is left behind: what is still alive goes on in a [fresh
 //! one](Automaton::renewed).
@@ -12,7 +14,9 @@
 
 #![expect(clippy::indexing_slicing, reason = "state, frame and position ids are given out by the tables they index")]
 
+mod ahead;
 mod carry;
+mod closure;
 mod seen;
 mod stacks;
 mod stop;
@@ -24,7 +28,7 @@ use hashbrown::{HashMap, HashTable};
 
 use super::hash::FastHash;
 use super::limits::Limits;
-use super::program::{Position, PositionId, Program, RETURN, UNBOUNDED, index};
+use super::program::{Position, PositionId, Program, RETURN, index};
 use super::utf8::{ByteSet, holds, unite};
 use crate::types::TokenId;
 use seen::Seen;
@@ -46,13 +50,12 @@ const CUT: u32 = 1;
 const ROW_STEP: usize = 16;
 /// States that there is room for from the beginning: a reply of a few sentences.
 const FIRST_STATES: usize = 512;
-/// Positions that are looked at to find the bytes that can still follow.
-const REACHABLE_POSITIONS: usize = 1000;
 /// In place of a count: the frame is a call's.
 const CALL: u32 = u32::MAX;
 
-/// What waits on the stack: a position to go on at, or a loop with the number of its complete rounds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What waits on a stack: a position to go on at, or a loop with the number of its complete rounds, and the stack that
+/// is left then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Frame {
     target: PositionId,
     count: u32,
@@ -109,17 +112,19 @@ pub(crate) struct Automaton {
     /// States that positions go on from: see [`Position::Resume`].
     kept: Vec<StateId>,
     frames: Vec<Frame>,
-    frame_ids: HashTable<u32>,
+    /// The frames of stack `id` are `frames[stacks[id - 1]..stacks[id]]`.
+    stacks: Vec<u32>,
+    stack_ids: HashTable<u32>,
     states: Vec<State>,
     state_ids: HashTable<StateId>,
     parses: Vec<Parse>,
     rows: Vec<StateId>,
     row_length: usize,
     work: Vec<Parse>,
-    behind: Vec<Parse>,
+    waiting: Vec<(PositionId, Frame)>,
     seen: Seen,
     found: Vec<Parse>,
-    /// Frames in their standard form, by the longest token that was asked with.
+    /// Stacks in their standard form, by the longest token that was asked with.
     standard: HashMap<u32, u32, FastHash>,
     standard_for_bytes: u32,
 }
@@ -131,23 +136,23 @@ impl Automaton {
     }
 
     fn with_program(program: Arc<Program>, limits: Limits) -> Self {
-        let bottom = Frame { target: RETURN, count: CALL, below: BOTTOM };
         let dead = State { first: 0, end: 0, ..State::FRESH };
         let mut automaton = Self {
             program,
             classes: [0; 256],
             limits,
             kept: vec![DEAD],
-            // Bottom and cut.
-            frames: vec![bottom, bottom],
-            frame_ids: HashTable::with_capacity(FIRST_STATES),
+            frames: Vec::with_capacity(FIRST_STATES),
+            // Bottom and cut hold nothing.
+            stacks: vec![0, 0],
+            stack_ids: HashTable::with_capacity(FIRST_STATES),
             states: vec![dead],
             state_ids: HashTable::with_capacity(FIRST_STATES),
             parses: Vec::with_capacity(4 * FIRST_STATES),
             rows: Vec::new(),
             row_length: 0,
             work: Vec::new(),
-            behind: Vec::new(),
+            waiting: Vec::new(),
             seen: Seen::default(),
             found: Vec::new(),
             standard: HashMap::default(),
@@ -185,7 +190,8 @@ impl Automaton {
     /// The state before the first byte of what begins at `root`.
     pub(crate) fn start(&mut self, root: PositionId) -> Result<StateId, Stop> {
         self.begin();
-        self.follow(Parse { position: root, stack: BOTTOM })?;
+        self.work.push(Parse { position: root, stack: BOTTOM });
+        self.close()?;
         self.intern()
     }
 
@@ -218,12 +224,12 @@ impl Automaton {
     pub(crate) fn bytes(&self) -> usize {
         self.program.bytes()
             + self.frames.capacity() * size_of::<Frame>()
-            + self.frame_ids.allocation_size()
+            + (self.stacks.capacity() + self.rows.capacity() + self.kept.capacity()) * size_of::<u32>()
+            + self.stack_ids.allocation_size()
             + self.states.capacity() * size_of::<State>()
             + self.state_ids.allocation_size()
-            + (self.parses.capacity() + self.work.capacity() + self.behind.capacity() + self.found.capacity())
-                * size_of::<Parse>()
-            + (self.rows.capacity() + self.kept.capacity()) * size_of::<StateId>()
+            + (self.parses.capacity() + self.work.capacity() + self.found.capacity()) * size_of::<Parse>()
+            + self.waiting.capacity() * size_of::<(PositionId, Frame)>()
             + self.seen.bytes()
             + self.standard.allocation_size()
     }
@@ -273,18 +279,14 @@ impl Automaton {
             return Ok(DEAD);
         }
         self.begin();
-        let mut behind = std::mem::take(&mut self.behind);
-        behind.clear();
         for parse in &self.parses[first as usize..end as usize] {
             let arms = self.program.arms_at(parse.position).filter(|(set, _)| holds(set, byte));
-            behind.extend(arms.map(|(_, next)| Parse { position: next, stack: parse.stack }));
-            if behind.len() > self.limits.parses {
-                compact(&mut behind, self.limits.parses)?;
+            self.work.extend(arms.map(|(_, next)| Parse { position: next, stack: parse.stack }));
+            if self.work.len() > self.limits.parses {
+                compact(&mut self.work, self.limits.parses)?;
             }
         }
-        let followed = behind.iter().try_for_each(|parse| self.follow(*parse));
-        self.behind = behind;
-        followed?;
+        self.close()?;
         let target = self.intern()?;
         if is_first {
             let state = &mut self.states[state as usize];
@@ -345,9 +347,10 @@ impl Automaton {
             if let Position::Token { id, negated, next } = self.program.position(parse.position)
                 && if negated { is_text && id != token } else { id == token }
             {
-                self.follow(Parse { position: next, stack: parse.stack })?;
+                self.work.push(Parse { position: next, stack: parse.stack });
             }
         }
+        self.close()?;
         let State { first, end, .. } = self.states[spelled as usize];
         self.found.extend_from_slice(&self.parses[first as usize..end as usize]);
         self.intern()
@@ -404,150 +407,6 @@ impl Automaton {
 
     pub(crate) fn class_of(&self, byte: u8) -> u8 {
         self.classes[usize::from(byte)]
-    }
-
-    /// Bytes that some text after `state` may hold; more than those where finding out would take long.
-    pub(crate) fn reachable_bytes(&self, state: StateId) -> ByteSet {
-        const EVERY: ByteSet = [u64::MAX; 4];
-        let mut bytes = [0; 4];
-        let mut seen = vec![0_u64; self.program.positions.len().div_ceil(64)];
-        let mut left = Vec::new();
-        for parse in self.parses(state).iter() {
-            left.push(parse.position);
-            let mut stack = parse.stack;
-            while stack > CUT {
-                if left.len() > REACHABLE_POSITIONS {
-                    return EVERY;
-                }
-                left.push(self.frames[stack as usize].target);
-                stack = self.frames[stack as usize].below;
-            }
-            if stack == CUT {
-                return EVERY;
-            }
-        }
-        let mut visited = 0;
-        while let Some(position) = left.pop() {
-            let bit = 1 << (position % 64);
-            let word = &mut seen[position as usize / 64];
-            if *word & bit != 0 {
-                continue;
-            }
-            *word |= bit;
-            visited += 1;
-            if visited > REACHABLE_POSITIONS {
-                return EVERY;
-            }
-            match self.program.position(position) {
-                Position::Return => {}
-                Position::Byte { .. } | Position::Arms { .. } => {
-                    for (set, next) in self.program.arms_at(position) {
-                        unite(&mut bytes, set);
-                        left.push(next);
-                    }
-                }
-                Position::Split { start, end } => left.extend_from_slice(self.program.branches(start, end)),
-                Position::Call { entry: first, next } | Position::Loop { body: first, next, .. } => {
-                    left.extend([first, next]);
-                }
-                Position::Token { next, .. } => left.push(next),
-                Position::Resume { .. } => return EVERY,
-            }
-        }
-        bytes
-    }
-
-    fn begin(&mut self) {
-        self.seen.clear();
-        self.found.clear();
-    }
-
-    /// Adds to `found` every parse that reads and that `parse` leads to without reading.
-    fn follow(&mut self, parse: Parse) -> Result<(), Stop> {
-        self.work.clear();
-        self.work.push(parse);
-        while let Some(parse) = self.work.pop() {
-            let Parse { position, stack } = parse;
-            if let Position::Byte { .. } | Position::Arms { .. } | Position::Token { .. } =
-                self.program.position(position)
-            {
-                self.found.push(parse);
-                if self.found.len() > 2 * self.limits.parses {
-                    compact(&mut self.found, self.limits.parses)?;
-                }
-                continue;
-            }
-            if !self.seen.insert(parse) {
-                continue;
-            }
-            if self.seen.len() > self.limits.parses {
-                return Err(Stop::Wide { found: self.seen.len(), limit: self.limits.parses });
-            }
-            match self.program.position(position) {
-                Position::Byte { .. } | Position::Arms { .. } | Position::Token { .. } => {}
-                Position::Split { start, end } => {
-                    let branches = self.program.branches(start, end);
-                    self.work.extend(branches.iter().map(|&position| Parse { position, stack }));
-                }
-                Position::Call { entry, next } => {
-                    let stack = self.frame(Frame { target: next, count: CALL, below: stack })?;
-                    self.work.push(Parse { position: entry, stack });
-                }
-                Position::Resume { state } => {
-                    let State { first, end, .. } = self.states[self.kept[state as usize] as usize];
-                    self.found.extend_from_slice(&self.parses[first as usize..end as usize]);
-                }
-                Position::Loop { body, min, next, .. } => {
-                    if min == 0 {
-                        self.work.push(Parse { position: next, stack });
-                    }
-                    let stack = self.frame(Frame { target: position, count: 0, below: stack })?;
-                    self.work.push(Parse { position: body, stack });
-                }
-                Position::Return if stack <= CUT => self.found.push(parse),
-                Position::Return => self.leave(stack)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Goes on behind the frame on top of `stack`.
-    fn leave(&mut self, stack: u32) -> Result<(), Stop> {
-        let Frame { target, count, below } = self.frames[stack as usize];
-        let Position::Loop { body, min, max, next } = self.program.position(target) else {
-            self.work.push(Parse { position: target, stack: below });
-            return Ok(());
-        };
-        if count == CALL {
-            self.work.push(Parse { position: target, stack: below });
-            return Ok(());
-        }
-        let rounds = count + 1;
-        if rounds >= min {
-            self.work.push(Parse { position: next, stack: below });
-        }
-        if rounds < max {
-            // Above its lower bound an unbounded loop need not count.
-            let count = if max == UNBOUNDED { rounds.min(min) } else { rounds };
-            let stack = self.frame(Frame { target, count, below })?;
-            self.work.push(Parse { position: body, stack });
-        }
-        Ok(())
-    }
-
-    fn frame(&mut self, frame: Frame) -> Result<u32, Stop> {
-        let hasher = FastHash::default();
-        let hash = hasher.hash_one(frame);
-        if let Some(known) = self.frame_ids.find(hash, |id| self.frames[*id as usize] == frame) {
-            return Ok(*known);
-        }
-        if self.frames.len() >= self.limits.frames {
-            return Err(Stop::Full { what: "stack frames", found: self.frames.len() + 1, limit: self.limits.frames });
-        }
-        let id = index(self.frames.len());
-        self.frames.push(frame);
-        self.frame_ids.insert_unique(hash, id, |id| hasher.hash_one(self.frames[*id as usize]));
-        Ok(id)
     }
 
     /// The state of the parses in `found`.

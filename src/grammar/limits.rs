@@ -25,7 +25,7 @@ pub struct Limits {
     pub parses: usize,
     /// Parses kept over all states of one graph. 4,000,000 (32 MB).
     pub stored_parses: usize,
-    /// Distinct stack frames of one graph. 1,000,000 (28 MB with their index).
+    /// Frames of all stacks of one graph. 1,000,000 (28 MB with their index).
     pub frames: usize,
     /// Memory of the token masks that one graph keeps, in bytes. 4 MiB: 220 masks at 151,936 tokens (19 kB each), and a
     /// long document under a large grammar asks for about 100 different ones. The latest is always kept.

@@ -1,15 +1,15 @@
 //! What is alive in a full graph goes on in another one of the same positions.
 
-#![expect(clippy::indexing_slicing, reason = "state and frame ids are given out by the tables they index")]
+#![expect(clippy::indexing_slicing, reason = "state and stack ids are given out by the tables they index")]
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
 use super::super::hash::FastHash;
-use super::{Automaton, CUT, Frame, Parse, State, StateId, Stop};
+use super::{Automaton, Parse, State, StateId, Stop};
 
-/// Frames of one graph that another has, with their ids there.
+/// Stacks of one graph that another has, with their ids there.
 #[derive(Debug, Default)]
 pub(crate) struct Carried(HashMap<u32, u32, FastHash>);
 
@@ -41,7 +41,8 @@ impl Automaton {
         let State { first, end, .. } = from.states[state as usize];
         self.begin();
         for parse in &from.parses[first as usize..end as usize] {
-            let stack = self.carry_stack(from, parse.stack, carried)?;
+            let frames_of = |_: &Self, stack| from.frames[from.frame_range(stack)].to_vec();
+            let stack = self.rebuild(parse.stack, &mut carried.0, frames_of)?;
             self.found.push(Parse { position: parse.position, stack });
         }
         self.intern()
@@ -50,27 +51,6 @@ impl Automaton {
     /// Whether half of the room is left, for what comes next.
     pub(crate) fn has_room(&self) -> bool {
         !self.uses_more_than(2)
-    }
-
-    fn carry_stack(&mut self, from: &Self, stack: u32, carried: &mut Carried) -> Result<u32, Stop> {
-        let mut path = Vec::new();
-        let mut at = stack;
-        let mut below = loop {
-            // Bottom and cut have the same ids everywhere.
-            if at <= CUT {
-                break at;
-            }
-            if let Some(known) = carried.0.get(&at) {
-                break *known;
-            }
-            path.push(at);
-            at = from.frames[at as usize].below;
-        };
-        for original in path.into_iter().rev() {
-            below = self.frame(Frame { below, ..from.frames[original as usize] })?;
-            carried.0.insert(original, below);
-        }
-        Ok(below)
     }
 }
 

@@ -1,7 +1,10 @@
 //! States that stand for many others: counts far from their bounds made one, stacks cut off below their upper frames.
 
-#![expect(clippy::indexing_slicing, reason = "state and frame ids are given out by the tables they index")]
+#![expect(clippy::indexing_slicing, reason = "state and stack ids are given out by the tables they index")]
 
+use hashbrown::HashMap;
+
+use super::super::hash::FastHash;
 use super::super::program::{Position, UNBOUNDED};
 use super::{Automaton, CALL, CUT, Frame, Parse, State, StateId, Stop};
 
@@ -18,7 +21,8 @@ impl Automaton {
 
     /// The state with only the `frames` upper frames of each of its stacks; itself where none is higher.
     pub(crate) fn cut(&mut self, state: StateId, frames: usize) -> Result<StateId, Stop> {
-        self.with_stacks(state, |automaton, stack| automaton.cut_stack(stack, frames))
+        let mut cut = HashMap::new();
+        self.with_stacks(state, |automaton, stack| automaton.cut_stack(stack, frames, &mut cut))
     }
 
     fn with_stacks(
@@ -38,42 +42,84 @@ impl Automaton {
         if is_same { Ok(state) } else { self.intern() }
     }
 
-    fn cut_stack(&mut self, stack: u32, frames: usize) -> Result<u32, Stop> {
-        let mut kept = Vec::with_capacity(frames);
-        let mut at = stack;
-        while at > CUT && kept.len() < frames {
-            kept.push(self.frames[at as usize]);
-            at = self.frames[at as usize].below;
-        }
-        if at <= CUT {
+    /// Stacks with `frames` of their upper frames; `cut` has those that were cut before, with so many frames.
+    fn cut_stack(&mut self, stack: u32, frames: usize, cut: &mut HashMap<(u32, usize), u32>) -> Result<u32, Stop> {
+        if stack <= CUT {
             return Ok(stack);
         }
-        kept.into_iter().rev().try_fold(CUT, |below, frame| self.frame(Frame { below, ..frame }))
+        if frames == 0 {
+            return Ok(CUT);
+        }
+        if let Some(known) = cut.get(&(stack, frames)) {
+            return Ok(*known);
+        }
+        let mut changed = self.frames[self.frame_range(stack)].to_vec();
+        for frame in &mut changed {
+            frame.below = self.cut_stack(frame.below, frames - 1, cut)?;
+        }
+        let id = self.stack_of(changed)?;
+        cut.insert((stack, frames), id);
+        Ok(id)
+    }
+
+    /// The stack of `frames` in any order.
+    fn stack_of(&mut self, mut frames: Vec<Frame>) -> Result<u32, Stop> {
+        frames.sort_unstable();
+        frames.dedup();
+        self.stack(frames.into_iter())
     }
 
     fn standard_stack(&mut self, stack: u32, bytes: u32) -> Result<u32, Stop> {
-        let mut path = Vec::new();
-        let mut at = stack;
-        let mut done = loop {
-            if at <= CUT {
-                break at;
+        let mut known = std::mem::take(&mut self.standard);
+        let done = self.rebuild(stack, &mut known, |automaton, stack| {
+            let mut frames = automaton.frames[automaton.frame_range(stack)].to_vec();
+            for frame in &mut frames {
+                if let Position::Loop { min, max, .. } = automaton.program.position(frame.target)
+                    && frame.count != CALL
+                {
+                    frame.count = standard_count(frame.count, min, max, bytes);
+                }
             }
-            if let Some(known) = self.standard.get(&at) {
-                break *known;
-            }
-            path.push(at);
-            at = self.frames[at as usize].below;
+            frames
+        });
+        self.standard = known;
+        done
+    }
+
+    /// The stack here that is `stack` with other frames, each above a stack that was changed likewise. `frames_of` gives
+    /// the frames of a stack, changed but for what is below them; `known` has what was rebuilt before. Stacks can be high:
+    /// this does not recurse.
+    pub(super) fn rebuild(
+        &mut self,
+        stack: u32,
+        known: &mut HashMap<u32, u32, FastHash>,
+        frames_of: impl Fn(&Self, u32) -> Vec<Frame>,
+    ) -> Result<u32, Stop> {
+        // Bottom and cut have the same ids everywhere.
+        let done = |known: &HashMap<u32, u32, FastHash>, stack| {
+            if stack <= CUT { Some(stack) } else { known.get(&stack).copied() }
         };
-        for original in path.into_iter().rev() {
-            let Frame { target, count, .. } = self.frames[original as usize];
-            let count = match self.program.position(target) {
-                Position::Loop { min, max, .. } if count != CALL => standard_count(count, min, max, bytes),
-                _ => count,
-            };
-            done = self.frame(Frame { target, count, below: done })?;
-            self.standard.insert(original, done);
+        let mut path = vec![stack];
+        while let Some(&stack) = path.last() {
+            if done(known, stack).is_some() {
+                path.pop();
+                continue;
+            }
+            let mut frames = frames_of(self, stack);
+            let before = path.len();
+            for frame in &mut frames {
+                match done(known, frame.below) {
+                    Some(below) => frame.below = below,
+                    None => path.push(frame.below),
+                }
+            }
+            if path.len() == before {
+                let id = self.stack_of(frames)?;
+                known.insert(stack, id);
+                path.pop();
+            }
         }
-        Ok(done)
+        Ok(done(known, stack).unwrap_or(stack))
     }
 }
 

@@ -86,14 +86,55 @@ fn grammars_that_are_made_to_be_slow_are_compiled_or_refused_soon() {
 
 #[test]
 fn ambiguity_without_bound_is_a_limit() {
+    let ways: Vec<String> = (0..24_000).map(|way| format!("[a] \"{way}\"")).collect();
+    let grammar = compile(&format!("root ::= \"b\" ({})\n", ways.join(" | ")));
+    let mut matcher = grammar.matcher().unwrap();
+    assert!(matcher.commit(TokenId(u32::from(b'b'))).is_err(), "24,000 parses are above the limit");
+    assert!(matcher.mask().is_err() && !matcher.may_end());
+}
+
+#[test]
+fn callers_of_one_rule_share_what_they_wait_for() {
     let rules: String = (0..400).map(|at| format!("a{at} ::= t \"{at}\"\n")).collect();
     let names: Vec<String> = (0..400).map(|at| format!("a{at}")).collect();
     let tails: Vec<String> = (0..60).map(|at| format!("[a] \"{at}\"")).collect();
-    let source = format!("{rules}t ::= {}\nroot ::= {}\n", tails.join(" | "), names.join(" | "));
-    let grammar = compile(&source);
-    let mut matcher = grammar.matcher().unwrap();
-    assert!(matcher.commit(TokenId(u32::from(b'a'))).is_err(), "24,000 parses are above the limit");
-    assert!(matcher.mask().is_err() && !matcher.may_end());
+    let grammar = compile(&format!("{rules}t ::= {}\nroot ::= {}\n", tails.join(" | "), names.join(" | ")));
+    assert!(accepts(&grammar, "a59399") && accepts(&grammar, "a00") && !accepts(&grammar, "a60399"));
+}
+
+#[test]
+fn alternatives_that_begin_alike_can_be_nested_deeply() {
+    let deep = |open: &str, inner: &str, close: &str| format!("{}{inner}{}", open.repeat(2000), close.repeat(2000));
+    let tuple = compile("root ::= t\nt ::= \"(\" t \")\" | \"(\" t \",\" t \")\" | \"(\" t \"/\" t \")\" | \"x\"\n");
+    for (text, is_right) in [
+        (deep("(", "x", ")"), true),
+        (deep("(", "x", ",x)"), true),
+        (deep("(", "x", "/x)"), true),
+        (deep("(", "x", "]"), false),
+    ] {
+        assert_eq!(accepts(&tuple, &text), is_right);
+    }
+    // Called by different rules, and at several depths of the same step.
+    let mixed = compile("root ::= s\ns ::= \"(\" a | \"(\" b | \"(\" s \">\" | \"x\"\na ::= s \")\"\nb ::= s \"]\"\n");
+    for (text, is_right) in [
+        (deep("(", "x", ")"), true),
+        (deep("(", "x", "]"), true),
+        (deep("(", "x", ">"), true),
+        (deep("(", "x", "x"), false),
+    ] {
+        assert_eq!(accepts(&mixed, &text), is_right);
+    }
+    let counted = compile("root ::= l\nl ::= \"[\" (l \",\"?){1,3} \"]\" | \"[\" l{2} \";\" \"]\" | \"x\"\n");
+    assert!(accepts(&counted, &deep("[", "x", "]")) && accepts(&counted, &deep("[", "x", "x;]")));
+    assert!(!accepts(&counted, &deep("[", "x", "xxx]")));
+}
+
+#[test]
+fn a_grammar_without_end_of_ambiguity_is_followed() {
+    // Catalan numbers of ways to read it.
+    let grammar = compile("root ::= s\ns ::= \"a\" | \"a\" s s | \"a\" s\n");
+    assert!(accepts(&grammar, &"a".repeat(300)));
+    assert!(!accepts(&grammar, &format!("{}b", "a".repeat(300))));
 }
 
 #[test]
