@@ -5,6 +5,7 @@ pub mod agent;
 pub mod grammars;
 #[cfg(all(unix, feature = "download"))]
 pub mod hub_server;
+pub mod kills;
 #[cfg(all(unix, feature = "download"))]
 pub mod model_world;
 pub mod program;

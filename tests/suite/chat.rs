@@ -142,6 +142,11 @@ fn a_kill_at_any_moment_loses_nothing_that_was_shown() {
 }
 
 #[test]
+fn twenty_kills_at_random_moments_lose_nothing_and_do_nothing_twice() {
+    crate::harness::kills::kills(11, 20);
+}
+
+#[test]
 fn a_reply_that_a_kill_cut_off_is_kept_and_marked() {
     let world = World::new();
     let long = "Here is a long answer that goes on and on. ".repeat(20);

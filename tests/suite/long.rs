@@ -1,11 +1,17 @@
 //! What takes minutes, for `make test-long`: a soak run, and talks with real models.
 
+use crate::harness::kills::kills;
 use crate::harness::soak::soak;
 
 #[test]
 fn two_thousand_random_turns_agree_with_a_simple_model() {
     // In 2048 tokens an exchange of the classic profile is evicted while it runs, and the script's cues with it.
     soak(20_260_303, 2000, 3072);
+}
+
+#[test]
+fn three_hundred_kills_at_random_moments_lose_nothing_and_do_nothing_twice() {
+    kills(20_260_323, 300);
 }
 
 #[cfg(feature = "llama-cpp")]
