@@ -18,6 +18,8 @@ use crate::ui;
 
 /// Name of the database in the home.
 pub const DATABASE_NAME: &str = "mneme.db";
+/// Folder of saved states of the KV cache in the home.
+const STATES_NAME: &str = "kv";
 /// The agent that is made where none was named and none exists.
 pub const DEFAULT_AGENT: &str = "mneme";
 
@@ -223,6 +225,7 @@ pub(super) fn settings(config: &Config, profile: Profile) -> kernel::Settings {
         // The classic profile is the paper's: the model edits its memory itself.
         memory_pass: config.memory_pass && profile == Profile::Native,
         waits_for_idle: config.idle == Idle::Wait,
+        states: None,
     }
 }
 
@@ -295,7 +298,8 @@ pub fn open_agent(
     notices.extend(recovery_notice(memory.recovered_replies().len()));
     notices.extend(waiting_notice(memory.recovered_messages().len()));
     notices.extend(memory.view().unanswered()?.as_ref().and_then(unanswered_notice));
-    let settings = settings(config, profile);
+    let states = database.as_deref().and_then(Path::parent).map(|home| home.join(STATES_NAME));
+    let settings = kernel::Settings { states, ..settings(config, profile) };
     let agent =
         Agent::open(memory, engine, chosen.dialect, Arc::clone(&clock), cancel, settings).inspect_err(|_| {
             // A database in memory is gone with the agent.

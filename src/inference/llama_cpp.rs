@@ -4,6 +4,7 @@
 //! with llama.cpp's, token by token, at load. A native `decode` cannot be aborted, so reading goes in chunks of
 //! [`READ_CHUNK_TOKENS`] and the cancel flag is looked at between them. Native logs go to `tracing`.
 
+use std::io::{Read, Seek, SeekFrom};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use llama_cpp_2::LogOptions;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
+use llama_cpp_2::context::session::LlamaStateSeqFlags;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
@@ -21,7 +23,7 @@ use llama_cpp_2::token::LlamaToken;
 use super::gguf::Gguf;
 use super::vocab_gguf::vocab_from_gguf;
 use super::{Engine, Error, GgufInfo, ModelIdentity, ReadReport, Sequence, TokenKind, Vocab};
-use crate::types::{Cancel, TokenId};
+use crate::types::{Cancel, Hasher, TokenId};
 
 /// Tokens read between two looks at the cancel flag. Reading rate against one batch of 512 on SmolLM2-135M, best of 3
 /// runs on a 2-core machine that was busy otherwise, so rough: 0.88 at 64, 1.00 at 128, 1.04 at 256.
@@ -40,6 +42,11 @@ const SIDE_WINDOW_TOKENS: usize = 2048;
 const SECOND_SIDE_WINDOW_TOKENS: usize = 1024;
 /// Cells of the cache beside those of the conversation.
 const SIDE_CELLS: usize = SIDE_WINDOW_TOKENS + SECOND_SIDE_WINDOW_TOKENS;
+/// The bindings, and with them the llama.cpp, that write saved states: they carry no version of their own.
+const BINDINGS: &str = "llama-cpp-sys-2 0.1.161";
+/// Parts of a model file that tell it from another one of the same size and time, and their length.
+const SAMPLES: u64 = 8;
+const SAMPLE_BYTES: usize = 1 << 16;
 /// Put in front of text for SentencePiece tokenizers, which set a blank before the first word, and taken off again.
 const SPM_GUARD: &str = "\n";
 
@@ -87,6 +94,7 @@ pub struct LlamaCppEngine {
     logits_valid: bool,
     /// Whether the tokenizer sets a blank before text.
     guards_blank: bool,
+    state_key: String,
 }
 
 impl std::fmt::Debug for LlamaCppEngine {
@@ -260,6 +268,8 @@ impl LlamaCppEngine {
             positions: [0; Sequence::COUNT],
             logits_valid: false,
             guards_blank,
+            state_key: state_key(path, options)
+                .map_err(|source| Error::Unreadable { path: path.to_path_buf(), source })?,
         })
     }
 
@@ -399,6 +409,62 @@ impl Engine for LlamaCppEngine {
     fn logits(&mut self) -> Result<&mut [f32], Error> {
         if self.logits_valid { Ok(&mut self.logits) } else { Err(Error::NoLogits) }
     }
+
+    fn state_key(&self) -> &str {
+        &self.state_key
+    }
+
+    fn state(&self) -> Result<Vec<u8>, Error> {
+        let (sequence, whole) = (native(self.sequence.index())?, LlamaStateSeqFlags::empty());
+        let mut state = vec![0; self.context.state_seq_get_size_ext(sequence, whole)];
+        // SAFETY: `state` has exactly the bytes that the context says it will write for this sequence and these flags,
+        // and nothing is read into the cache between the two calls.
+        let written = unsafe { self.context.state_seq_get_data_ext(state.as_mut_ptr(), sequence, whole) };
+        if written == state.len() && written > 0 {
+            return Ok(state);
+        }
+        let reason = format!("{written} bytes of {}", state.len());
+        Err(Error::Native { operation: "saving the cache", reason })
+    }
+
+    fn restore(&mut self, state: &[u8], position_tokens: usize) -> Result<(), Error> {
+        let sequence = native(self.sequence.index())?;
+        self.logits_valid = false;
+        // SAFETY: by the contract of `Engine::restore` the bytes are what `state` above wrote for an engine of the same
+        // model, build and settings, so native code parses its own output; it checks sizes against what it is given.
+        let taken = unsafe { self.context.state_seq_set_data_ext(state, sequence, LlamaStateSeqFlags::empty()) };
+        if taken {
+            self.positions[self.sequence.index()] = position_tokens;
+            return Ok(());
+        }
+        self.positions[self.sequence.index()] = 0;
+        self.cut(0)?;
+        Err(Error::Native { operation: "restoring the cache", reason: format!("{} bytes were refused", state.len()) })
+    }
+}
+
+/// Where saved states come from: the file, told by size, time and samples of its bytes (a hash of the whole would take
+/// seconds at every start), the llama.cpp that is linked, and the kind of cache.
+fn state_key(path: &Path, options: &LoadOptions) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    let modified = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let mut hasher = Hasher::default();
+    let mut sample = vec![0; SAMPLE_BYTES.min(usize::try_from(metadata.len()).unwrap_or(SAMPLE_BYTES))];
+    for part in 0..SAMPLES {
+        let last = metadata.len() - sample.len() as u64;
+        file.seek(SeekFrom::Start(last / (SAMPLES - 1) * part))?;
+        file.read_exact(&mut sample)?;
+        hasher.update(&sample);
+    }
+    Ok(format!(
+        "{BINDINGS}; {} bytes of {} ns; sha256 of samples {}; keys and values at 8 bits {}; device {:?}",
+        metadata.len(),
+        modified.as_nanos(),
+        hasher.hex(),
+        options.kv_q8,
+        options.device,
+    ))
 }
 
 /// Compares our vocabulary with llama.cpp's: as many tokens, the same bytes for every text token, no text token that ends

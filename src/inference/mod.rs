@@ -23,6 +23,7 @@ mod prefix_cache;
 mod sampler;
 mod scripted;
 mod scripted_words;
+mod state_store;
 mod tokenize;
 mod vocab;
 mod vocab_gguf;
@@ -39,6 +40,7 @@ pub use llama_vocab::{NativeGrammar, NativeVocab};
 pub use prefix_cache::{PrefixReport, Session};
 pub use sampler::{Sampled, Sampler, SamplerOptions};
 pub use scripted::{Script, ScriptedEngine, ScriptedGeneration, ScriptedLog, ScriptedReply};
+pub use state_store::StateStore;
 pub use tokenize::{tokenize_template, tokenize_text};
 pub use vocab::{TokenKind, Vocab};
 pub use vocab_gguf::{GgufVocab, vocab_from_gguf};
@@ -146,4 +148,20 @@ pub trait Engine: Send {
     /// # Errors
     /// [`Error::NoLogits`] where nothing was read since the last cut.
     fn logits(&mut self) -> Result<&mut [f32], Error>;
+
+    /// What a saved state must have come from to be taken: model, build and settings in one text.
+    fn state_key(&self) -> &str;
+
+    /// The cache of the selected sequence, for [`Engine::restore`].
+    ///
+    /// # Errors
+    /// The native cache cannot be saved.
+    fn state(&self) -> Result<Vec<u8>, Error>;
+
+    /// Puts a saved state of `position_tokens` tokens into the selected sequence, which must be empty. `state` must have
+    /// come, unchanged, from [`Engine::state`] of an engine with the same [`Engine::state_key`].
+    ///
+    /// # Errors
+    /// The native cache refuses it; the sequence is empty then.
+    fn restore(&mut self, state: &[u8], position_tokens: usize) -> Result<(), Error>;
 }

@@ -6,8 +6,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Engine, Error, Sequence, Vocab};
+use super::{Engine, Error, Sequence, StateStore, Vocab};
 use crate::types::{Cancel, TokenId};
+
+/// A part of so few tokens is read as fast as its state would be.
+const LEAST_FIXED_TOKENS: usize = 64;
 
 /// What preparing a prompt cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,6 +33,7 @@ pub struct Session {
     sequence: Sequence,
     /// By [`Sequence::index`].
     cached: [Vec<TokenId>; Sequence::COUNT],
+    states: Option<StateStore>,
 }
 
 impl std::fmt::Debug for Session {
@@ -51,7 +55,13 @@ impl Session {
         if engine.position_tokens() > 0 {
             engine.truncate(0)?;
         }
-        Ok(Self { engine, sequence: Sequence::Main, cached: Default::default() })
+        Ok(Self { engine, sequence: Sequence::Main, cached: Default::default(), states: None })
+    }
+
+    /// The same session, with states of its cache saved in `states`; see [`Session::prepare_fixed`].
+    #[must_use]
+    pub fn with_states(self, states: StateStore) -> Self {
+        Self { states: Some(states), ..self }
     }
 
     /// The engine, for tokenising and its properties.
@@ -66,6 +76,12 @@ impl Session {
             self.sequence = sequence;
             self.engine.select(sequence);
         }
+    }
+
+    /// The sequence that is selected.
+    #[must_use]
+    pub const fn sequence(&self) -> Sequence {
+        self.sequence
     }
 
     /// The vocabulary.
@@ -109,6 +125,48 @@ impl Session {
             read_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             complete: keep + read.tokens_read == prompt.len(),
         })
+    }
+
+    /// Sees to it that the cache begins with `fixed`, the part of a prompt that is the same at every start: from its
+    /// saved state where there is one, else by reading it, whereupon its state is saved. Does nothing where states are
+    /// not saved, the cache begins so already, or the part is short.
+    ///
+    /// # Errors
+    /// As [`Session::prepare`]. What concerns the saved state is none: then the part is read.
+    pub fn prepare_fixed(&mut self, fixed: &[TokenId], cancel: &Cancel) -> Result<PrefixReport, Error> {
+        let started = Instant::now();
+        let done = |report: PrefixReport| PrefixReport { complete: true, ..report };
+        let Some(states) = self.states.as_ref().filter(|_| fixed.len() >= LEAST_FIXED_TOKENS) else {
+            return Ok(done(PrefixReport::default()));
+        };
+        if self.cached().starts_with(fixed) {
+            return Ok(done(PrefixReport::default()));
+        }
+        if let Some(state) = states.load(self.engine.state_key(), fixed) {
+            self.cut(0)?;
+            match self.engine.restore(&state, fixed.len()) {
+                Ok(()) => {
+                    self.cached_mut().extend_from_slice(fixed);
+                    let read_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    return Ok(done(PrefixReport { read_ms, ..PrefixReport::default() }));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a saved state was refused");
+                    if let Some(states) = &self.states {
+                        states.forget(self.engine.state_key(), fixed);
+                    }
+                }
+            }
+        }
+        let report = self.prepare(fixed, cancel)?;
+        if report.complete {
+            match (self.engine.state(), &mut self.states) {
+                (Ok(state), Some(states)) => states.save(self.engine.state_key(), fixed, state),
+                (Err(error), _) => tracing::warn!(%error, "a state cannot be saved"),
+                (Ok(_), None) => {}
+            }
+        }
+        Ok(report)
     }
 
     /// Reads `tokens` behind what is cached.

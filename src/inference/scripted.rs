@@ -443,6 +443,28 @@ impl Engine for ScriptedEngine {
         Ok(report)
     }
 
+    fn state_key(&self) -> &str {
+        "scripted"
+    }
+
+    fn state(&self) -> Result<Vec<u8>, Error> {
+        Ok(self.cached.iter().flat_map(|token| token.0.to_le_bytes()).collect())
+    }
+
+    fn restore(&mut self, state: &[u8], position_tokens: usize) -> Result<(), Error> {
+        let (chunks, rest) = state.as_chunks::<4>();
+        let tokens: Vec<TokenId> = chunks.iter().map(|bytes| TokenId(u32::from_le_bytes(*bytes))).collect();
+        let is_known = tokens.iter().all(|token| token.index() < self.vocab.len());
+        self.logits_valid = false;
+        self.cached.clear();
+        if !rest.is_empty() || tokens.len() != position_tokens || !is_known {
+            let reason = format!("{} bytes for {position_tokens} tokens", state.len());
+            return Err(Error::Native { operation: "restoring the cache", reason });
+        }
+        self.cached = tokens;
+        Ok(())
+    }
+
     fn logits(&mut self) -> Result<&mut [f32], Error> {
         if !self.logits_valid {
             return Err(Error::NoLogits);

@@ -4,12 +4,13 @@
 //! that is still streaming is stored as it grows (`reply`).
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::dialect::{self, Action, Dialect, Profile};
 use crate::functions::{self, Function, SideEffect};
-use crate::inference::{Engine, SamplerOptions};
+use crate::inference::{Engine, SamplerOptions, StateStore};
 use crate::memory::main_context::system::{CoreMemoryEditor, classic_instructions, native_instructions};
 use crate::memory::{AgentMemory, Inbox, MainContext, QueueLimits, RoomReport, make_room};
 use crate::types::{
@@ -48,6 +49,8 @@ pub struct Settings {
     pub memory_pass: bool,
     /// Whether a turn is reported only after the memory passes.
     pub waits_for_idle: bool,
+    /// Folder for states of the KV cache that later starts need not read again; none: none is saved.
+    pub states: Option<PathBuf>,
 }
 
 /// An agent that is ready to take turns.
@@ -128,7 +131,8 @@ impl Agent {
             Profile::Native => (native_instructions(CoreMemoryEditor::Model), &[Function::SendMessage]),
         };
         let schemas = functions::schemas(without);
-        let model = Model::new(engine, dialect, settings.sampler, schemas, clock.zone(), cancel.clone())?;
+        let states = settings.states.clone().map(StateStore::new);
+        let model = Model::new(engine, dialect, settings.sampler, schemas, clock.zone(), cancel.clone(), states)?;
         let mut context = memory.view().main_context(&instructions)?;
         context.messages.clear();
         let mut agent = Self {

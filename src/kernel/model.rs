@@ -10,8 +10,8 @@ use jiff::tz::TimeZone;
 use crate::dialect::{Action, Dialect, Piece, PromptParts, Segment};
 use crate::grammar::{Compiler, Limits, Matcher};
 use crate::inference::{
-    Engine, GenerateOptions, Generation, Sampler, SamplerOptions, Sequence, Session, StopCause, generate,
-    tokenize_template, tokenize_text,
+    Engine, GenerateOptions, Generation, PrefixReport, Sampler, SamplerOptions, Sequence, Session, StateStore,
+    StopCause, generate, tokenize_template, tokenize_text,
 };
 use crate::memory::{BoxError, CountTokens, MainContext, Summarize};
 use crate::types::{Body, Cancel, Constraint, FunctionSchema, Message, MessageId, StepPolicy, TokenId, Unconstrained};
@@ -21,6 +21,9 @@ use super::cost::Cost;
 
 /// Most tokens of a summary: the word limit of the queue manager with room for languages of many tokens a word.
 const MAX_SUMMARY_TOKENS: usize = 320;
+
+/// A question that shares its first letter with none that is asked: behind what they have in common, prompts differ.
+const OTHER_QUESTION: &str = "?";
 
 /// Most tokens of an answer beside the conversation.
 const MAX_ASIDE_TOKENS: usize = 256;
@@ -57,6 +60,8 @@ pub(super) struct Model {
     functions: Vec<FunctionSchema>,
     zone: TimeZone,
     cancel: Cancel,
+    /// What all prompts of a sequence have begun with so far, by [`Sequence::index`].
+    fixed: [Vec<TokenId>; Sequence::COUNT],
     /// What was spent since it was last taken.
     pub(super) cost: Cost,
 }
@@ -80,8 +85,13 @@ impl Model {
         functions: Vec<FunctionSchema>,
         zone: TimeZone,
         cancel: Cancel,
+        states: Option<StateStore>,
     ) -> Result<Self, Error> {
         let session = Session::new(engine)?;
+        let session = match states {
+            Some(states) => session.with_states(states),
+            None => session,
+        };
         let compiler = Compiler::new(Arc::clone(session.vocab()), Limits::default());
         Ok(Self {
             session,
@@ -92,6 +102,7 @@ impl Model {
             functions,
             zone,
             cancel,
+            fixed: Default::default(),
             cost: Cost::default(),
         })
     }
@@ -130,7 +141,12 @@ impl Model {
         let compiling = Instant::now();
         let mut matcher = self.compiler.compile(&grammar)?.matcher().map_err(crate::inference::Error::from)?;
         self.cost.add_mask(compiling.elapsed());
-        if !self.read(&prompt)? {
+        let fixed = self.fixed_part(Sequence::Main, &prompt, |model| {
+            let (core_memory, messages) = (String::new(), Vec::new());
+            model.prompt(&MainContext { instructions: context.instructions.clone(), core_memory, messages })
+        })?;
+        let cancel = self.cancel.clone();
+        if !self.read(&prompt, fixed, &cancel)? {
             return Ok(Written { action: Ok(Action::Nothing), whole: false, cancelled: true });
         }
         let mut parser = self.dialect.reply_parser(policy);
@@ -207,9 +223,10 @@ impl Model {
     ) -> Result<bool, Error> {
         let prompt = self.tokens(&self.dialect.render_side(instructions, examples, question)?)?;
         self.session.engine().require_window(prompt.len() + answer_tokens)?;
-        let report = self.session.prepare(&prompt, cancel)?;
-        self.cost.add_read(&report);
-        Ok(report.complete)
+        let fixed = self.fixed_part(self.session.sequence(), &prompt, |model| {
+            model.tokens(&model.dialect.render_side(instructions, examples, OTHER_QUESTION)?)
+        })?;
+        self.read(&prompt, fixed, cancel)
     }
 
     fn answer_aside(
@@ -266,10 +283,40 @@ impl Model {
         Ok(best - logit(first) > min_odds.ln())
     }
 
-    /// Reads a prompt as far as it is not in the cache; false when cancelled.
-    fn read(&mut self, prompt: &[TokenId]) -> Result<bool, Error> {
-        let report = self.session.prepare(prompt, &self.cancel)?;
-        self.cost.add_read(&report);
+    /// How many tokens of `prompt` all prompts of this kind begin with: those that it shares with `other`, a prompt with
+    /// nothing in common but the kind.
+    fn fixed_part(
+        &mut self,
+        sequence: Sequence,
+        prompt: &[TokenId],
+        other: impl FnOnce(&Self) -> Result<Vec<TokenId>, Error>,
+    ) -> Result<usize, Error> {
+        let known = self.fixed.get(sequence.index()).filter(|known| !known.is_empty() && prompt.starts_with(known));
+        if let Some(known) = known {
+            return Ok(known.len());
+        }
+        let other = other(self)?;
+        let common = prompt.iter().zip(&other).take_while(|(one, two)| one == two).count();
+        if let Some(fixed) = self.fixed.get_mut(sequence.index()) {
+            prompt.get(..common).unwrap_or_default().clone_into(fixed);
+        }
+        Ok(common)
+    }
+
+    /// Reads a prompt as far as it is not in the cache; its first `fixed` tokens are kept for the next start. False when
+    /// cancelled.
+    fn read(&mut self, prompt: &[TokenId], fixed: usize, cancel: &Cancel) -> Result<bool, Error> {
+        let before = self.session.prepare_fixed(prompt.get(..fixed).unwrap_or_default(), cancel)?;
+        self.cost.add_read(&before);
+        if !before.complete {
+            return Ok(false);
+        }
+        let report = self.session.prepare(prompt, cancel)?;
+        // What was just read for it is no reuse.
+        self.cost.add_read(&PrefixReport {
+            tokens_reused: report.tokens_reused.saturating_sub(before.tokens_read),
+            ..report
+        });
         Ok(report.complete)
     }
 

@@ -4,33 +4,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use super::{Error, Progress};
-use crate::types::Cancel;
+use crate::types::{Cancel, Hasher};
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 1 << 20;
-
-/// A sha256 that grows with a file.
-#[derive(Clone, Default)]
-pub(crate) struct Hasher(Sha256);
-
-impl Hasher {
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    /// Lower-case hex of what came so far.
-    pub(crate) fn hex(&self) -> String {
-        use std::fmt::Write;
-        self.0.clone().finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
-    }
-}
 
 /// Reads at most `limit_bytes` of `file` into `hasher`; returns how many there were.
 ///

@@ -142,6 +142,25 @@ fn a_kill_at_any_moment_loses_nothing_that_was_shown() {
 }
 
 #[test]
+fn a_second_start_does_not_read_again_what_every_prompt_begins_with() {
+    let world = World::new();
+    let reused = |said: &str| {
+        let mut program = world.start(json!([]), &[]);
+        let turn = program.say(said).pop().unwrap();
+        assert!(program.close().success());
+        turn["tokens_reused"].as_u64().unwrap()
+    };
+    assert_eq!(reused("hello"), 0);
+    assert!(reused("hello again") > 400);
+    // A state that is damaged costs its reading, and nothing else.
+    for entry in std::fs::read_dir(world.home.path().join("kv")).unwrap() {
+        std::fs::write(entry.unwrap().path(), "nonsense").unwrap();
+    }
+    assert_eq!(reused("and again"), 0);
+    assert!(reused("and once more") > 400);
+}
+
+#[test]
 fn twenty_kills_at_random_moments_lose_nothing_and_do_nothing_twice() {
     crate::harness::kills::kills(11, 20);
 }

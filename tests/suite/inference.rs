@@ -3,6 +3,7 @@
 
 #[cfg(feature = "llama-cpp")]
 mod native;
+mod states;
 
 use std::collections::{BTreeMap, BTreeSet};
 

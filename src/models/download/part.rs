@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Fault;
-use crate::models::digest::{Hasher, hash_into};
+use crate::models::digest::hash_into;
 use crate::models::pins::{read_json, write_json};
 use crate::models::{Error, Failure, Progress};
-use crate::types::{Cancel, open_private_file, with_suffix};
+use crate::types::{Cancel, Hasher, open_private_file, with_suffix};
 
 /// What the bytes in a part file are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

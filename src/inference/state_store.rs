@@ -1,0 +1,239 @@
+//! Saved states of the KV cache: what every start of the program would read anew, it reads once.
+//!
+//! One file for a model, an engine and a sequence of tokens, named by a hash of all three, so that whatever does not fit
+//! is not found. A file is written beside its name and renamed, and its checksum is compared before native code sees it;
+//! one that is damaged is deleted. Losing a file costs time, never more: no failure here stops anything.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use crate::types::{Hasher, TokenId, create_private_folder, open_private_file, with_suffix};
+
+/// First bytes of a file; the last one counts the formats.
+const MAGIC: &[u8; 8] = b"mnemekv1";
+/// Bytes of magic and checksum.
+const HEADER_BYTES: usize = MAGIC.len() + 32;
+/// Most bytes of all files together: the fixed parts of some models' prompts, at 20 to 100 MB each.
+const MAX_BYTES: u64 = 1 << 30;
+const EXTENSION: &str = "kv";
+
+/// A folder of saved states.
+#[derive(Debug)]
+pub struct StateStore {
+    folder: PathBuf,
+    max_bytes: u64,
+    /// A state that is being written.
+    writing: Option<JoinHandle<()>>,
+}
+
+impl StateStore {
+    /// The states in `folder`, which is made with the first of them.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, max_bytes: MAX_BYTES, writing: None }
+    }
+
+    fn path(&self, engine: &str, tokens: &[TokenId]) -> PathBuf {
+        let mut hasher = Hasher::default();
+        hasher.update(&engine.len().to_le_bytes());
+        hasher.update(engine.as_bytes());
+        tokens.iter().for_each(|token| hasher.update(&token.0.to_le_bytes()));
+        self.folder.join(hasher.hex()).with_extension(EXTENSION)
+    }
+
+    /// The state of `engine` behind `tokens`, where it was saved.
+    pub(super) fn load(&self, engine: &str, tokens: &[TokenId]) -> Option<Vec<u8>> {
+        let path = self.path(engine, tokens);
+        match read(&path) {
+            Ok(state) => state,
+            Err(error) => {
+                tracing::warn!(%error, "a saved state cannot be used and is deleted");
+                let _ = fs::remove_file(&path);
+                None
+            }
+        }
+    }
+
+    /// Forgets a state that the engine did not take.
+    pub(super) fn forget(&self, engine: &str, tokens: &[TokenId]) {
+        let _ = fs::remove_file(self.path(engine, tokens));
+    }
+
+    /// Saves the state of `engine` behind `tokens`, on a thread of its own.
+    pub(super) fn save(&mut self, engine: &str, tokens: &[TokenId], state: Vec<u8>) {
+        self.finish();
+        if state.len() as u64 > self.max_bytes {
+            return;
+        }
+        let (path, max_bytes) = (self.path(engine, tokens), self.max_bytes);
+        self.writing = Some(std::thread::spawn(move || {
+            if let Err(error) = write(&path, &state).and_then(|()| prune(&path, max_bytes)) {
+                tracing::warn!(%error, "saving a state");
+            }
+        }));
+    }
+
+    fn finish(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            let _ = writing.join();
+        }
+    }
+}
+
+impl Drop for StateStore {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn checksum(state: &[u8]) -> [u8; 32] {
+    let mut hasher = Hasher::default();
+    hasher.update(state);
+    hasher.bytes()
+}
+
+/// The state in a file; none where there is no file.
+fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut file = match fs::OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut header = [0; HEADER_BYTES];
+    file.read_exact(&mut header)?;
+    let mut state = Vec::new();
+    file.read_to_end(&mut state)?;
+    let (magic, sum) = header.split_at(MAGIC.len());
+    if magic != MAGIC || sum != checksum(&state) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "its checksum differs"));
+    }
+    // The time of its last use decides how long it stays.
+    let _ = file.set_modified(SystemTime::now());
+    Ok(Some(state))
+}
+
+fn write(path: &Path, state: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        create_private_folder(folder)?;
+    }
+    // Two programs that save the same state write the same bytes.
+    let part = with_suffix(path, &format!(".{}.part", std::process::id()));
+    let written = open_private_file(&part).and_then(|mut file| {
+        file.write_all(MAGIC)?;
+        file.write_all(&checksum(state))?;
+        file.write_all(state)?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    written
+}
+
+/// Deletes the files that were not used for the longest until the rest takes at most `max_bytes`, and what an ended
+/// program has left half-written; never `kept`.
+fn prune(kept: &Path, max_bytes: u64) -> io::Result<()> {
+    let Some(folder) = kept.parent() else { return Ok(()) };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, metadata) = (entry.path(), entry.metadata()?);
+        files.push((metadata.modified()?, metadata.len(), path));
+    }
+    files.sort();
+    let mut bytes: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+    for (_, of_file, path) in files {
+        if bytes <= max_bytes {
+            break;
+        }
+        if path != kept && fs::remove_file(&path).is_ok() {
+            bytes -= of_file;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(count: u32) -> Vec<TokenId> {
+        (0..count).map(TokenId).collect()
+    }
+
+    fn stored(folder: &Path) -> usize {
+        fs::read_dir(folder).unwrap().count()
+    }
+
+    #[test]
+    fn a_state_is_found_for_its_engine_and_tokens_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = StateStore::new(folder.path().join("kv"));
+        assert_eq!(store.load("m", &tokens(3)), None, "not even the folder is there");
+        store.save("m", &tokens(3), vec![7; 100]);
+        store.finish();
+        assert_eq!(store.load("m", &tokens(3)), Some(vec![7; 100]));
+        assert_eq!(store.load("m", &tokens(4)), None);
+        assert_eq!(store.load("n", &tokens(3)), None);
+        assert_eq!(stored(&folder.path().join("kv")), 1, "nothing half-written is left");
+        store.forget("m", &tokens(3));
+        assert_eq!(store.load("m", &tokens(3)), None);
+    }
+
+    #[test]
+    fn a_damaged_file_is_deleted_and_not_given_out() {
+        let folder = tempfile::tempdir().unwrap();
+        for damage in [0, 8, HEADER_BYTES, HEADER_BYTES + 50] {
+            let mut store = StateStore::new(folder.path().to_owned());
+            store.save("m", &tokens(3), vec![7; 100]);
+            store.finish();
+            let path = store.path("m", &tokens(3));
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[damage] ^= 1;
+            fs::write(&path, &bytes).unwrap();
+            assert_eq!(store.load("m", &tokens(3)), None, "byte {damage}");
+            assert_eq!(stored(folder.path()), 0);
+            store.save("m", &tokens(3), vec![7; 100]);
+            store.finish();
+            fs::write(&path, &fs::read(&path).unwrap()[..damage]).unwrap();
+            assert_eq!(store.load("m", &tokens(3)), None, "cut at {damage}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_states_give_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = StateStore::new(folder.path().to_owned());
+        store.max_bytes = 350;
+        for count in 1..=3 {
+            store.save("m", &tokens(count), vec![7; 100]);
+            store.finish();
+            let age = std::time::Duration::from_secs(u64::from(100 - count));
+            let file = fs::File::options().write(true).open(store.path("m", &tokens(count))).unwrap();
+            file.set_modified(SystemTime::now() - age).unwrap();
+        }
+        assert!(store.load("m", &tokens(1)).is_none(), "three do not fit");
+        assert!(store.load("m", &tokens(2)).is_some() && store.load("m", &tokens(3)).is_some());
+        store.save("m", &tokens(4), vec![7; 1000]);
+        store.finish();
+        assert!(store.load("m", &tokens(4)).is_none(), "too large by itself");
+        assert_eq!(stored(folder.path()), 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn states_can_be_read_by_their_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = StateStore::new(folder.path().join("kv"));
+        store.save("m", &tokens(3), vec![7; 100]);
+        store.finish();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&store.path("m", &tokens(3))), 0o600);
+        assert_eq!(mode(&folder.path().join("kv")), 0o700);
+    }
+}
