@@ -222,3 +222,34 @@ fn a_corrected_line_is_corrected_in_the_next_prompt() {
         assert_no_divergence(&talk);
     }
 }
+
+#[test]
+fn load_takes_the_checkpoint_that_is_named_and_refuses_one_that_is_not_there() {
+    for profile in PROFILES {
+        let replies = [append(profile, "One."), answer(profile, "A."), append(profile, "Two."), answer(profile, "B.")];
+        let mut talk = talk(profile, &replies);
+        talk.say("first");
+        let one = talk.memory();
+        talk.notice("/save one");
+        talk.say("second");
+        talk.notice("/save two");
+        assert_eq!(talk.notice("/load one"), "Back at one.");
+        assert_eq!(talk.memory(), one, "{profile:?}");
+        let refused = talk.command("/load three");
+        assert!(matches!(&refused[..], [Event::Error { message, .. }] if message.contains("three")), "{refused:?}");
+        assert_eq!(talk.memory(), one, "{profile:?}");
+    }
+}
+
+#[test]
+fn help_names_every_command_and_exit_says_that_all_is_saved() {
+    for profile in PROFILES {
+        let mut talk = talk(profile, &[]);
+        let help = talk.notice("/help");
+        for command in ["/exit", "/save", "/load", "/dump", "/memory", "/pop", "/heartbeat", "/memorywarning", "/help"] {
+            assert!(help.contains(command), "{command}: {help}");
+        }
+        assert_eq!(talk.notice("/exit"), "Everything is saved. Goodbye.");
+        assert!(talk.log.generations().is_empty(), "neither runs the model");
+    }
+}
