@@ -4,6 +4,7 @@
 mod corpus;
 mod keywords;
 mod limits;
+mod numbers;
 mod random;
 
 use std::sync::Arc;

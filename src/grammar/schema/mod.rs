@@ -11,7 +11,8 @@
 //!   `format`, are written with the escapes that they need and no others. At most [`Options::repetition`] characters.
 //! - Integers: no fraction, no exponent, no `-0`, at most 18 digits unless a bound has more. Numbers: as many digits
 //!   before the point, at most 15 behind it, and an exponent of at most two digits; with `minimum`, `maximum` or `multipleOf`
-//!   no exponent, and only so many digits that neighbours stay apart as 64-bit floats next to the bounds.
+//!   no exponent, and only so many digits that neighbours stay apart as 64-bit floats next to the bounds: no fraction
+//!   next to a bound of 15 digits or more, unless it is the bound's own. Integers are taken to be read exactly.
 //! - Values of `enum` and `const` as the schema writes them.
 //!
 //! **Strategy.** A place in a value is described by a set of places in the schema that must all hold (`Loc`s). Such a
