@@ -148,6 +148,11 @@ impl<'a> Compiler<'a> {
         Err(Error::Limit { pointer: pointer(self), what: "number of steps to combine its keywords", found, limit })
     }
 
+    /// How much work may still be done, in steps.
+    pub(super) fn work_left(&self) -> usize {
+        usize::try_from(self.options.work.saturating_sub(self.work)).unwrap_or(usize::MAX)
+    }
+
     pub(super) fn pointer(&self, places: &[Loc]) -> String {
         places.first().map_or_else(String::new, |loc| self.source.pointer(*loc).to_owned())
     }

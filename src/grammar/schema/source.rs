@@ -108,13 +108,15 @@ impl<'a> Source<'a> {
     }
 
     fn is_below_embedded_resource(&self, loc: Loc) -> bool {
-        let pointer = self.pointer(loc);
-        let mut ends = pointer.match_indices('/').map(|(at, _)| at).skip(1).chain([pointer.len()]);
-        !pointer.is_empty()
-            && ends.any(|end| {
-                let part = pointer.get(..end).unwrap_or_default();
-                self.root.pointer(part).is_some_and(|schema| schema.get("$id").is_some_and(Value::is_string))
-            })
+        let mut at = Some(self.root);
+        self.pointer(loc).split('/').skip(1).any(|token| {
+            let name = token.replace("~1", "/").replace("~0", "~");
+            at = at.and_then(|value| match value {
+                Value::Array(items) => name.parse().ok().and_then(|index: usize| items.get(index)),
+                value => value.get(name),
+            });
+            at.is_some_and(|schema| schema.get("$id").is_some_and(Value::is_string))
+        })
     }
 }
 

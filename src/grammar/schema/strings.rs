@@ -103,14 +103,20 @@ impl Compiler<'_> {
     pub(super) fn classified(&mut self, res: &[&Re], pointer: &str) -> Result<Dfa, Error> {
         let limit = self.options.string_states;
         let what = "number of states of its string keywords together";
-        let refused = |TooLarge| Error::Limit { pointer: pointer.into(), what, found: limit + 1, limit };
         if res.len() > 31 {
             let what = "number of string keywords together";
             return Err(Error::Limit { pointer: pointer.into(), what, found: res.len(), limit: 31 });
         }
-        let dfa = classify(res, limit).map_err(refused)?;
-        self.charge(dfa.states.len(), |_| pointer.to_owned())?;
-        Ok(dfa)
+        match classify(res, limit, self.work_left()) {
+            Ok(dfa) => {
+                self.charge(dfa.work, |_| pointer.to_owned())?;
+                Ok(dfa)
+            }
+            Err(TooLarge { work }) => {
+                self.charge(work, |_| pointer.to_owned())?;
+                Err(Error::Limit { pointer: pointer.into(), what, found: limit + 1, limit })
+            }
+        }
     }
 
     /// The texts along an automaton, each followed by what `end` says for the state that it ends in.
