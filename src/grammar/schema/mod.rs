@@ -80,7 +80,8 @@ pub struct Options {
     /// Rules of the grammar. 20,000, what the grammar compiler takes.
     pub rules: usize,
     /// Highest count: a lower bound above it is an error, an upper one is lowered to it. 100,000, what the grammar
-    /// compiler takes; no reply is as long. llama.cpp reads upper counts above 2,000 as no bound.
+    /// compiler takes; no reply is as long. Printed, counts above 2,000 are rules of at
+    /// most so many, which llama.cpp takes.
     pub repetition: u32,
     /// Steps of work for comparing, combining and checking alternatives, listed values and patterns. 10,000,000: about
     /// a second; tool schemas stay below 10,000.
