@@ -5,7 +5,7 @@ mod corpus;
 mod keywords;
 mod limits;
 mod numbers;
-mod portable;
+pub mod portable;
 mod random;
 
 use std::sync::Arc;
