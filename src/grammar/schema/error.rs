@@ -59,7 +59,7 @@ pub enum Error {
         /// The schema.
         pointer: String,
     },
-    /// A limit of [`Options`](super::Options) was hit.
+    /// A limit of [`Limits`](super::Limits) was hit.
     #[error("schema at `{pointer}`: {what} came to {found}, the limit is {limit}")]
     Limit {
         /// Where.

@@ -77,8 +77,8 @@ impl<'a> Compiler<'a> {
         if self.path.contains(&loc) {
             return Err(Error::Circular { pointer: pointer(self) });
         }
-        if self.path.len() >= self.options.nesting {
-            let (found, limit) = (self.path.len() + 1, self.options.nesting);
+        if self.path.len() >= self.options.limits.nesting {
+            let (found, limit) = (self.path.len() + 1, self.options.limits.nesting);
             return Err(Error::Limit { pointer: pointer(self), what: "length of a chain of references", found, limit });
         }
         self.path.push(loc);
@@ -131,7 +131,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn product(&mut self, one: &[Shape<'a>], other: &[Shape<'a>], at: Loc) -> Result<Vec<Shape<'a>>, Error> {
-        let limit = self.options.alternatives;
+        let limit = self.options.limits.alternatives;
         let mut found = Vec::new();
         for one in one {
             for other in other {

@@ -95,9 +95,9 @@ impl<'a> Compiler<'a> {
         let mut known: HashMap<(usize, u64), Expr> = HashMap::new();
         // Above both bounds, counts are alike.
         let cap = max.map_or(min, |max| max.max(min) + 1);
-        if cap > self.options.rules as u64 {
+        if cap > self.options.limits.rules as u64 {
             let found = usize::try_from(cap).unwrap_or(usize::MAX);
-            let limit = self.options.rules;
+            let limit = self.options.limits.rules;
             return Err(Error::Limit { pointer: pointer.into(), what: "number of properties", found, limit });
         }
         let mut needs_names = false;

@@ -108,7 +108,7 @@ impl<'a> Compiler<'a> {
             res.push(&length);
         }
         let all = (1_u32 << res.len()) - 1;
-        let found = classify(&res, self.options.string_states, self.work_left());
+        let found = classify(&res, self.options.limits.string_states, self.work_left());
         let work = found.as_ref().map_or_else(|TooLarge { work }| *work, |dfa| dfa.work);
         self.charge(work, |_| String::new())?;
         let Ok(dfa) = found else { return Ok(false) };

@@ -1,6 +1,6 @@
 //! What is refused: unknown keywords, contradictions, endless schemas, and schemas that would cost too much.
 
-use mneme::grammar::schema::{Error, Options, compile};
+use mneme::grammar::schema::{Error, Limits, Options, compile};
 use serde_json::{Value, json};
 
 use super::keywords::refusal;
@@ -217,7 +217,7 @@ fn work_is_charged_for_what_it_costs() {
     let required = json!({"type": "object", "allOf": [{"required": names("a")}, {"required": names("b")}]});
     assert!(compile(&required, &Options::default()).is_ok());
     // With a tenth of the default, so that a build without optimisation takes no second either.
-    let options = Options { work: 1_000_000, ..Options::default() };
+    let options = Options { limits: Limits { work: 1_000_000, ..Limits::default() }, ..Options::default() };
     let is_too_much = |schema: &Value| {
         let error = compile(schema, &options).map(|ir| ir.rules.len()).expect_err("is refused");
         matches!(error, Error::Limit { what: "number of steps to combine its keywords", .. })
