@@ -118,6 +118,12 @@ pub enum Expr {
 }
 
 impl Expr {
+    /// As GBNF text that may stand between others, in brackets where it has to. It may call no rules: they have no names
+    /// here.
+    pub(super) fn to_item(&self) -> String {
+        Item(self).to_string()
+    }
+
     /// Calls `visit` with every rule that is named, in the order of the text.
     pub(super) fn each_call(&self, visit: &mut impl FnMut(RuleId)) {
         match self {
@@ -210,6 +216,14 @@ impl fmt::Display for Ir {
             formatter.write_char('\n')?;
         }
         Ok(())
+    }
+}
+
+struct Item<'a>(&'a Expr);
+
+impl fmt::Display for Item<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ir { rules: Vec::new(), root: RuleId(0) }.print(formatter, self.0, Level::Item)
     }
 }
 

@@ -145,7 +145,7 @@ fn by_length(low: u128, high: u128) -> Vec<(u128, u128)> {
 }
 
 /// Integers without sign from `low` to `high`.
-pub(super) fn unsigned_range(low: u128, high: u128) -> Expr {
+pub(in crate::grammar) fn unsigned_range(low: u128, high: u128) -> Expr {
     let mut parts = Vec::new();
     let mut low = low;
     if low == 0 && high > 9 {

@@ -45,6 +45,7 @@ mod terms;
 use serde_json::Value;
 
 pub use error::Error;
+pub(in crate::grammar) use integers::unsigned_range;
 pub use limits::Limits;
 
 use super::ir::Ir;
