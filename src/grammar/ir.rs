@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::error::Error;
+use super::portable::portable;
 use crate::inference::{TokenKind, Vocab};
 use crate::types::TokenId;
 
@@ -116,6 +117,36 @@ pub enum Expr {
     },
 }
 
+impl Expr {
+    /// As GBNF text that may stand between others, in brackets where it has to. It may call no rules: they have no names
+    /// here.
+    pub(super) fn to_item(&self) -> String {
+        Item(self).to_string()
+    }
+
+    /// Calls `visit` with every rule that is named, in the order of the text.
+    pub(super) fn each_call(&self, visit: &mut impl FnMut(RuleId)) {
+        match self {
+            Self::Literal(_) | Self::Class(_) | Self::Token { .. } => {}
+            Self::Rule(id) => visit(*id),
+            Self::Sequence(items) | Self::Alternatives(items) => items.iter().for_each(|item| item.each_call(visit)),
+            Self::Repeat { item, .. } => item.each_call(visit),
+        }
+    }
+
+    /// As [`Expr::each_call`], to exchange the rules.
+    pub(super) fn each_call_mut(&mut self, visit: &mut impl FnMut(&mut RuleId)) {
+        match self {
+            Self::Literal(_) | Self::Class(_) | Self::Token { .. } => {}
+            Self::Rule(id) => visit(id),
+            Self::Sequence(items) | Self::Alternatives(items) => {
+                items.iter_mut().for_each(|item| item.each_call_mut(visit));
+            }
+            Self::Repeat { item, .. } => item.each_call_mut(visit),
+        }
+    }
+}
+
 /// A named rule.
 #[derive(Debug, Clone)]
 pub struct Rule {
@@ -176,14 +207,23 @@ impl Ir {
 }
 
 impl fmt::Display for Ir {
-    /// The grammar as GBNF text.
+    /// The grammar as GBNF text that llama.cpp takes as well: large counts are written as rules of their own.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for rule in &self.rules {
+        let ir = portable(self);
+        for rule in &ir.rules {
             write!(formatter, "{} ::= ", rule.name)?;
-            self.print(formatter, &rule.body, Level::Rule)?;
+            ir.print(formatter, &rule.body, Level::Rule)?;
             formatter.write_char('\n')?;
         }
         Ok(())
+    }
+}
+
+struct Item<'a>(&'a Expr);
+
+impl fmt::Display for Item<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ir { rules: Vec::new(), root: RuleId(0) }.print(formatter, self.0, Level::Item)
     }
 }
 

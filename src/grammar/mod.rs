@@ -28,6 +28,7 @@ mod mask;
 mod masks;
 mod matcher;
 pub mod policy;
+mod portable;
 mod program;
 pub mod schema;
 mod trie;

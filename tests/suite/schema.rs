@@ -4,6 +4,8 @@
 mod corpus;
 mod keywords;
 mod limits;
+mod numbers;
+pub mod portable;
 mod random;
 
 use std::sync::Arc;
@@ -38,7 +40,8 @@ fn grammar_of(compiler: &Compiler, schema: &Value, options: &Options) -> Result<
     assert_names(&ir);
     let text = ir.to_string();
     let again = parse(&text, &vocab(), &Limits::default()).unwrap_or_else(|error| panic!("{error}\n{schema}\n{text}"));
-    assert_eq!(again, ir, "{schema}\n{text}");
+    assert_eq!(again.to_string(), text, "{schema}");
+    assert!(again == ir || again.rules.len() > ir.rules.len(), "{schema}\n{text}");
     Ok(compiler.compile_ir(&ir).unwrap_or_else(|error| panic!("{error}\n{schema}\n{text}")))
 }
 

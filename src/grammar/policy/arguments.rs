@@ -1,10 +1,9 @@
 //! The arguments object of a call, spelled exactly as Python's `json.dumps` spells it.
 
-use std::fmt::Write as _;
-
 use super::json::json_string_rule;
 use super::{RuleSet, literal};
 use crate::grammar::Error;
+use crate::grammar::schema::unsigned_range;
 use crate::types::{AllowedCall, ArgumentRule, NamedRule};
 
 /// What stands between the parts of an object.
@@ -160,43 +159,5 @@ pub fn integer_expression(min: u32, max: u32) -> Result<String, Error> {
         let problem = format!("at least {min} and at most {max} is asked for");
         return Err(Error::Policy { what: "a number".into(), problem });
     }
-    let mut forms = Vec::new();
-    let mut low = min;
-    loop {
-        // The numbers from `low` that have as many digits.
-        let digits = low.to_string().len();
-        let high = 10_u64.pow(u32::try_from(digits).unwrap_or(u32::MAX)) - 1;
-        let high = u32::try_from(high).unwrap_or(u32::MAX).min(max);
-        forms.push(same_length(low.to_string().as_bytes(), high.to_string().as_bytes()));
-        if high == max {
-            break;
-        }
-        low = high + 1;
-    }
-    Ok(format!("({})", forms.join(" | ")))
-}
-
-/// Digit strings from `low` to `high`, which are equally long and not empty.
-fn same_length(low: &[u8], high: &[u8]) -> String {
-    let (Some((&first_low, rest_low)), Some((&first_high, rest_high))) = (low.split_first(), high.split_first()) else {
-        return "\"\"".to_owned();
-    };
-    let digit = |from: u8, to: u8| format!("[{}-{}]", char::from(from), char::from(to));
-    let rest = rest_low.len();
-    let mut out = String::new();
-    if low.iter().all(|byte| *byte == b'0') && high.iter().all(|byte| *byte == b'9') {
-        let _ = write!(out, "[0-9]{{{}}}", low.len());
-    } else if rest == 0 {
-        out = digit(first_low, first_high);
-    } else if first_low == first_high {
-        let _ = write!(out, "\"{}\" ({})", char::from(first_low), same_length(rest_low, rest_high));
-    } else {
-        let (zeros, nines) = (vec![b'0'; rest], vec![b'9'; rest]);
-        let _ = write!(out, "\"{}\" ({})", char::from(first_low), same_length(rest_low, &nines));
-        if first_low + 1 < first_high {
-            let _ = write!(out, " | {} [0-9]{{{rest}}}", digit(first_low + 1, first_high - 1));
-        }
-        let _ = write!(out, " | \"{}\" ({})", char::from(first_high), same_length(&zeros, rest_high));
-    }
-    out
+    Ok(unsigned_range(min.into(), max.into()).to_item())
 }

@@ -17,6 +17,8 @@ pub use arguments::{LastMember, Separators, arguments_rules, date_rule, integer_
 pub use json::json_string_rule;
 pub use text::{TextGuard, text_rule};
 
+use super::ir::Expr;
+
 /// White space beyond ASCII, as the inside of a class.
 const SPACES: &str = r"\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000";
 
@@ -61,21 +63,5 @@ impl RuleSet {
 /// `text` as a GBNF literal, quotes included.
 #[must_use]
 pub fn literal(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            control if control.is_control() => {
-                let _ = write!(out, "\\u{:04X}", u32::from(control));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-    out
+    Expr::Literal(text.to_owned()).to_item()
 }

@@ -25,24 +25,32 @@ impl Compiler<'_> {
             let items = self.list(rest, min.max(1), max)?;
             return self.bracketed(("[", "]"), items, min == 0);
         }
-        // From the last item to the first: what may follow once `index` items stand there.
         let first = u32::try_from(first).unwrap_or(u32::MAX).min(max.unwrap_or(u32::MAX));
         let comma = self.comma()?;
         let following = sequence([comma.clone(), rest]);
         let mut tail = repeat(following, min.saturating_sub(first), max.map(|max| max - first));
-        for index in (0..first).rev() {
-            let places = item_places(shape, index as usize);
-            let item = self.values_of(&places)?;
-            let separator = if index == 0 { empty() } else { comma.clone() };
-            let with_item = sequence([separator, item, tail]);
-            tail = if index == 0 {
-                return self.bracketed(("[", "]"), with_item, min == 0);
-            } else if index < min {
-                with_item
-            } else {
-                self.rules.add("items", pointer, optional(with_item))?
-            };
+        // What must stand there, up to the first item that may end the array.
+        let needed = first.min(min.max(1));
+        // From the last item that may be missing to the first: what may follow once `index` items stand there.
+        for index in (needed..first).rev() {
+            let with_item = sequence([comma.clone(), self.item(shape, index, pointer)?, tail]);
+            tail = self.rules.add("items", pointer, optional(with_item))?;
         }
-        Ok(tail)
+        let mut items = Vec::with_capacity(2 * needed as usize + 1);
+        for index in 0..needed {
+            if index > 0 {
+                items.push(comma.clone());
+            }
+            items.push(self.item(shape, index, pointer)?);
+        }
+        items.push(tail);
+        self.bracketed(("[", "]"), sequence(items), min == 0)
+    }
+
+    /// The item at `index`.
+    fn item(&mut self, shape: &Shape<'_>, index: u32, pointer: &str) -> Result<Expr, Error> {
+        self.charge(shape.arrays.parts.len(), |_| pointer.to_owned())?;
+        let places = item_places(shape, index as usize);
+        self.values_of(&places)
     }
 }

@@ -81,8 +81,8 @@ impl<'a> Compiler<'a> {
         let root = Source::root();
         Ok(Self {
             options,
-            source: Source::new(schema, options)?,
-            rules: Rules::new(options.rules),
+            source: Source::new(schema, &options.limits)?,
+            rules: Rules::new(options.limits.rules),
             read: HashMap::new(),
             expanded: HashMap::new(),
             path: Vec::new(),
@@ -141,11 +141,17 @@ impl<'a> Compiler<'a> {
     /// Counts work; an error once there was too much of it.
     pub(super) fn charge(&mut self, steps: usize, pointer: impl FnOnce(&Self) -> String) -> Result<(), Error> {
         self.work = self.work.saturating_add(steps as u64);
-        if self.work <= self.options.work {
+        if self.work <= self.options.limits.work {
             return Ok(());
         }
-        let [found, limit] = [self.work, self.options.work].map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+        let [found, limit] =
+            [self.work, self.options.limits.work].map(|count| usize::try_from(count).unwrap_or(usize::MAX));
         Err(Error::Limit { pointer: pointer(self), what: "number of steps to combine its keywords", found, limit })
+    }
+
+    /// How much work may still be done, in steps.
+    pub(super) fn work_left(&self) -> usize {
+        usize::try_from(self.options.limits.work.saturating_sub(self.work)).unwrap_or(usize::MAX)
     }
 
     pub(super) fn pointer(&self, places: &[Loc]) -> String {

@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::compiler::Compiler;
-use super::dfa::matches;
+use super::dfa::{TooLarge, matches};
 use super::error::Error;
-use super::shape::{Shape, equal, type_of};
+use super::shape::{Pattern, Shape, equal, type_of};
 use super::source::Loc;
 use super::terms::{literal, sequence};
 use crate::grammar::ir::Expr;
@@ -35,14 +35,8 @@ impl<'a> Compiler<'a> {
                     return Ok(false);
                 }
                 for pattern in &strings.patterns {
-                    self.charge(pattern.re.size() / 8, |_| pattern.pointer.to_string())?;
-                    match matches(&pattern.re, text) {
-                        Ok(true) => {}
-                        Ok(false) => return Ok(false),
-                        Err(_) => {
-                            let problem = "the pattern is too large to check the listed values with".into();
-                            return Err(Error::Unsupported { pointer: pattern.pointer.to_string(), problem });
-                        }
+                    if !self.matches(pattern, text)? {
+                        return Ok(false);
                     }
                 }
                 Ok(true)
@@ -52,6 +46,7 @@ impl<'a> Compiler<'a> {
                     return Ok(false);
                 }
                 for (index, item) in items.iter().enumerate() {
+                    self.charge(shape.arrays.parts.len(), |_| String::new())?;
                     let places = item_places(shape, index);
                     if !self.all_hold(&places, item)? {
                         return Ok(false);
@@ -61,6 +56,7 @@ impl<'a> Compiler<'a> {
             }
             Value::Object(members) => {
                 let objects = &shape.objects;
+                self.charge(objects.required.len(), |_| String::new())?;
                 let has_required = objects.required.iter().all(|name| members.contains_key(*name));
                 if !has_required || !within(members.len(), objects.min, objects.max) {
                     return Ok(false);
@@ -72,6 +68,22 @@ impl<'a> Compiler<'a> {
                     }
                 }
                 Ok(true)
+            }
+        }
+    }
+
+    /// Whether the whole of `text` matches.
+    fn matches(&mut self, pattern: &Pattern, text: &str) -> Result<bool, Error> {
+        let pointer = || pattern.pointer.to_string();
+        match matches(&pattern.re, text, self.work_left()) {
+            Ok((holds, work)) => {
+                self.charge(work, |_| pointer())?;
+                Ok(holds)
+            }
+            Err(TooLarge { work }) => {
+                self.charge(work, |_| pointer())?;
+                let problem = "the pattern is too large to check names and listed values with".into();
+                Err(Error::Unsupported { pointer: pointer(), problem })
             }
         }
     }
@@ -97,14 +109,8 @@ impl<'a> Compiler<'a> {
             let before = found.len();
             found.extend(part.by_name.get(name));
             for (pattern, loc) in &part.patterns {
-                self.charge(pattern.re.size() / 8, |_| pattern.pointer.to_string())?;
-                match matches(&pattern.re, name) {
-                    Ok(true) => found.push(*loc),
-                    Ok(false) => {}
-                    Err(_) => {
-                        let problem = "the pattern is too large".into();
-                        return Err(Error::Unsupported { pointer: pattern.pointer.to_string(), problem });
-                    }
+                if self.matches(pattern, name)? {
+                    found.push(*loc);
                 }
             }
             if found.len() == before {

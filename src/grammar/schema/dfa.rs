@@ -13,6 +13,8 @@ use crate::grammar::ir::CharSet;
 pub(super) struct Dfa {
     /// State 0 is the first.
     pub(super) states: Vec<State>,
+    /// Steps that it took to make it.
+    pub(super) work: usize,
 }
 
 #[derive(Debug)]
@@ -23,9 +25,12 @@ pub(super) struct State {
     pub(super) edges: Vec<(CharSet, usize)>,
 }
 
-/// An automaton would have had more states than allowed.
+/// An automaton would have had more states, or would have taken more steps, than allowed.
 #[derive(Debug)]
-pub(super) struct TooLarge;
+pub(super) struct TooLarge {
+    /// Steps that it took to see it.
+    pub(super) work: usize,
+}
 
 enum Step {
     Char(CharSet, usize),
@@ -42,7 +47,7 @@ struct Nfa {
 impl Nfa {
     fn push(&mut self, step: Step) -> Result<usize, TooLarge> {
         if self.steps.len() >= self.limit {
-            return Err(TooLarge);
+            return Err(TooLarge { work: self.steps.len() });
         }
         self.steps.push(step);
         Ok(self.steps.len() - 1)
@@ -89,8 +94,8 @@ impl Nfa {
         }
     }
 
-    /// What reads or matches, reached from `starts` without reading.
-    fn closure(&self, starts: impl IntoIterator<Item = usize>) -> Vec<usize> {
+    /// What reads or matches, reached from `starts` without reading. Adds the steps that it looked at to `work`.
+    fn closure(&self, starts: impl IntoIterator<Item = usize>, work: &mut usize) -> Vec<usize> {
         let mut pending: Vec<usize> = starts.into_iter().collect();
         let mut seen = std::collections::HashSet::new();
         let mut found = Vec::new();
@@ -104,6 +109,7 @@ impl Nfa {
             }
         }
         found.sort_unstable();
+        *work += seen.len();
         found
     }
 
@@ -115,35 +121,36 @@ impl Nfa {
 /// The automaton that runs all of `res` (at most 32) at the same time.
 ///
 /// # Errors
-/// It would have more than `limit` states.
-pub(super) fn classify(res: &[&Re], limit: usize) -> Result<Dfa, TooLarge> {
+/// It would have more than `limit` states, or take more than `most_work` steps.
+pub(super) fn classify(res: &[&Re], limit: usize, most_work: usize) -> Result<Dfa, TooLarge> {
     // Non-deterministic states are many times fewer than what they cost later.
     let mut nfa = Nfa { steps: Vec::new(), limit: limit.saturating_mul(4) };
-    let mut work = 0_usize;
     let mut starts = Vec::with_capacity(res.len());
     for (index, re) in res.iter().enumerate() {
         let end = nfa.push(Step::Match(1 << index))?;
         starts.push(nfa.add(re, end)?);
     }
-    let first = nfa.closure(starts);
+    let mut work = nfa.steps.len();
+    let mut followed = 0_usize;
+    let first = nfa.closure(starts, &mut work);
     let mut ids: HashMap<Vec<usize>, usize> = HashMap::from([(first.clone(), 0)]);
     let mut sets = vec![first];
     let mut states = Vec::new();
     while let Some(set) = sets.get(states.len()).cloned() {
-        work = work.saturating_add(set.len());
-        if work > limit.saturating_mul(64) {
-            return Err(TooLarge);
+        followed = followed.saturating_add(set.len());
+        if followed > limit.saturating_mul(64) {
+            return Err(TooLarge { work });
         }
         let mut edges = Vec::new();
-        for (targets, ranges) in moves(&nfa, &set) {
-            let target = nfa.closure(targets);
+        for (targets, ranges) in moves(&nfa, &set, most_work, &mut work)? {
+            let target = nfa.closure(targets, &mut work);
             let fresh = ids.len();
             let id = *ids.entry(target).or_insert_with_key(|target| {
                 sets.push(target.clone());
                 fresh
             });
-            if ids.len() > limit {
-                return Err(TooLarge);
+            if ids.len() > limit || work > most_work {
+                return Err(TooLarge { work });
             }
             edges.push((CharSet::from_ranges(ranges), id));
         }
@@ -162,17 +169,21 @@ pub(super) fn classify(res: &[&Re], limit: usize) -> Result<Dfa, TooLarge> {
         merged.retain(|(chars, _)| !chars.ranges().is_empty());
         states.push(State { matched: nfa.matched(&set), edges: merged });
     }
-    Ok(Dfa { states })
+    Ok(Dfa { states, work })
 }
 
-/// Every character, grouped by the set of steps that it leads to.
-fn moves(nfa: &Nfa, set: &[usize]) -> BTreeMap<Vec<usize>, Vec<(u32, u32)>> {
+/// Characters as ranges, by the steps that they lead to.
+type Moves = BTreeMap<Vec<usize>, Vec<(u32, u32)>>;
+
+/// Every character, grouped by the set of steps that it leads to. Adds what it looked at to `work`.
+fn moves(nfa: &Nfa, set: &[usize], most_work: usize, work: &mut usize) -> Result<Moves, TooLarge> {
     const END: u32 = 0x11_0000;
     // Where a step begins or ends to be possible.
     let mut changes: BTreeMap<u32, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
     changes.entry(0).or_default();
     for at in set {
         if let Step::Char(chars, next) = &nfa.steps[*at] {
+            *work += chars.ranges().len();
             for (low, high) in chars.ranges() {
                 changes.entry(*low).or_default().0.push(*next);
                 changes.entry(*high + 1).or_default().1.push(*next);
@@ -189,6 +200,10 @@ fn moves(nfa: &Nfa, set: &[usize]) -> BTreeMap<Vec<usize>, Vec<(u32, u32)>> {
             }
         }
         active.extend(begun);
+        *work += active.len();
+        if *work > most_work {
+            return Err(TooLarge { work: *work });
+        }
         let mut key = active.clone();
         key.sort_unstable();
         key.dedup();
@@ -196,21 +211,22 @@ fn moves(nfa: &Nfa, set: &[usize]) -> BTreeMap<Vec<usize>, Vec<(u32, u32)>> {
             grouped.entry(key).or_default().push((from, until - 1));
         }
     }
-    grouped
+    Ok(grouped)
 }
 
 /// Most steps of an automaton that runs over one constant.
 const MATCH_STEPS: usize = 50_000;
 
-/// Whether `re` matches the whole of `text`.
+/// Whether `re` matches the whole of `text`, and the steps that it took to see it.
 ///
 /// # Errors
-/// The expression is too large.
-pub(super) fn matches(re: &Re, text: &str) -> Result<bool, TooLarge> {
+/// The expression is too large, or it takes more than `most_work` steps.
+pub(super) fn matches(re: &Re, text: &str, most_work: usize) -> Result<(bool, usize), TooLarge> {
     let mut nfa = Nfa { steps: Vec::new(), limit: MATCH_STEPS };
     let end = nfa.push(Step::Match(1))?;
     let start = nfa.add(re, end)?;
-    let mut set = nfa.closure([start]);
+    let mut work = nfa.steps.len();
+    let mut set = nfa.closure([start], &mut work);
     for character in text.chars() {
         let next: Vec<usize> = (set.iter())
             .filter_map(|at| match &nfa.steps[*at] {
@@ -218,9 +234,14 @@ pub(super) fn matches(re: &Re, text: &str) -> Result<bool, TooLarge> {
                 _ => None,
             })
             .collect();
-        set = nfa.closure(next);
+        // An automaton without a state left goes on to read.
+        work += 1;
+        set = nfa.closure(next, &mut work);
+        if work > most_work {
+            return Err(TooLarge { work });
+        }
     }
-    Ok(nfa.matched(&set) != 0)
+    Ok((nfa.matched(&set) != 0, work))
 }
 
 #[cfg(test)]
@@ -239,20 +260,20 @@ mod tests {
     fn every_text_is_classified_by_all_expressions_at_once() {
         let res: Vec<Re> =
             ["^a", "b$", "^.{2,3}$", "[0-9]{2}"].iter().map(|pattern| Re::parse(pattern).unwrap()).collect();
-        let dfa = classify(&res.iter().collect::<Vec<_>>(), 100).unwrap();
+        let dfa = classify(&res.iter().collect::<Vec<_>>(), 100, 100_000).unwrap();
         for text in ["", "a", "ab", "ba", "abb", "a12", "12b", "😀", "é1b", "12", "\n1234"] {
             for (index, re) in res.iter().enumerate() {
-                assert_eq!(run(&dfa, text) >> index & 1 == 1, matches(re, text).unwrap(), "{text:?} {index}");
+                assert_eq!(run(&dfa, text) >> index & 1 == 1, matches(re, text, 1000).unwrap().0, "{text:?} {index}");
             }
         }
     }
 
     #[test]
     fn automata_that_would_grow_without_end_are_refused() {
-        assert!(classify(&[&Re::length(0, Some(100_000))], 1000).is_err());
+        assert!(classify(&[&Re::length(0, Some(100_000))], 1000, usize::MAX).is_err());
         let huge = Re::parse("^((((a{999}){999}){999}){999}|(){4000000000})$").unwrap();
-        assert!(classify(&[&huge], 1000).is_err());
-        assert!(matches(&huge, "a").is_err());
-        assert!(matches(&Re::parse("^(){4000000000}$").unwrap(), "").unwrap());
+        assert!(classify(&[&huge], 1000, usize::MAX).is_err());
+        assert!(matches(&huge, "a", usize::MAX).is_err());
+        assert!(matches(&Re::parse("^(){4000000000}$").unwrap(), "", 10).unwrap().0);
     }
 }

@@ -47,13 +47,19 @@ pub enum Error {
         /// Index of the other.
         second: usize,
     },
-    /// A schema that needs itself to be complete.
+    /// A schema that depends on itself for the same value.
+    #[error("schema at `{pointer}` leads back to itself without an array or object between: that cannot be compiled")]
+    Circular {
+        /// The schema.
+        pointer: String,
+    },
+    /// A schema whose values would have to hold another one of its values each.
     #[error("schema at `{pointer}` needs itself for every value: no value ever ends")]
     NeverEnds {
         /// The schema.
         pointer: String,
     },
-    /// A limit of [`Options`](super::Options) was hit.
+    /// A limit of [`Limits`](super::Limits) was hit.
     #[error("schema at `{pointer}`: {what} came to {found}, the limit is {limit}")]
     Limit {
         /// Where.
@@ -77,6 +83,7 @@ impl Error {
             | Self::Reference { pointer, .. }
             | Self::Unsatisfiable { pointer, .. }
             | Self::Overlap { pointer, .. }
+            | Self::Circular { pointer }
             | Self::NeverEnds { pointer }
             | Self::Limit { pointer, .. } => pointer,
         }
@@ -93,6 +100,7 @@ impl Error {
             Self::Overlap { .. } => {
                 "use `anyOf`, or tell the branches apart by `type`, `const` or a required property with different values"
             }
+            Self::Circular { .. } => "let the reference lead to a property or an item, or name what it adds",
             Self::NeverEnds { .. } => "make the property that leads back optional, or allow null beside it",
             Self::Limit { .. } => "write a smaller schema or raise the limit",
         }

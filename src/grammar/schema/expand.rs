@@ -1,5 +1,6 @@
 //! Sets of schema places multiplied out to alternatives.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -16,9 +17,10 @@ impl<'a> Compiler<'a> {
         let found = self.combined(places)?;
         let mut kept: Vec<Shape<'a>> = Vec::with_capacity(found.len());
         for shape in found {
-            if let Some(shape) = self.filtered(shape, places)?
-                && !kept.contains(&shape)
-            {
+            let Some(shape) = self.filtered(shape, places)? else { continue };
+            let size = 1 + shape.objects.required.len() + shape.values.as_ref().map_or(0, Vec::len);
+            self.charge(kept.len() * size, |compiler| compiler.pointer(places))?;
+            if !kept.contains(&shape) {
                 kept.push(shape);
             }
         }
@@ -73,10 +75,10 @@ impl<'a> Compiler<'a> {
             return Ok(Vec::new());
         };
         if self.path.contains(&loc) {
-            return Err(Error::NeverEnds { pointer: pointer(self) });
+            return Err(Error::Circular { pointer: pointer(self) });
         }
-        if self.path.len() >= self.options.nesting {
-            let (found, limit) = (self.path.len() + 1, self.options.nesting);
+        if self.path.len() >= self.options.limits.nesting {
+            let (found, limit) = (self.path.len() + 1, self.options.limits.nesting);
             return Err(Error::Limit { pointer: pointer(self), what: "length of a chain of references", found, limit });
         }
         self.path.push(loc);
@@ -88,6 +90,12 @@ impl<'a> Compiler<'a> {
         if !keywords.any.is_empty() {
             let mut branches = Vec::new();
             for branch in &keywords.any {
+                if self.includes(*branch, loc)? {
+                    // What fits this branch fits the schema already: it adds no value.
+                    let problem = "each branch of `anyOf` is the schema itself".into();
+                    self.contradiction = Some((pointer(self), problem));
+                    continue;
+                }
                 branches.extend(self.alternatives(*branch)?.iter().cloned());
             }
             found = self.product(&found, &branches, loc)?;
@@ -106,14 +114,28 @@ impl<'a> Compiler<'a> {
         Ok(found)
     }
 
+    /// Whether the schema at `from` takes in the one at `to` by `$ref` and `allOf` alone: what fits it fits that as well.
+    fn includes(&mut self, from: Loc, to: Loc) -> Result<bool, Error> {
+        let mut seen = HashSet::from([from]);
+        let mut pending = vec![from];
+        while let Some(at) = pending.pop() {
+            self.charge(1, |compiler| compiler.source.pointer(at).to_owned())?;
+            if at == to {
+                return Ok(true);
+            }
+            if let Some(keywords) = self.keywords(at)? {
+                pending.extend(keywords.all.iter().filter(|other| seen.insert(**other)));
+            }
+        }
+        Ok(false)
+    }
+
     fn product(&mut self, one: &[Shape<'a>], other: &[Shape<'a>], at: Loc) -> Result<Vec<Shape<'a>>, Error> {
-        let limit = self.options.alternatives;
+        let limit = self.options.limits.alternatives;
         let mut found = Vec::new();
         for one in one {
             for other in other {
-                let values = |shape: &Shape<'_>| shape.values.as_ref().map_or(0, Vec::len);
-                let steps = 8 + one.objects.required.len() + values(one) * values(other);
-                self.charge(steps, |compiler| compiler.source.pointer(at).to_owned())?;
+                self.charge(one.cost_beside(other), |compiler| compiler.source.pointer(at).to_owned())?;
                 match one.clone().and(other) {
                     Ok(both) => found.push(both),
                     Err(problem) => self.contradiction = Some((self.source.pointer(at).to_owned(), problem)),

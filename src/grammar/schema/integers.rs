@@ -2,7 +2,7 @@
 
 use super::compiler::{Compiler, Shared};
 use super::error::Error;
-use super::numbers::{Numbers, decimal_digits};
+use super::numbers::{LARGEST_STEP, Numbers, decimal_digits};
 use super::terms::{digit, digits, either, empty, is_nothing, literal, nothing, sequence};
 use crate::grammar::ir::{CharSet, Expr};
 
@@ -14,15 +14,14 @@ const LISTED: u128 = 48;
 impl Compiler<'_> {
     /// Integers within the bounds and on the steps of `numbers`.
     pub(super) fn integer(&mut self, numbers: &Numbers, pointer: &str) -> Result<Expr, Error> {
-        let step = numbers.whole_step.unwrap_or(1);
-        if step == u64::MAX {
-            let problem = "the common multiple of all `multipleOf` is above 10^9".into();
-            return Err(Error::Unsupported { pointer: pointer.into(), problem });
-        }
+        let step = numbers.common_step().unsigned_abs();
         if numbers.is_unbounded() && step == 1 {
             return self.shared(Shared::Integer);
         }
         let (low, high) = numbers.integer_bounds();
+        if low.is_none() || high.is_none() {
+            described(step, pointer)?;
+        }
         let open = |bound: Option<i128>| {
             let known = bound.map_or(0, i128::unsigned_abs);
             10_i128.pow(INTEGER_DIGITS.max(decimal_digits(known) + 1)) - 1
@@ -39,21 +38,21 @@ impl Compiler<'_> {
         Ok(either(parts))
     }
 
-    fn unsigned(&mut self, low: u128, high: u128, step: u64, pointer: &str) -> Result<Expr, Error> {
+    fn unsigned(&mut self, low: u128, high: u128, step: u128, pointer: &str) -> Result<Expr, Error> {
         if low > high {
             return Ok(nothing());
         }
         if step == 1 {
             return Ok(unsigned_range(low, high));
         }
-        let wide = u128::from(step);
-        let (first, last) = (low.div_ceil(wide), high / wide);
+        let (first, last) = (low.div_ceil(step), high / step);
         if first > last {
             return Ok(nothing());
         }
         if last - first < LISTED {
-            return Ok(either((first..=last).map(|count| literal((count * wide).to_string()))));
+            return Ok(either((first..=last).map(|count| literal((count * step).to_string()))));
         }
+        let step = described(step, pointer)?;
         let mut parts = Vec::new();
         let low = if low == 0 {
             parts.push(literal("0"));
@@ -117,6 +116,14 @@ impl Compiler<'_> {
     }
 }
 
+/// The step, if its multiples can be described and not only listed.
+fn described(step: u128, pointer: &str) -> Result<u64, Error> {
+    u64::try_from(step).ok().filter(|step| *step <= LARGEST_STEP).ok_or_else(|| {
+        let problem = "the common multiple of all `multipleOf` is above 10^9".into();
+        Error::Unsupported { pointer: pointer.into(), problem }
+    })
+}
+
 fn power_modulo(power: usize, step: u64) -> u64 {
     (0..power).fold(1 % step, |value, _| value * 10 % step)
 }
@@ -138,7 +145,7 @@ fn by_length(low: u128, high: u128) -> Vec<(u128, u128)> {
 }
 
 /// Integers without sign from `low` to `high`.
-pub(super) fn unsigned_range(low: u128, high: u128) -> Expr {
+pub(in crate::grammar) fn unsigned_range(low: u128, high: u128) -> Expr {
     let mut parts = Vec::new();
     let mut low = low;
     if low == 0 && high > 9 {

@@ -268,8 +268,8 @@ impl<'a> Reader<'_, 'a> {
             Some(Format::Annotation) => {}
             Some(Format::Text(pattern)) => shape.strings.patterns.push(self.pattern(pointer, pattern)?),
             Some(Format::Range(min, max)) => {
-                shape.numbers.raise(Bound::at(Decimal::from_integer(min), true));
-                shape.numbers.lower(Bound::at(Decimal::from_integer(max), true));
+                Bound::at(Decimal::from_integer(min), true).into_iter().for_each(|min| shape.numbers.raise(min));
+                Bound::at(Decimal::from_integer(max), true).into_iter().for_each(|max| shape.numbers.lower(max));
             }
             None => {
                 let problem = format!("the format {value} is not supported; supported are {}", formats::NAMES);
@@ -281,24 +281,23 @@ impl<'a> Reader<'_, 'a> {
 
     fn number(&self, keyword: &str, value: &Value, shape: &mut Shape<'a>) -> Result<(), Error> {
         let Value::Number(number) = value else { return self.invalid(keyword, "a number") };
-        let Some(decimal) = Decimal::from_number(number) else {
+        let decimal = Decimal::from_number(number);
+        let numbers = &mut shape.numbers;
+        if keyword == "multipleOf" {
+            if !decimal.is_positive() {
+                return self.invalid(keyword, "above 0");
+            }
+            let divided = numbers.divide(&decimal);
+            return divided.map_err(|problem| Error::Unsupported { pointer: self.at(keyword), problem });
+        }
+        let Some(bound) = Bound::at(decimal, !keyword.starts_with("exclusive")) else {
             let problem = format!("{number} has more digits than the compiler takes");
             return Err(Error::Unsupported { pointer: self.at(keyword), problem });
         };
-        let numbers = &mut shape.numbers;
-        match keyword {
-            "minimum" => numbers.raise(Bound::at(decimal, true)),
-            "exclusiveMinimum" => numbers.raise(Bound::at(decimal, false)),
-            "maximum" => numbers.lower(Bound::at(decimal, true)),
-            "exclusiveMaximum" => numbers.lower(Bound::at(decimal, false)),
-            _ => {
-                if !decimal.is_positive() {
-                    return self.invalid(keyword, "above 0");
-                }
-                if let Err(problem) = numbers.divide(&decimal) {
-                    return Err(Error::Unsupported { pointer: self.at(keyword), problem });
-                }
-            }
+        if keyword.ends_with("inimum") {
+            numbers.raise(bound)
+        } else {
+            numbers.lower(bound)
         }
         Ok(())
     }

@@ -8,10 +8,11 @@
 //! - Declared properties in declared order, then the required ones that are not declared, then all others. Names that
 //!   are not declared may come twice (no grammar can forbid it); a declared name never does.
 //! - Strings: any escapes of JSON, surrogates only as pairs. Property names, and strings held to a `pattern` or
-//!   `format`, are written with the escapes that they need and no others. At most [`Options::repetition`] characters.
+//!   `format`, are written with the escapes that they need and no others. At most [`Limits::repetition`] characters.
 //! - Integers: no fraction, no exponent, no `-0`, at most 18 digits unless a bound has more. Numbers: as many digits
 //!   before the point, at most 15 behind it, and an exponent of at most two digits; with `minimum`, `maximum` or `multipleOf`
-//!   no exponent, and only so many digits that neighbours stay apart as 64-bit floats next to the bounds.
+//!   no exponent, and only so many digits that neighbours stay apart as 64-bit floats next to the bounds: no fraction
+//!   next to a bound of 15 digits or more, unless it is the bound's own. Integers are taken to be read exactly.
 //! - Values of `enum` and `const` as the schema writes them.
 //!
 //! **Strategy.** A place in a value is described by a set of places in the schema that must all hold (`Loc`s). Such a
@@ -30,6 +31,7 @@ mod expand;
 mod formats;
 mod integers;
 mod keywords;
+mod limits;
 mod numbers;
 mod object;
 mod one_of;
@@ -43,6 +45,8 @@ mod terms;
 use serde_json::Value;
 
 pub use error::Error;
+pub(in crate::grammar) use integers::unsigned_range;
+pub use limits::Limits;
 
 use super::ir::Ir;
 use compiler::Compiler;
@@ -59,48 +63,27 @@ pub enum Whitespace {
     Flexible,
 }
 
-/// How a schema is compiled, and what it may cost.
+/// How a schema is compiled: which texts stand for a value, and what that may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Where white space may stand.
     pub whitespace: Whitespace,
+    /// Longest run of flexible white space, in characters. 32: a line end and an indent of seven levels.
+    pub whitespace_run: u32,
     /// Whether an object whose schema has `properties` but no `additionalProperties` takes other properties as well.
     /// Yes, as JSON Schema says; calls of functions are better without.
     pub undeclared_properties: bool,
-    /// Longest run of flexible white space, in characters. 32: a line end and an indent of seven levels.
-    pub whitespace_run: u32,
-    /// Depth of the schema, in arrays and objects within one another, and length of a chain of references. 128: tool
-    /// definitions stay below 20; the compiler recurses.
-    pub nesting: usize,
-    /// Values in the schema. 200,000: whole tool collections stay below 20,000.
-    pub schema_values: usize,
-    /// Alternatives that one place comes to after `anyOf`, `oneOf` and `allOf` have been multiplied out. 512.
-    pub alternatives: usize,
-    /// Rules of the grammar. 20,000, what the grammar compiler takes.
-    pub rules: usize,
-    /// Highest count: a lower bound above it is an error, an upper one is lowered to it. 100,000, what the grammar
-    /// compiler takes; no reply is as long. llama.cpp reads upper counts above 2,000 as no bound.
-    pub repetition: u32,
-    /// Steps of work for comparing, combining and checking alternatives, listed values and patterns. 10,000,000: about
-    /// a second; tool schemas stay below 10,000.
-    pub work: u64,
-    /// States of an automaton that holds several string keywords at the same time. 4,096.
-    pub string_states: usize,
+    /// What it may cost.
+    pub limits: Limits,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             whitespace: Whitespace::Template,
-            undeclared_properties: true,
             whitespace_run: 32,
-            nesting: 128,
-            schema_values: 200_000,
-            alternatives: 512,
-            rules: 20_000,
-            repetition: 100_000,
-            work: 10_000_000,
-            string_states: 4096,
+            undeclared_properties: true,
+            limits: Limits::default(),
         }
     }
 }

@@ -14,62 +14,63 @@ use crate::grammar::ir::Expr;
 /// Digits behind the point of a number that begins with `0.`: every decimal of 15 digits survives the way through a
 /// 64-bit float.
 pub(super) const FLOAT_DIGITS: u32 = 15;
+/// Beside bounds with many digits, integer parts up to this one are still followed by some digits behind the point.
+const SMALL_INT: u128 = 999_999_999;
 /// Digits that a bound may have before or behind the point.
 const BOUND_DIGITS: usize = 30;
 
-/// An exact decimal number.
+/// An exact decimal number of any size: `0.d₁d₂… · 10^point`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Decimal {
     is_negative: bool,
-    int: u128,
-    /// Digits behind the point, the last not 0.
-    frac: Vec<u8>,
+    /// Neither the first nor the last is 0; none for 0.
+    digits: Vec<u8>,
+    /// Digits before the point; below 0 for as many zeros behind it.
+    point: i32,
 }
 
 impl Decimal {
-    pub(super) const fn from_integer(value: i64) -> Self {
-        Self { is_negative: value < 0, int: value.unsigned_abs() as u128, frac: Vec::new() }
+    fn new(is_negative: bool, mut digits: Vec<u8>, mut point: i32) -> Self {
+        let zeros = digits.iter().take_while(|digit| **digit == 0).count();
+        digits.drain(..zeros);
+        point = point.saturating_sub(i32::try_from(zeros).unwrap_or(i32::MAX));
+        while digits.last() == Some(&0) {
+            digits.pop();
+        }
+        if digits.is_empty() {
+            return Self { is_negative: false, digits, point: 0 };
+        }
+        Self { is_negative, digits, point }
     }
 
-    /// The number as it is written in its shortest form; none where it has more digits than bounds may have.
-    pub(super) fn from_number(number: &Number) -> Option<Self> {
+    pub(super) fn from_integer(value: i64) -> Self {
+        let digits = value.unsigned_abs().to_string().bytes().map(|byte| byte - b'0').collect::<Vec<u8>>();
+        let point = i32::try_from(digits.len()).unwrap_or(i32::MAX);
+        Self::new(value < 0, digits, point)
+    }
+
+    /// The number as it is written in its shortest form.
+    pub(super) fn from_number(number: &Number) -> Self {
         let text = number.to_string();
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((&text, "0"));
-        let exponent: i32 = exponent.parse().ok()?;
         let (is_negative, mantissa) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
         let (before, behind) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all: Vec<u8> = before.bytes().chain(behind.bytes()).map(|byte| byte.wrapping_sub(b'0')).collect();
-        let point = i32::try_from(before.len()).ok()?.checked_add(exponent)?;
-        let mut int = 0_u128;
-        let mut frac = Vec::new();
-        let limit = i32::try_from(BOUND_DIGITS).ok()?;
-        if all.iter().any(|digit| *digit != 0) {
-            if point > limit + i32::try_from(all.len()).ok()? || point < -limit {
-                return None;
-            }
-            let length = i32::try_from(all.len()).ok()?;
-            for at in 0..point.max(0) {
-                let digit = usize::try_from(at).ok().and_then(|at| all.get(at)).copied().unwrap_or(0);
-                int = int.checked_mul(10)?.checked_add(u128::from(digit))?;
-            }
-            for at in point..length {
-                frac.push(usize::try_from(at).ok().and_then(|at| all.get(at)).copied().unwrap_or(0));
-            }
-        }
-        while frac.last() == Some(&0) {
-            frac.pop();
-        }
-        let is_zero = int == 0 && frac.is_empty();
-        let fits = frac.len() <= BOUND_DIGITS && decimal_digits(int) as usize <= BOUND_DIGITS;
-        fits.then_some(Self { is_negative: is_negative && !is_zero, int, frac })
+        let digits = before.bytes().chain(behind.bytes()).map(|byte| byte.wrapping_sub(b'0')).collect();
+        // Numbers are 64 bits wide: their exponents have three digits. One that did not fit would be that far out.
+        let beyond = if exponent.starts_with('-') { i32::MIN / 2 } else { i32::MAX / 2 };
+        let exponent = exponent.parse().unwrap_or(beyond);
+        Self::new(is_negative, digits, i32::try_from(before.len()).unwrap_or(i32::MAX).saturating_add(exponent))
     }
 
     pub(super) fn is_positive(&self) -> bool {
-        !self.is_negative && (self.int > 0 || !self.frac.is_empty())
+        !self.is_negative && !self.digits.is_empty()
     }
 
     fn magnitude(&self, other: &Self) -> Ordering {
-        self.int.cmp(&other.int).then_with(|| self.frac.cmp(&other.frac))
+        match (self.digits.is_empty(), other.digits.is_empty()) {
+            (false, false) => self.point.cmp(&other.point).then_with(|| self.digits.cmp(&other.digits)),
+            (is_zero, other_is_zero) => other_is_zero.cmp(&is_zero),
+        }
     }
 
     fn compare(&self, other: &Self) -> Ordering {
@@ -81,15 +82,34 @@ impl Decimal {
         }
     }
 
-    /// The greatest integer that is not above it.
-    fn floor(&self) -> i128 {
-        // Bounds have at most 30 digits.
-        let int = i128::try_from(self.int).unwrap_or(i128::MAX / 2);
-        if self.is_negative { -int - i128::from(!self.frac.is_empty()) } else { int }
+    /// Digits behind the point, the last not 0.
+    fn places(&self) -> usize {
+        usize::try_from(i64::try_from(self.digits.len()).unwrap_or(i64::MAX) - i64::from(self.point)).unwrap_or(0)
     }
 
     fn is_whole(&self) -> bool {
-        self.frac.is_empty()
+        self.places() == 0
+    }
+
+    /// Whether it is a whole multiple of `step`.
+    fn is_multiple_of(&self, step: u64) -> bool {
+        let zeros = usize::try_from(self.point).unwrap_or(0).saturating_sub(self.digits.len());
+        let all = self.digits.iter().copied().chain(std::iter::repeat_n(0, zeros));
+        let step = u128::from(step.max(1));
+        self.is_whole() && all.fold(0, |rest: u128, digit| (rest * 10 + u128::from(digit)) % step) == 0
+    }
+
+    /// What stands before and behind the point; none where there are more digits than bounds may have.
+    fn parts(&self) -> Option<(u128, Vec<u8>)> {
+        let (before, places) = (usize::try_from(self.point).unwrap_or(0), self.places());
+        if before > BOUND_DIGITS || places > BOUND_DIGITS {
+            return None;
+        }
+        let at = |index: usize| self.digits.get(index).copied().unwrap_or(0);
+        let int = (0..before).fold(0, |int: u128, index| int * 10 + u128::from(at(index)));
+        let zeros = places.saturating_sub(self.digits.len().saturating_sub(before));
+        let frac = std::iter::repeat_n(0, zeros).chain(self.digits.iter().skip(before).copied()).collect();
+        Some((int, frac))
     }
 }
 
@@ -103,21 +123,39 @@ pub(super) const fn decimal_digits(value: u128) -> u32 {
 
 /// Equality by value.
 pub(super) fn equal(one: &Number, other: &Number) -> bool {
-    match (Decimal::from_number(one), Decimal::from_number(other)) {
-        (Some(one), Some(other)) => one == other,
-        _ => one == other,
-    }
+    Decimal::from_number(one) == Decimal::from_number(other)
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Bound {
     value: Decimal,
     is_inclusive: bool,
+    /// Digits of the magnitude before the point, as a number.
+    int: u128,
+    /// Digits behind the point, the last not 0.
+    frac: Vec<u8>,
 }
 
 impl Bound {
-    pub(super) const fn at(value: Decimal, is_inclusive: bool) -> Self {
-        Self { value, is_inclusive }
+    /// A bound; none where it has more digits than bounds may have.
+    pub(super) fn at(value: Decimal, is_inclusive: bool) -> Option<Self> {
+        let (int, frac) = value.parts()?;
+        Some(Self { value, is_inclusive, int, frac })
+    }
+
+    /// The greatest integer that is not above it.
+    fn floor(&self) -> i128 {
+        // Bounds have at most 30 digits.
+        let int = i128::try_from(self.int).unwrap_or(i128::MAX / 2);
+        if self.value.is_negative { -int - i128::from(!self.frac.is_empty()) } else { int }
+    }
+
+    /// Whether `value` is on the inner side, which is the side of `order`.
+    fn admits(&self, value: &Decimal, order: Ordering) -> bool {
+        match value.compare(&self.value) {
+            Ordering::Equal => self.is_inclusive,
+            found => found == order,
+        }
     }
 }
 
@@ -127,34 +165,26 @@ pub(super) struct Numbers {
     pub(super) is_integer: bool,
     min: Option<Bound>,
     max: Option<Bound>,
-    /// It is a multiple of this, and so an integer.
-    pub(super) whole_step: Option<u64>,
+    /// It is a multiple of each of these, and so an integer. Ascending.
+    steps: Vec<u64>,
     /// It has at most so many digits behind the point: `multipleOf` 1, 0.1, 0.01, ...
     places: Option<u32>,
 }
 
 /// Largest whole `multipleOf`.
-const LARGEST_STEP: u64 = 1_000_000_000;
+pub(super) const LARGEST_STEP: u64 = 1_000_000_000;
+/// A common multiple above every bound. It stands for all that are larger: of their multiples, only 0 is within bounds.
+const BEYOND_BOUNDS: i128 = i128::MAX;
 
 impl Numbers {
     pub(super) fn raise(&mut self, bound: Bound) {
-        let is_tighter = self.min.as_ref().is_none_or(|min| match bound.value.compare(&min.value) {
-            Ordering::Greater => true,
-            Ordering::Equal => !bound.is_inclusive,
-            Ordering::Less => false,
-        });
-        if is_tighter {
+        if self.min.as_ref().is_none_or(|min| min.admits(&bound.value, Ordering::Greater)) {
             self.min = Some(bound);
         }
     }
 
     pub(super) fn lower(&mut self, bound: Bound) {
-        let is_tighter = self.max.as_ref().is_none_or(|max| match bound.value.compare(&max.value) {
-            Ordering::Less => true,
-            Ordering::Equal => !bound.is_inclusive,
-            Ordering::Greater => false,
-        });
-        if is_tighter {
+        if self.max.as_ref().is_none_or(|max| max.admits(&bound.value, Ordering::Less)) {
             self.max = Some(bound);
         }
     }
@@ -162,11 +192,13 @@ impl Numbers {
     /// Adds a `multipleOf`.
     pub(super) fn divide(&mut self, step: &Decimal) -> Result<(), String> {
         let refused = || "`multipleOf` is supported for whole numbers up to 10^9 and for 0.1, 0.01, ...".to_owned();
-        if step.is_whole() {
-            let step = u64::try_from(step.int).ok().filter(|step| *step <= LARGEST_STEP).ok_or_else(refused)?;
-            self.step(step)
-        } else if step.int == 0 && step.frac.iter().sum::<u8>() == 1 {
-            let places = u32::try_from(step.frac.len()).unwrap_or(u32::MAX);
+        let Some((int, frac)) = step.parts() else { return Err(refused()) };
+        if frac.is_empty() {
+            let step = u64::try_from(int).ok().filter(|step| *step <= LARGEST_STEP).ok_or_else(refused)?;
+            self.add_step(step);
+            Ok(())
+        } else if int == 0 && frac.iter().sum::<u8>() == 1 {
+            let places = u32::try_from(frac.len()).unwrap_or(u32::MAX);
             self.places = Some(self.places.map_or(places, |known| known.min(places)));
             Ok(())
         } else {
@@ -174,16 +206,22 @@ impl Numbers {
         }
     }
 
-    fn step(&mut self, step: u64) -> Result<(), String> {
-        let (mut a, mut b) = (self.whole_step.unwrap_or(1), step);
-        let product = u128::from(a) * u128::from(b);
-        while b != 0 {
-            (a, b) = (b, a % b);
+    fn add_step(&mut self, step: u64) {
+        if let Err(at) = self.steps.binary_search(&step) {
+            self.steps.insert(at, step);
         }
-        let common = product / u128::from(a.max(1));
-        let common = u64::try_from(common).ok().filter(|common| *common <= LARGEST_STEP);
-        self.whole_step = Some(common.ok_or("the common multiple of all `multipleOf` is above 10^9")?);
-        Ok(())
+    }
+
+    /// The least number that is a multiple of all steps, or [`BEYOND_BOUNDS`]; 1 where there are none.
+    pub(super) fn common_step(&self) -> i128 {
+        let common = self.steps.iter().try_fold(1_i128, |common, step| {
+            let (mut a, mut b) = (common, i128::from(*step));
+            while b != 0 {
+                (a, b) = (b, a % b);
+            }
+            (common / a).checked_mul(i128::from(*step))
+        });
+        common.unwrap_or(BEYOND_BOUNDS)
     }
 
     pub(super) fn intersect(&mut self, other: &Self) {
@@ -194,11 +232,8 @@ impl Numbers {
         if let Some(max) = &other.max {
             self.lower(max.clone());
         }
-        if let Some(step) = other.whole_step
-            && self.step(step).is_err()
-        {
-            // A common multiple above 10^9 leaves 0 alone of what can be written in so many digits or is refused later.
-            self.whole_step = Some(u64::MAX);
+        for step in &other.steps {
+            self.add_step(*step);
         }
         if let Some(places) = other.places {
             self.places = Some(self.places.map_or(places, |known| known.min(places)));
@@ -206,7 +241,7 @@ impl Numbers {
     }
 
     pub(super) const fn only_integers(&self) -> bool {
-        self.is_integer || self.whole_step.is_some()
+        self.is_integer || !self.steps.is_empty()
     }
 
     pub(super) const fn is_unbounded(&self) -> bool {
@@ -216,11 +251,11 @@ impl Numbers {
     /// The least and the greatest integer, where there are such bounds.
     pub(super) fn integer_bounds(&self) -> (Option<i128>, Option<i128>) {
         let low = self.min.as_ref().map(|min| {
-            let floor = min.value.floor();
+            let floor = min.floor();
             if min.value.is_whole() && min.is_inclusive { floor } else { floor + 1 }
         });
         let high = self.max.as_ref().map(|max| {
-            let floor = max.value.floor();
+            let floor = max.floor();
             if max.value.is_whole() && !max.is_inclusive { floor - 1 } else { floor }
         });
         (low, high)
@@ -241,9 +276,11 @@ impl Numbers {
             if low > high {
                 return Some("there is no integer between the bounds".into());
             }
-            let step = i128::from(self.whole_step.unwrap_or(1));
+            let step = self.common_step();
+            // Bounds are far below half the range: the product is at least `high - step`.
             if high.div_euclid(step) * step < low {
-                return Some(format!("there is no multiple of {step} between the bounds"));
+                let steps: Vec<String> = self.steps.iter().map(u64::to_string).collect();
+                return Some(format!("there is no multiple of {} between the bounds", steps.join(" and ")));
             }
         }
         None
@@ -251,19 +288,11 @@ impl Numbers {
 
     /// Whether `number` fits.
     pub(super) fn admits(&self, number: &Number) -> bool {
-        let Some(value) = Decimal::from_number(number) else { return false };
-        let above = self.min.as_ref().is_none_or(|min| match value.compare(&min.value) {
-            Ordering::Greater => true,
-            Ordering::Equal => min.is_inclusive,
-            Ordering::Less => false,
-        });
-        let below = self.max.as_ref().is_none_or(|max| match value.compare(&max.value) {
-            Ordering::Less => true,
-            Ordering::Equal => max.is_inclusive,
-            Ordering::Greater => false,
-        });
-        let is_multiple = self.whole_step.is_none_or(|step| value.int % u128::from(step) == 0);
-        let fits = self.places.is_none_or(|places| value.frac.len() <= places as usize);
+        let value = Decimal::from_number(number);
+        let above = self.min.as_ref().is_none_or(|min| min.admits(&value, Ordering::Greater));
+        let below = self.max.as_ref().is_none_or(|max| max.admits(&value, Ordering::Less));
+        let is_multiple = self.steps.iter().all(|step| value.is_multiple_of(*step));
+        let fits = self.places.is_none_or(|places| value.places() <= places as usize);
         above && below && is_multiple && fits && (!self.only_integers() || value.is_whole())
     }
 }
@@ -274,15 +303,41 @@ struct End<'a> {
     int: u128,
     frac: &'a [u8],
     is_inclusive: bool,
+    /// Digits behind the point of a number that begins as this one.
+    places: u32,
 }
 
+const ZERO: End<'static> = End { int: 0, frac: &[], is_inclusive: true, places: free_places(0) };
+
 impl<'a> End<'a> {
-    fn of(bound: &'a Bound) -> Self {
-        Self { int: bound.value.int, frac: &bound.value.frac, is_inclusive: bound.is_inclusive }
+    /// The end at `bound`, numbers having at most `most` places.
+    ///
+    /// One digit more than the bound has, so that there is something next to it, as long as that is not more than
+    /// decimals of which every two are different floats may have. Beyond, a bound that is admitted may be written as the
+    /// schema writes it: no other number comes near.
+    fn of(bound: &'a Bound, most: u32) -> Self {
+        let length = u32::try_from(bound.frac.len()).unwrap_or(u32::MAX);
+        let significant = if bound.int > 0 {
+            decimal_digits(bound.int) + length
+        } else {
+            u32::try_from(bound.value.digits.len()).unwrap_or(u32::MAX)
+        };
+        let own = if significant < FLOAT_DIGITS {
+            length + 1
+        } else if bound.is_inclusive {
+            length
+        } else {
+            0
+        };
+        let places = own.max(free_places(bound.int)).min(most);
+        Self { int: bound.int, frac: &bound.frac, is_inclusive: bound.is_inclusive, places }
     }
 }
 
-const ZERO: End<'static> = End { int: 0, frac: &[], is_inclusive: true };
+/// Digits behind the point with which numbers of this integer part stay different as floats.
+const fn free_places(int: u128) -> u32 {
+    FLOAT_DIGITS.saturating_sub(decimal_digits(int))
+}
 
 impl Compiler<'_> {
     /// The numbers of a shape.
@@ -296,25 +351,18 @@ impl Compiler<'_> {
             let int = unsigned_range(0, largest(0));
             return Ok(sequence([optional(literal("-")), int, fraction(None, None, places)]));
         }
-        let ends = [&numbers.min, &numbers.max].map(|bound| bound.as_ref().map(End::of));
-        let places = numbers.places.unwrap_or_else(|| {
-            let known = ends.iter().flatten();
-            let int_digits = known.clone().map(|end| decimal_digits(end.int)).max().unwrap_or(1);
-            let frac_digits = known.map(|end| end.frac.len()).max().unwrap_or(0);
-            // One digit more than the bounds have, so that there is something next to them.
-            FLOAT_DIGITS.saturating_sub(int_digits).max(u32::try_from(frac_digits).unwrap_or(u32::MAX) + 1)
-        });
-        let [min, max] = ends;
+        let most = numbers.places.unwrap_or(u32::MAX);
+        let [min, max] = [&numbers.min, &numbers.max].map(|bound| bound.as_ref().map(|bound| End::of(bound, most)));
         let is_below_zero = |bound: &Option<Bound>| bound.as_ref().map(|bound| bound.value.is_negative);
         let mut parts = Vec::with_capacity(2);
         if is_below_zero(&numbers.min) != Some(false) {
             let near = max.filter(|_| is_below_zero(&numbers.max) == Some(true));
             let near = near.unwrap_or(End { is_inclusive: false, ..ZERO });
-            parts.push(sequence([literal("-"), magnitudes(near, min, places)]));
+            parts.push(sequence([literal("-"), magnitudes(near, min, most)]));
         }
         if is_below_zero(&numbers.max) != Some(true) {
             let near = min.filter(|_| is_below_zero(&numbers.min) == Some(false)).unwrap_or(ZERO);
-            parts.push(magnitudes(near, max, places));
+            parts.push(magnitudes(near, max, most));
         }
         Ok(either(parts))
     }
@@ -325,50 +373,63 @@ fn largest(least: u128) -> u128 {
     10_u128.pow(INTEGER_DIGITS.max(decimal_digits(least) + 1)) - 1
 }
 
-/// Numbers without sign between two ends, with up to `places` digits behind the point.
-fn magnitudes(near: End<'_>, far: Option<End<'_>>, places: u32) -> Expr {
+/// Numbers without sign between two ends, with at most `most` digits behind the point.
+fn magnitudes(near: End<'_>, far: Option<End<'_>>, most: u32) -> Expr {
+    let near_places = free_places(near.int).min(most);
     let mut first = near.int;
-    let mut parts = Vec::with_capacity(3);
+    let mut parts = Vec::with_capacity(4);
     if let Some(far) = far
         && far.int <= near.int
     {
         if far.int < near.int {
             return nothing();
         }
-        return sequence([literal(near.int.to_string()), fraction(Some(near), Some(far), places)]);
+        return sequence([literal(near.int.to_string()), fraction(Some(near), Some(far), near_places)]);
     }
     if !near.frac.is_empty() || !near.is_inclusive {
-        parts.push(sequence([literal(near.int.to_string()), fraction(Some(near), None, places)]));
+        parts.push(sequence([literal(near.int.to_string()), fraction(Some(near), None, near_places)]));
         first += 1;
     }
     let last = far.map_or(largest(near.int), |far| far.int - 1);
+    let places = free_places(far.map_or(near.int, |far| far.int)).min(most);
+    let small_places = free_places(SMALL_INT).min(most);
+    if first <= SMALL_INT && SMALL_INT < last && places < small_places {
+        parts.push(sequence([unsigned_range(first, SMALL_INT), fraction(None, None, small_places)]));
+        first = SMALL_INT + 1;
+    }
     if first <= last {
         parts.push(sequence([unsigned_range(first, last), fraction(None, None, places)]));
     }
     if let Some(far) = far {
+        let places = free_places(far.int).min(most);
         parts.push(sequence([literal(far.int.to_string()), fraction(None, Some(far), places)]));
     }
     either(parts)
 }
 
-/// The point and the digits behind it, or nothing, where the integer part is that of `low` and `high`.
-fn fraction(low: Option<End<'_>>, high: Option<End<'_>>, places: u32) -> Expr {
-    let (may_end, more) = behind_point(0, low, high, places);
+/// The point and the digits behind it, or nothing, where the integer part is that of `low` and `high`. `free` digits
+/// stand there where they begin like neither.
+fn fraction(low: Option<End<'_>>, high: Option<End<'_>>, free: u32) -> Expr {
+    let (may_end, more) = behind_point(0, low, high, free);
     let more = sequence([literal("."), more]);
     if may_end { optional(more) } else { more }
 }
 
-/// Whether the digits may end at `at`, and how they may go on. `low` and `high` are given as long as the digits so far
-/// are theirs.
-fn behind_point(at: usize, low: Option<End<'_>>, high: Option<End<'_>>, places: u32) -> (bool, Expr) {
+/// Whether the digits may end once there are `count`, and how they may go on. `low` and `high` are given as long as the
+/// digits so far are theirs.
+fn behind_point(count: u32, low: Option<End<'_>>, high: Option<End<'_>>, free: u32) -> (bool, Expr) {
+    let at = count as usize;
     let low = low.filter(|low| at < low.frac.len() || !low.is_inclusive);
     let may_end = low.is_none() && high.is_none_or(|high| at < high.frac.len() || high.is_inclusive);
-    let Some(left) = places.checked_sub(1) else { return (may_end, nothing()) };
+    let most = [low, high].iter().flatten().map(|end| end.places).max().unwrap_or(free);
+    if count >= most {
+        return (may_end, nothing());
+    }
     if low.is_none() && high.is_none() {
-        return (may_end, digits(1, places));
+        return (may_end, digits(1, free - count));
     }
     let rest = |low, high| {
-        let (may_end, more) = behind_point(at + 1, low, high, left);
+        let (may_end, more) = behind_point(count + 1, low, high, free);
         if may_end { optional(more) } else { more }
     };
     let lowest = low.map_or(0, |low| low.frac.get(at).copied().unwrap_or(0));

@@ -60,20 +60,21 @@ impl<'a> Compiler<'a> {
         let others = repeat(sequence([comma.clone(), other.clone()]), 0, None);
         let first_required = members.iter().position(|member| member.is_required);
         let mut firsts = Vec::new();
-        // What may follow, from the last member to the first.
-        let mut tail = others.clone();
+        // What may follow, from the last member to the first; the parts themselves stand the other way round.
+        let mut tail = vec![others.clone()];
         for (index, member) in members.iter().enumerate().rev() {
             let may_begin = first_required.is_none_or(|first| index <= first);
             if may_begin {
-                // The tail stands behind the member as first and, one round later, within the next tail.
-                if index > 0 && !matches!(tail, Expr::Rule(_)) && tail != empty() {
-                    tail = self.rules.add("more", pointer, tail)?;
+                let mut following = sequence(tail.drain(..).rev());
+                // It stands behind the member as first and, one round later, within what follows the member before.
+                if index > 0 && !matches!(following, Expr::Rule(_)) && following != empty() {
+                    following = self.rules.add("more", pointer, following)?;
                 }
-                firsts.push(sequence([member.expr.clone(), tail.clone()]));
+                firsts.push(sequence([member.expr.clone(), following.clone()]));
+                tail.push(following);
             }
             let with_comma = sequence([comma.clone(), member.expr.clone()]);
-            let step = if member.is_required { with_comma } else { optional(with_comma) };
-            tail = sequence([step, tail]);
+            tail.push(if member.is_required { with_comma } else { optional(with_comma) });
         }
         firsts.reverse();
         if first_required.is_none() {
@@ -94,9 +95,9 @@ impl<'a> Compiler<'a> {
         let mut known: HashMap<(usize, u64), Expr> = HashMap::new();
         // Above both bounds, counts are alike.
         let cap = max.map_or(min, |max| max.max(min) + 1);
-        if cap > self.options.rules as u64 {
+        if cap > self.options.limits.rules as u64 {
             let found = usize::try_from(cap).unwrap_or(usize::MAX);
-            let limit = self.options.rules;
+            let limit = self.options.limits.rules;
             return Err(Error::Limit { pointer: pointer.into(), what: "number of properties", found, limit });
         }
         let mut needs_names = false;

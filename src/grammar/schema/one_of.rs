@@ -2,7 +2,7 @@
 
 use super::compiler::Compiler;
 use super::constants::item_places;
-use super::dfa::classify;
+use super::dfa::{TooLarge, classify};
 use super::error::Error;
 use super::pattern::Re;
 use super::shape::{ARRAY, BOOLEAN, NULL, NUMBER, OBJECT, STRING, Shape};
@@ -29,7 +29,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn are_disjoint(&mut self, one: &Shape<'a>, other: &Shape<'a>, depth: usize) -> Result<bool, Error> {
-        self.charge(16, |_| String::new())?;
+        self.charge(8 + one.cost_beside(other), |_| String::new())?;
         let Ok(both) = one.clone().and(other) else { return Ok(true) };
         let both = match self.unless_circular(|compiler| compiler.filtered(both, &[]))? {
             Some(Some(both)) => both,
@@ -88,7 +88,7 @@ impl<'a> Compiler<'a> {
         let depth = self.path.len();
         match work(self) {
             Ok(found) => Ok(Some(found)),
-            Err(Error::NeverEnds { .. }) => {
+            Err(Error::Circular { .. }) => {
                 self.path.truncate(depth);
                 Ok(None)
             }
@@ -108,8 +108,10 @@ impl<'a> Compiler<'a> {
             res.push(&length);
         }
         let all = (1_u32 << res.len()) - 1;
-        let Ok(dfa) = classify(&res, self.options.string_states) else { return Ok(false) };
-        self.charge(dfa.states.len(), |_| String::new())?;
+        let found = classify(&res, self.options.limits.string_states, self.work_left());
+        let work = found.as_ref().map_or_else(|TooLarge { work }| *work, |dfa| dfa.work);
+        self.charge(work, |_| String::new())?;
+        let Ok(dfa) = found else { return Ok(false) };
         Ok(dfa.states.iter().all(|state| state.matched != all))
     }
 }

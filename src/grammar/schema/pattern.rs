@@ -72,7 +72,17 @@ impl Re {
     /// # Errors
     /// What is wrong with the pattern, or not supported in it.
     pub(super) fn parse(pattern: &str) -> Result<Self, String> {
-        let ast = ParserBuilder::new().nest_limit(NESTING).build().parse(pattern).map_err(|error| {
+        let mut rest = pattern.chars();
+        while let Some(character) = rest.next() {
+            if character == '\\'
+                && rest.next() == Some('0')
+                && rest.as_str().starts_with(|next: char| next.is_ascii_digit())
+            {
+                return Err("`\\0` is NUL in patterns and no digit may follow it".into());
+            }
+        }
+        // Octal escapes are read so that `\0` is; all others are refused below.
+        let ast = ParserBuilder::new().nest_limit(NESTING).octal(true).build().parse(pattern).map_err(|error| {
             use ast::ErrorKind::{UnsupportedBackreference, UnsupportedLookAround};
             match error.kind() {
                 UnsupportedLookAround => "look-around is not supported in patterns".to_owned(),
@@ -96,18 +106,6 @@ impl Re {
                 _ => None,
             },
             _ => None,
-        }
-    }
-
-    /// Steps of its automaton, about.
-    pub(super) fn size(&self) -> usize {
-        match self {
-            Self::Class(_) | Self::Start | Self::End => 1,
-            Self::Concat(items) | Self::Alt(items) => items.iter().map(Self::size).fold(1, usize::saturating_add),
-            Self::Repeat { item, min, max } => {
-                let count = usize::try_from(max.unwrap_or(*min)).unwrap_or(usize::MAX).max(1);
-                item.size().saturating_add(1).saturating_mul(count)
-            }
         }
     }
 
@@ -161,6 +159,9 @@ fn translate(ast: &Ast) -> Result<Re, String> {
                 ast::RepetitionKind::Range(ast::RepetitionRange::AtLeast(min)) => (min, None),
                 ast::RepetitionKind::Range(ast::RepetitionRange::Bounded(min, max)) => (min, Some(max)),
             };
+            if matches!(*repetition.ast, Ast::Repetition(_)) {
+                return Err("a repetition of a repetition needs a group, as in `(a{2})+`".into());
+            }
             match translate(&repetition.ast)? {
                 Re::Start | Re::End => return Err("an anchor cannot be repeated".into()),
                 item => Re::repeat(item, min, max),
@@ -180,7 +181,10 @@ fn translate(ast: &Ast) -> Result<Re, String> {
 fn single(literal: &ast::Literal) -> Result<CharSet, String> {
     use ast::{HexLiteralKind, LiteralKind, SpecialLiteralKind};
     match literal.kind {
-        LiteralKind::Octal | LiteralKind::HexFixed(HexLiteralKind::UnicodeLong) => {}
+        LiteralKind::Octal if literal.c != '\0' => {
+            return Err("back references are not supported in patterns".into());
+        }
+        LiteralKind::HexFixed(HexLiteralKind::UnicodeLong) => {}
         LiteralKind::HexBrace(HexLiteralKind::X | HexLiteralKind::UnicodeLong) => {}
         LiteralKind::Special(SpecialLiteralKind::Bell) => {}
         _ => return Ok(CharSet::from_ranges(vec![(literal.c.into(), literal.c.into())])),
@@ -338,16 +342,18 @@ mod tests {
             ("^.$", &["a", "😀"], &["\n", "\u{2028}", "ab"]),
             ("^[^\\s/]\\/\\x41\\u00e9$", &["b/Aé"], &["\u{feff}/Aé", "//Aé"]),
             ("^[a-c\\-\\]]*?$", &["", "a-]"], &["d"]),
+            ("^a\\0[\\0b]$", &["a\0\0", "a\0b"], &["a0b", "a00"]),
+            ("^(a{1,2})+b+?c??d{1,2}?$", &["aaabbd", "abcdd"], &["", "bd"]),
             ("", &["", "x"], &[]),
             ("^$", &[""], &["x"]),
             ("^(ab){2}(?<name>c)?$", &["abab", "ababc"], &["ab", "ababcc"]),
         ] {
             let re = Re::parse(pattern).unwrap();
             for text in accepted {
-                assert!(matches(&re, text).unwrap(), "{pattern} {text:?}");
+                assert!(matches(&re, text, 10_000).unwrap().0, "{pattern} {text:?}");
             }
             for text in rejected {
-                assert!(!matches(&re, text).unwrap(), "{pattern} {text:?}");
+                assert!(!matches(&re, text, 10_000).unwrap().0, "{pattern} {text:?}");
             }
         }
     }
@@ -368,6 +374,13 @@ mod tests {
             ("[a&&b]", "set operations"),
             ("a(", "cannot be read"),
             ("\\a", "ECMA"),
+            ("(a)\\7", "back references"),
+            ("\\012", "NUL"),
+            ("\\08", "NUL"),
+            ("a{1,2}+", "needs a group"),
+            ("a**", "needs a group"),
+            ("a+*", "needs a group"),
+            ("a+??", "needs a group"),
         ] {
             let error = Re::parse(pattern).unwrap_err();
             assert!(error.contains(problem), "{pattern}: {error}");

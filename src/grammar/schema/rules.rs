@@ -80,7 +80,7 @@ impl Rules {
     pub(super) fn productive(&self) -> Vec<bool> {
         let mut callers: Vec<Vec<usize>> = vec![Vec::new(); self.rules.len()];
         for (index, (_, body)) in self.rules.iter().enumerate() {
-            each_call(body, &mut |id| {
+            body.each_call(&mut |id| {
                 if let Some(callers) = callers.get_mut(id.index())
                     && callers.last() != Some(&index)
                 {
@@ -128,7 +128,7 @@ impl Rules {
         while let Some(old) = order.get(at).copied() {
             at += 1;
             let Some((_, body)) = self.rules.get_mut(old.index()) else { continue };
-            each_call_mut(body, &mut |id| {
+            body.each_call_mut(&mut |id| {
                 let old = target(*id);
                 *id = *new_ids.entry(old).or_insert_with(|| {
                     order.push(old);
@@ -142,26 +142,6 @@ impl Rules {
             .map(|(name, body)| Rule { name, body, offset: 0 })
             .collect();
         Ir { rules, root: RuleId(0) }
-    }
-}
-
-fn each_call(expr: &Expr, visit: &mut impl FnMut(RuleId)) {
-    match expr {
-        Expr::Literal(_) | Expr::Class(_) | Expr::Token { .. } => {}
-        Expr::Rule(id) => visit(*id),
-        Expr::Sequence(items) | Expr::Alternatives(items) => items.iter().for_each(|item| each_call(item, visit)),
-        Expr::Repeat { item, .. } => each_call(item, visit),
-    }
-}
-
-fn each_call_mut(expr: &mut Expr, visit: &mut impl FnMut(&mut RuleId)) {
-    match expr {
-        Expr::Literal(_) | Expr::Class(_) | Expr::Token { .. } => {}
-        Expr::Rule(id) => visit(id),
-        Expr::Sequence(items) | Expr::Alternatives(items) => {
-            items.iter_mut().for_each(|item| each_call_mut(item, visit));
-        }
-        Expr::Repeat { item, .. } => each_call_mut(item, visit),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a set of schema places says of one value, without alternatives: the conjunction of all their keywords.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -84,6 +84,14 @@ impl<'a> Shape<'a> {
         Self { types: ALL, ..Self::default() }
     }
 
+    /// Steps that [`Shape::and`] takes, about.
+    pub(super) fn cost_beside(&self, other: &Self) -> usize {
+        let values = |shape: &Self| shape.values.as_ref().map_or(0, Vec::len);
+        let parts = |shape: &Self| shape.strings.patterns.len() + shape.arrays.parts.len() + shape.objects.parts.len();
+        let required = self.objects.required.len() + other.objects.required.len();
+        8 + required + values(self) + values(other) + values(self) * values(other) + parts(self) * parts(other)
+    }
+
     /// Both; or what contradicts what.
     pub(super) fn and(mut self, other: &Self) -> Result<Self, String> {
         let types = self.types & other.types;
@@ -98,14 +106,15 @@ impl<'a> Shape<'a> {
         self.numbers.intersect(&other.numbers);
         let (mine, others) = (&mut self.strings, &other.strings);
         narrow(&mut mine.min, &mut mine.max, others.min, others.max);
-        extend(&mut mine.patterns, &others.patterns);
+        extend(&mut mine.patterns, &others.patterns, |one, other| Rc::ptr_eq(&one.re, &other.re));
         let (mine, others) = (&mut self.arrays, &other.arrays);
         narrow(&mut mine.min, &mut mine.max, others.min, others.max);
-        extend(&mut mine.parts, &others.parts);
+        extend(&mut mine.parts, &others.parts, Rc::ptr_eq);
         let (mine, others) = (&mut self.objects, &other.objects);
         narrow(&mut mine.min, &mut mine.max, others.min, others.max);
-        extend(&mut mine.required, &others.required);
-        extend(&mut mine.parts, &others.parts);
+        let known: HashSet<&str> = mine.required.iter().copied().collect();
+        mine.required.extend(others.required.iter().filter(|name| !known.contains(*name)));
+        extend(&mut mine.parts, &others.parts, Rc::ptr_eq);
         self.values = match (self.values.take(), &other.values) {
             (Some(mine), Some(others)) => {
                 let both = mine.into_iter().filter(|value| others.iter().any(|other| equal(value, other)));
@@ -158,13 +167,10 @@ fn narrow(min: &mut u64, max: &mut Option<u64>, other_min: u64, other_max: Optio
     *max = max.map_or(other_max, |max| Some(other_max.map_or(max, |other| max.min(other))));
 }
 
-fn extend<T: PartialEq + Clone>(mine: &mut Vec<T>, others: &[T]) {
-    if mine.is_empty() {
-        mine.extend_from_slice(others);
-        return;
-    }
+/// Adds what is not there yet. The parts of one schema are the same wherever it is taken in.
+fn extend<T: Clone>(mine: &mut Vec<T>, others: &[T], is_same: impl Fn(&T, &T) -> bool) {
     for other in others {
-        if !mine.contains(other) {
+        if !mine.iter().any(|known| is_same(known, other)) {
             mine.push(other.clone());
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::Options;
+use super::Limits;
 use super::error::Error;
 
 /// Index of a place that holds a schema.
@@ -34,12 +34,12 @@ pub(super) fn below(pointer: &str, token: &str) -> String {
 
 impl<'a> Source<'a> {
     /// Takes a schema in; measures it first, so that what follows may recurse over it.
-    pub(super) fn new(root: &'a Value, options: &Options) -> Result<Self, Error> {
+    pub(super) fn new(root: &'a Value, limits: &Limits) -> Result<Self, Error> {
         if !root.is_object() && !root.is_boolean() {
             let problem = "a schema must be an object, true or false".into();
             return Err(Error::Invalid { pointer: String::new(), problem });
         }
-        measure(root, options)?;
+        measure(root, limits)?;
         let mut source = Self { root, nodes: Vec::new(), by_address: HashMap::new(), anchors: None };
         source.place(root, String::new);
         Ok(source)
@@ -108,18 +108,20 @@ impl<'a> Source<'a> {
     }
 
     fn is_below_embedded_resource(&self, loc: Loc) -> bool {
-        let pointer = self.pointer(loc);
-        let mut ends = pointer.match_indices('/').map(|(at, _)| at).skip(1).chain([pointer.len()]);
-        !pointer.is_empty()
-            && ends.any(|end| {
-                let part = pointer.get(..end).unwrap_or_default();
-                self.root.pointer(part).is_some_and(|schema| schema.get("$id").is_some_and(Value::is_string))
-            })
+        let mut at = Some(self.root);
+        self.pointer(loc).split('/').skip(1).any(|token| {
+            let name = token.replace("~1", "/").replace("~0", "~");
+            at = at.and_then(|value| match value {
+                Value::Array(items) => name.parse().ok().and_then(|index: usize| items.get(index)),
+                value => value.get(name),
+            });
+            at.is_some_and(|schema| schema.get("$id").is_some_and(Value::is_string))
+        })
     }
 }
 
 /// Refuses schemas that are too large or nested too deep, without recursion.
-fn measure(root: &Value, options: &Options) -> Result<(), Error> {
+fn measure(root: &Value, limits: &Limits) -> Result<(), Error> {
     let mut path: Vec<Box<dyn Iterator<Item = &Value> + '_>> = vec![Box::new(std::iter::once(root))];
     let mut values = 0;
     while let Some(level) = path.last_mut() {
@@ -135,7 +137,7 @@ fn measure(root: &Value, options: &Options) -> Result<(), Error> {
         }
         let depth = path.len() - 1;
         for (what, found, limit) in
-            [("nesting", depth, options.nesting), ("number of values", values, options.schema_values)]
+            [("nesting", depth, limits.nesting), ("number of values", values, limits.schema_values)]
         {
             if found > limit {
                 return Err(Error::Limit { pointer: String::new(), what, found, limit });
@@ -204,7 +206,7 @@ mod tests {
             "$id": "https://example.org/s",
             "$defs": {"a/b~c": {"type": "null"}, "ü": {"$anchor": "here"}},
         });
-        let mut source = Source::new(&schema, &Options::default()).unwrap();
+        let mut source = Source::new(&schema, &Limits::default()).unwrap();
         for (reference, pointer) in [
             ("#", ""),
             ("#/$defs/a~1b~0c", "/$defs/a~1b~0c"),

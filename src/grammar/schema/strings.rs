@@ -43,13 +43,13 @@ pub(super) fn spelled_escapes(set: &CharSet) -> Expr {
 impl Compiler<'_> {
     /// The upper count as the grammar takes it.
     pub(super) fn upper(&self, max: Option<u64>) -> Option<u32> {
-        let limit = self.options.repetition;
+        let limit = self.options.limits.repetition;
         max.map(|max| u32::try_from(max).map_or(limit, |max| max.min(limit)))
     }
 
     /// The lower count, if the grammar takes it.
     pub(super) fn lower(&self, min: u64, pointer: &str) -> Result<u32, Error> {
-        let limit = self.options.repetition;
+        let limit = self.options.limits.repetition;
         u32::try_from(min).ok().filter(|min| *min <= limit).ok_or_else(|| Error::Limit {
             pointer: pointer.into(),
             what: "lower count",
@@ -101,16 +101,22 @@ impl Compiler<'_> {
 
     /// The automaton of several expressions.
     pub(super) fn classified(&mut self, res: &[&Re], pointer: &str) -> Result<Dfa, Error> {
-        let limit = self.options.string_states;
+        let limit = self.options.limits.string_states;
         let what = "number of states of its string keywords together";
-        let refused = |TooLarge| Error::Limit { pointer: pointer.into(), what, found: limit + 1, limit };
         if res.len() > 31 {
             let what = "number of string keywords together";
             return Err(Error::Limit { pointer: pointer.into(), what, found: res.len(), limit: 31 });
         }
-        let dfa = classify(res, limit).map_err(refused)?;
-        self.charge(dfa.states.len(), |_| pointer.to_owned())?;
-        Ok(dfa)
+        match classify(res, limit, self.work_left()) {
+            Ok(dfa) => {
+                self.charge(dfa.work, |_| pointer.to_owned())?;
+                Ok(dfa)
+            }
+            Err(TooLarge { work }) => {
+                self.charge(work, |_| pointer.to_owned())?;
+                Err(Error::Limit { pointer: pointer.into(), what, found: limit + 1, limit })
+            }
+        }
     }
 
     /// The texts along an automaton, each followed by what `end` says for the state that it ends in.

@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use mneme::grammar::schema::{Options, Whitespace, compile};
+use mneme::grammar::schema::{self, Options, Whitespace, compile};
 use mneme::grammar::{Compiler, Error, Limits, parse};
 use mneme::inference::{TokenKind, Vocab};
 use mneme::types::{Constraint, TokenId};
@@ -25,8 +25,7 @@ fn options(choice: u8) -> Options {
             _ => Whitespace::Flexible,
         },
         undeclared_properties: choice & 4 == 0,
-        work: 100_000,
-        rules: 2000,
+        limits: schema::Limits { work: 100_000, rules: 2000, ..schema::Limits::default() },
         ..Options::default()
     }
 }

@@ -1,9 +1,9 @@
 //! All-token masks against llama.cpp's own grammar sampler.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mneme::grammar::schema;
-use mneme::grammar::{CharSet, Compiler, Ir, Limits, Matcher, parse};
+use mneme::grammar::{CharSet, Compiler, Ir, Limits, Matcher, Verdict, parse};
 use mneme::inference::{NativeGrammar, TokenKind};
 use mneme::types::{Constraint, TokenId};
 use rand::SeedableRng;
@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use super::World;
 use super::grammars::{Sample, samples};
 use super::walk::{Prefix, WALK_TOKENS, classes, completions, ends_inside, is_broken, step};
+use crate::suite::schema::portable::large_counts;
 
 /// One token in one state where the two engines disagree.
 struct Difference<'a> {
@@ -213,6 +214,37 @@ fn masks_agree_with_llama_cpp_but_for_what_is_meant() {
     // A permission that nothing needs any more would hide a new difference.
     for name in INTENDED.iter().map(|intended| intended.name).chain([END_INSIDE]) {
         assert!(tally.intended.contains_key(name), "{name}: never seen in {tally:?}");
+    }
+}
+
+/// Whether llama.cpp takes `text`, byte by byte, and lets it end.
+fn judged_by_llama(world: &World, source: &str, text: &str) -> bool {
+    let tokens = || (0..u32::try_from(world.vocab.len()).unwrap()).map(TokenId);
+    let end = tokens().find(|token| world.vocab.is_end_of_generation(*token)).unwrap();
+    let single = |byte: u8| {
+        let is_byte =
+            |token: &TokenId| world.vocab.bytes(*token) == [byte] && world.vocab.kind(*token) == TokenKind::Text;
+        tokens().find(is_byte).unwrap()
+    };
+    let bytes: BTreeSet<u8> = text.bytes().collect();
+    let known: BTreeMap<u8, TokenId> = bytes.into_iter().map(|byte| (byte, single(byte))).collect();
+    let mut grammar = world.native.grammar(source).unwrap_or_else(|error| panic!("{error}\n{source}"));
+    text.bytes().all(|byte| grammar.accept(known[&byte])) && grammar.allows(end)
+}
+
+/// Counts that llama.cpp refuses where they are written as they stand in the schema.
+#[test]
+fn grammars_of_schemas_with_large_counts_are_taken_by_llama_cpp() {
+    let world = World::small();
+    let options = schema::Options { whitespace: schema::Whitespace::Compact, ..schema::Options::default() };
+    for (schema, texts) in large_counts() {
+        let ir = schema::compile(&schema, &options).unwrap();
+        let grammar = Compiler::new(world.vocab.clone(), Limits::default()).compile_ir(&ir).unwrap();
+        let source = ir.to_string();
+        for text in texts {
+            let ours = grammar.judge(text.as_bytes()).unwrap() == Verdict::Accepted;
+            assert_eq!(judged_by_llama(world, &source, &text), ours, "{schema} with {} bytes", text.len());
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{accepts, compiler, grammar_of, options, validator};
 
 /// Holds the grammar of `schema` to texts in template white space; what it takes must be valid.
-fn check(schema: &Value, accepted: &[&str], refused: &[&str]) {
+pub(super) fn check(schema: &Value, accepted: &[&str], refused: &[&str]) {
     let grammar = grammar_of(&compiler(), schema, &Options::default()).unwrap_or_else(|error| panic!("{error}"));
     let validator = validator(schema);
     for text in accepted {

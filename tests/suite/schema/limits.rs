@@ -1,6 +1,6 @@
 //! What is refused: unknown keywords, contradictions, endless schemas, and schemas that would cost too much.
 
-use mneme::grammar::schema::{Error, Options, compile};
+use mneme::grammar::schema::{Error, Limits, Options, compile};
 use serde_json::{Value, json};
 
 use super::keywords::refusal;
@@ -79,11 +79,6 @@ fn recursion_without_a_base_case_is_refused() {
     for (schema, pointer) in [
         (json!({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}), ""),
         (json!({"type": "array", "items": {"$ref": "#"}, "minItems": 1}), ""),
-        (json!({"$ref": "#"}), ""),
-        (
-            json!({"$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"anyOf": [{"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"}),
-            "/$defs/a",
-        ),
         (
             json!({"properties": {"p": {"$defs": {"n": {"type": "array", "items": {"$ref": "#/properties/p/$defs/n"}, "minItems": 1}}, "$ref": "#/properties/p/$defs/n"}}}),
             "/properties/p",
@@ -93,6 +88,37 @@ fn recursion_without_a_base_case_is_refused() {
         assert!(matches!(error, Error::NeverEnds { .. }), "{schema}: {error}");
         assert_eq!(error.pointer(), pointer, "{schema}: {error}");
     }
+}
+
+#[test]
+fn a_schema_that_leads_back_to_itself_is_compiled_where_that_adds_nothing() {
+    for schema in [
+        json!({"anyOf": [{"type": "null"}, {"$ref": "#"}]}),
+        json!({"anyOf": [{"allOf": [{"$ref": "#/$defs/a"}], "type": "null"}, {"type": "null"}], "$defs": {"a": {"$ref": "#"}}}),
+    ] {
+        let grammar = grammar_of(&compiler(), &schema, &Options::default()).unwrap();
+        assert!(accepts(&grammar, "null") && !accepts(&grammar, "1"), "{schema}");
+    }
+    let list = json!({"type": ["array", "null"], "items": {"anyOf": [{"$ref": "#"}, {"type": "integer"}]},
+        "anyOf": [{"maxItems": 1}, {"$ref": "#", "minItems": 1}]});
+    let grammar = grammar_of(&compiler(), &list, &Options::default()).unwrap();
+    assert!(accepts(&grammar, "[[[1]]]") && !accepts(&grammar, "[1, 2]"));
+    for (schema, pointer) in [
+        (json!({"$ref": "#"}), ""),
+        (json!({"allOf": [{"$ref": "#"}]}), ""),
+        (json!({"oneOf": [{"type": "null"}, {"$ref": "#"}]}), ""),
+        // The second branch of each adds what the other schema has.
+        (
+            json!({"$defs": {"a": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/b"}]}, "b": {"anyOf": [{"type": "boolean"}, {"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"}),
+            "/$defs/a",
+        ),
+    ] {
+        let error = refusal(&schema);
+        assert!(matches!(error, Error::Circular { .. }), "{schema}: {error}");
+        assert_eq!(error.pointer(), pointer, "{schema}: {error}");
+    }
+    let nothing = refusal(&json!({"anyOf": [{"$ref": "#"}]}));
+    assert!(matches!(nothing, Error::Unsatisfiable { .. }), "{nothing}");
 }
 
 #[test]
@@ -182,4 +208,28 @@ fn schemas_that_blow_up_end_in_a_limit() {
     assert!(compile(&json!({"type": "string", "maxLength": 2_000_000_000}), &Options::default()).is_ok());
     let values = Value::Array((0..300_000).map(Value::from).collect());
     assert!(matches!(refusal(&json!({"enum": values})), Error::Limit { what: "number of values", .. }));
+}
+
+/// Each of these took more than six seconds in a release build while it was charged for a fraction of its work.
+#[test]
+fn work_is_charged_for_what_it_costs() {
+    let names = |letter: &str| (0..20_000).map(|n| format!("{letter}{n}")).collect::<Vec<_>>();
+    let required = json!({"type": "object", "allOf": [{"required": names("a")}, {"required": names("b")}]});
+    assert!(compile(&required, &Options::default()).is_ok());
+    // With a tenth of the default, so that a build without optimisation takes no second either.
+    let options = Options { limits: Limits { work: 1_000_000, ..Limits::default() }, ..Options::default() };
+    let is_too_much = |schema: &Value| {
+        let error = compile(schema, &options).map(|ir| ir.rules.len()).expect_err("is refused");
+        matches!(error, Error::Limit { what: "number of steps to combine its keywords", .. })
+    };
+    assert!(is_too_much(&json!({"enum": ["a".repeat(5000)], "pattern": "^(a?){8000}$"})));
+    let named = json!({"type": "object", "patternProperties": {"^(a?){8000}$": {"type": "null"}},
+        "properties": {"a".repeat(5000): true}});
+    assert!(is_too_much(&named));
+    let tuple = json!({"type": "array", "prefixItems": vec![json!(true); 95_000], "minItems": 95_000});
+    let ir = compile(&tuple, &Options::default()).unwrap();
+    assert_eq!(ir.to_string().matches("value").count(), 95_000 + 5);
+    let apart = (0..200).map(|n| json!({"pattern": format!("^.{{0,60}}{n:03}$")})).collect::<Vec<_>>();
+    let proofs = json!({"type": "string", "oneOf": apart});
+    assert!(is_too_much(&proofs));
 }

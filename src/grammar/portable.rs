@@ -1,0 +1,276 @@
+//! A grammar in the form in which it is printed, so that llama.cpp reads it and means the same by it.
+//!
+//! llama.cpp writes repetitions out while it parses: it refuses a lower count above 2,000, takes an upper one above
+//! 2,000 for none, and refuses a count times the number of rules that it had to make for what is repeated above 2,000.
+//! Here such counts become blocks of 2,000 in rules of their own, and what is repeated becomes a rule where it would
+//! need too many. Every text keeps exactly one way through the blocks. Not responsible for the size of what llama.cpp
+//! makes of it.
+//!
+//! Source: llama.cpp, `src/llama-grammar.cpp`, `MAX_REPETITION_THRESHOLD` and `parse_sequence`.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::ir::{Expr, Ir, Rule, RuleId};
+
+/// Highest count, and highest product of a count and the rules within it.
+const MOST: u32 = 2000;
+
+/// The grammar with repetitions that llama.cpp takes; itself where it has no others. Printing what comes out and reading
+/// it back gives the same rules in the same order.
+pub(super) fn portable(ir: &Ir) -> Cow<'_, Ir> {
+    let is_portable = |rule: &Rule| cost(&rule.body).is_some();
+    if ir.rules.iter().all(is_portable) {
+        return Cow::Borrowed(ir);
+    }
+    let mut made = Made { rules: ir.rules.clone(), names: ir.rules.iter().map(|rule| rule.name.clone()).collect() };
+    for index in 0..ir.rules.len() {
+        let Some(rule) = made.rules.get_mut(index) else { break };
+        if is_portable(rule) {
+            continue;
+        }
+        let (name, body) = (rule.name.clone(), std::mem::replace(&mut rule.body, Expr::Sequence(Vec::new())));
+        let (body, _) = made.rewritten(body, &name);
+        if let Some(rule) = made.rules.get_mut(index) {
+            rule.body = body;
+        }
+    }
+    Cow::Owned(in_order_of_mention(Ir { rules: made.rules, root: ir.root }))
+}
+
+/// Rules that llama.cpp makes when it reads `expr`, at most; none where it would refuse it or read it differently.
+fn cost(expr: &Expr) -> Option<u32> {
+    match expr {
+        Expr::Literal(_) | Expr::Class(_) | Expr::Token { .. } => Some(0),
+        Expr::Rule(_) => Some(1),
+        Expr::Sequence(items) | Expr::Alternatives(items) => {
+            items.iter().try_fold(0_u32, |sum, item| Some(sum.saturating_add(nested(item, cost(item)?))))
+        }
+        Expr::Repeat { item, min, max } => {
+            let within = cost(item)?;
+            let is_fine = *min <= MOST && is_small(item, within, times(*min, *max));
+            is_fine.then(|| nested(item, within).saturating_add(max.map_or(1, |max| max.saturating_sub(*min))))
+        }
+    }
+}
+
+/// How often llama.cpp counts what is repeated.
+fn times(min: u32, max: Option<u32>) -> u32 {
+    max.filter(|max| *max > 0).unwrap_or(min).max(1)
+}
+
+/// Rules for `expr` where brackets may have to stand around it.
+fn nested(expr: &Expr, cost: u32) -> u32 {
+    if matches!(expr, Expr::Sequence(_) | Expr::Alternatives(_)) { cost.saturating_add(1) } else { cost }
+}
+
+/// Whether `item`, which comes to `cost` rules, may be repeated so often.
+fn is_small(item: &Expr, cost: u32, times: u32) -> bool {
+    weight(item, cost).saturating_mul(times) <= MOST
+}
+
+/// What llama.cpp multiplies a count with: the rules that it made for `expr`, which comes to `cost` of them.
+fn weight(expr: &Expr, inner: u32) -> u32 {
+    match expr {
+        // No brackets stand around it: its count is part of the product.
+        Expr::Repeat { item, min, max } => weight(item, cost(item).unwrap_or(MOST)).saturating_mul(times(*min, *max)),
+        Expr::Sequence(_) | Expr::Alternatives(_) => nested(expr, inner),
+        _ => 1,
+    }
+}
+
+struct Made {
+    rules: Vec<Rule>,
+    names: HashSet<String>,
+}
+
+impl Made {
+    /// The expression in the form that llama.cpp takes, and its [`cost`]. New rules are named after `owner`.
+    fn rewritten(&mut self, expr: Expr, owner: &str) -> (Expr, u32) {
+        match expr {
+            Expr::Sequence(items) => {
+                let (items, cost) = self.all(items, owner);
+                (Expr::Sequence(items), cost)
+            }
+            Expr::Alternatives(items) => {
+                let (items, cost) = self.all(items, owner);
+                (Expr::Alternatives(items), cost)
+            }
+            Expr::Repeat { item, min, max } => {
+                let (item, within) = self.rewritten(*item, owner);
+                let is_short = min <= MOST && max.is_none_or(|max| max <= MOST);
+                let item = if is_small(&item, within, times(min, max).min(MOST)) && (is_short || is_atom(&item)) {
+                    item
+                } else {
+                    self.rule(item, owner)
+                };
+                let expr = if is_short { again(item, min, max) } else { self.blocks(item, min, max, owner) };
+                let cost = cost(&expr).unwrap_or(MOST);
+                (expr, cost)
+            }
+            other => {
+                let cost = cost(&other).unwrap_or(MOST);
+                (other, cost)
+            }
+        }
+    }
+
+    fn all(&mut self, items: Vec<Expr>, owner: &str) -> (Vec<Expr>, u32) {
+        let mut sum = 0_u32;
+        let rewritten = items.into_iter().map(|item| {
+            let (item, cost) = self.rewritten(item, owner);
+            sum = sum.saturating_add(nested(&item, cost));
+            item
+        });
+        (rewritten.collect(), sum)
+    }
+
+    /// `item`, which is one symbol, so many times, in rules of at most [`MOST`].
+    fn blocks(&mut self, item: Expr, min: u32, max: Option<u32>, owner: &str) -> Expr {
+        let mut parts = Vec::with_capacity(3);
+        let (blocks, rest) = (min / MOST, min % MOST);
+        let block = if min > MOST || max.is_some_and(|max| max - min > MOST) {
+            Some(self.rule(again(item.clone(), MOST, Some(MOST)), owner))
+        } else {
+            None
+        };
+        if let Some(block) = block.clone().filter(|_| min > MOST) {
+            parts.push(self.times(block, blocks, Some(blocks), owner));
+            parts.extend((rest > 0).then(|| again(item.clone(), rest, Some(rest))));
+        } else if min > 0 {
+            parts.push(again(item.clone(), min, Some(min)));
+        }
+        match (max.map(|max| max - min), block) {
+            (None, _) => parts.push(again(item, 0, None)),
+            (Some(0), _) => {}
+            (Some(more), Some(block)) if more > MOST => {
+                let (blocks, rest) = (more / MOST, more % MOST);
+                let mut fewer = Vec::with_capacity(2);
+                if blocks > 1 {
+                    fewer.push(self.times(block.clone(), 0, Some(blocks - 1), owner));
+                }
+                fewer.push(again(item.clone(), 0, Some(MOST - 1)));
+                let mut all = vec![self.times(block, blocks, Some(blocks), owner)];
+                all.extend((rest > 0).then(|| again(item, 0, Some(rest))));
+                parts.push(Expr::Alternatives(vec![in_sequence(fewer), in_sequence(all)]));
+            }
+            (Some(more), _) => parts.push(again(item, 0, Some(more))),
+        }
+        in_sequence(parts)
+    }
+
+    /// As [`again`], for any count.
+    fn times(&mut self, item: Expr, min: u32, max: Option<u32>, owner: &str) -> Expr {
+        let is_short = min <= MOST && max.is_none_or(|max| max <= MOST);
+        if is_short { again(item, min, max) } else { self.blocks(item, min, max, owner) }
+    }
+
+    /// A new rule.
+    fn rule(&mut self, body: Expr, owner: &str) -> Expr {
+        let mut number = 0_usize;
+        let name = loop {
+            number += 1;
+            let name = if number == 1 { format!("{owner}-run") } else { format!("{owner}-run-{number}") };
+            if self.names.insert(name.clone()) {
+                break name;
+            }
+        };
+        let id = RuleId(u32::try_from(self.rules.len()).unwrap_or(u32::MAX));
+        self.rules.push(Rule { name, body, offset: 0 });
+        Expr::Rule(id)
+    }
+}
+
+const fn is_atom(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(_) | Expr::Class(_) | Expr::Token { .. } | Expr::Rule(_))
+}
+
+fn again(item: Expr, min: u32, max: Option<u32>) -> Expr {
+    if min == 1 && max == Some(1) { item } else { Expr::Repeat { item: Box::new(item), min, max } }
+}
+
+/// One after the other, as the parser gives it back.
+fn in_sequence(mut items: Vec<Expr>) -> Expr {
+    match items.pop() {
+        Some(only) if items.is_empty() => only,
+        last => {
+            items.extend(last);
+            Expr::Sequence(items)
+        }
+    }
+}
+
+/// The rules in the order in which their names are read first: so the parser numbers them.
+fn in_order_of_mention(ir: Ir) -> Ir {
+    let mut order: Vec<usize> = Vec::with_capacity(ir.rules.len());
+    let mut new_ids: Vec<Option<RuleId>> = vec![None; ir.rules.len()];
+    let mut mention = |order: &mut Vec<usize>, index: usize| {
+        if let Some(slot @ None) = new_ids.get_mut(index) {
+            *slot = Some(RuleId(u32::try_from(order.len()).unwrap_or(u32::MAX)));
+            order.push(index);
+        }
+    };
+    let mut at = 0;
+    for index in 0..ir.rules.len() {
+        mention(&mut order, index);
+        while let Some(rule) = order.get(at).and_then(|index| ir.rules.get(*index)) {
+            rule.body.each_call(&mut |id| mention(&mut order, id.index()));
+            at += 1;
+        }
+    }
+    let new_id = |id: RuleId| new_ids.get(id.index()).copied().flatten().unwrap_or(id);
+    let root = new_id(ir.root);
+    let mut left: Vec<Option<Rule>> = ir.rules.into_iter().map(Some).collect();
+    let taken = order.iter().filter_map(|index| left.get_mut(*index).and_then(Option::take));
+    let mut rules: Vec<Rule> = taken.collect();
+    for rule in &mut rules {
+        rule.body.each_call_mut(&mut |id| *id = new_id(*id));
+    }
+    Ir { rules, root }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(body: Expr) -> String {
+        let rules = vec![Rule { name: "root".into(), body, offset: 0 }];
+        Ir { rules, root: RuleId(0) }.to_string()
+    }
+
+    fn repeat(item: Expr, min: u32, max: Option<u32>) -> Expr {
+        Expr::Repeat { item: Box::new(item), min, max }
+    }
+
+    #[test]
+    fn counts_above_two_thousand_become_blocks() {
+        let a = || Expr::Literal("a".into());
+        let run = "root-run ::= \"a\"{2000}\n";
+        for (min, max, body) in [
+            (2000, Some(2000), "\"a\"{2000}\n"),
+            (7, Some(2000), "\"a\"{7,2000}\n"),
+            (2001, Some(2001), "root-run \"a\"\n"),
+            (6000, None, "root-run{3} \"a\"*\n"),
+            (0, Some(2001), "\"a\"{0,1999} | root-run \"a\"?\n"),
+            (5, Some(6005), "\"a\"{5} (root-run{0,2} \"a\"{0,1999} | root-run{3})\n"),
+            (2500, Some(2600), "root-run \"a\"{500} \"a\"{0,100}\n"),
+        ] {
+            let text = printed(repeat(a(), min, max));
+            let expected = format!("root ::= {body}{}", if body.contains("root-run") { run } else { "" });
+            assert_eq!(text, expected);
+        }
+        let large = printed(repeat(a(), 9_000_001, Some(9_000_001)));
+        assert!(large.starts_with("root ::= (root-run-2{2} root-run{500}) \"a\"\n"), "{large}");
+    }
+
+    #[test]
+    fn what_is_repeated_too_often_becomes_a_rule() {
+        let inner = || repeat(Expr::Class(crate::grammar::CharSet::from_ranges(vec![(0x61, 0x7A)])), 1, Some(63));
+        let label = || Expr::Sequence(vec![inner(), Expr::Literal(".".into())]);
+        assert_eq!(printed(repeat(label(), 1, Some(30))), "root ::= ([a-z]{1,63} \".\"){1,30}\n");
+        let named = "root ::= root-run{1,100}\nroot-run ::= [a-z]{1,63} \".\"\n";
+        assert_eq!(printed(repeat(label(), 1, Some(100))), named);
+        assert_eq!(printed(repeat(inner(), 0, None)), "root ::= [a-z]{1,63}*\n");
+        assert_eq!(printed(repeat(inner(), 40, None)), "root ::= root-run{40,}\nroot-run ::= [a-z]{1,63}\n");
+    }
+}
