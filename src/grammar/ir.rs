@@ -88,7 +88,7 @@ impl RuleId {
 /// What a rule matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expr {
-    /// These characters; never empty (the empty text is an empty sequence).
+    /// These characters. The parser writes the empty text as an empty sequence; an empty literal is the same.
     Literal(String),
     /// One character of the set.
     Class(CharSet),
@@ -103,7 +103,7 @@ pub enum Expr {
     Rule(RuleId),
     /// One after the other.
     Sequence(Vec<Expr>),
-    /// One of them.
+    /// One of them; there is at least one.
     Alternatives(Vec<Expr>),
     /// `item` at least `min` and at most `max` times.
     Repeat {
@@ -114,6 +114,24 @@ pub enum Expr {
         /// Most times; none for no bound.
         max: Option<u32>,
     },
+}
+
+impl Expr {
+    /// The expressions that this one is made of, in order; none of a literal, a class, a token or a rule.
+    #[must_use]
+    pub fn children(&self) -> &[Self] {
+        match self {
+            Self::Literal(_) | Self::Class(_) | Self::Token { .. } | Self::Rule(_) => &[],
+            Self::Sequence(items) | Self::Alternatives(items) => items,
+            Self::Repeat { item, .. } => std::slice::from_ref(item),
+        }
+    }
+
+    /// Shows `see` this expression and all within it, each before those that it is made of; rules are not followed.
+    pub fn walk<'a>(&'a self, see: &mut impl FnMut(&'a Self)) {
+        see(self);
+        self.children().iter().for_each(|child| child.walk(see));
+    }
 }
 
 /// A named rule.
@@ -146,7 +164,8 @@ pub struct Ir {
 
 impl Ir {
     /// Refuses what the parser would not have made: rules and tokens that do not exist, classes without a character,
-    /// counts the wrong way round, bodies that are nested deeper than `nesting` (what follows recurses over them).
+    /// no alternatives at all, counts the wrong way round, bodies that are nested deeper than `nesting` (what follows
+    /// recurses over them).
     pub(crate) fn validate(&self, nesting: usize, vocab: &Vocab) -> Result<(), Error> {
         let expect = |holds: bool, problem: &str| {
             if holds { Ok(()) } else { Err(Error::Invalid { problem: problem.to_owned() }) }
@@ -158,18 +177,16 @@ impl Ir {
                 return Err(Error::Limit { what: "nesting", found: depth, limit: nesting });
             }
             match expr {
-                Expr::Literal(_) => {}
+                Expr::Literal(_) | Expr::Sequence(_) => {}
                 Expr::Class(set) => expect(!set.ranges.is_empty(), "a class has no character")?,
                 Expr::Token { id, .. } => expect(vocab.kind(*id) != TokenKind::Unused, "a token does not exist")?,
                 Expr::Rule(id) => expect(id.index() < self.rules.len(), "a rule does not exist")?,
-                Expr::Sequence(items) | Expr::Alternatives(items) => {
-                    left.extend(items.iter().map(|item| (item, depth + 1)));
-                }
-                Expr::Repeat { item, min, max } => {
+                Expr::Alternatives(items) => expect(!items.is_empty(), "there are no alternatives to choose from")?,
+                Expr::Repeat { min, max, .. } => {
                     expect(max.is_none_or(|max| *min <= max && max < u32::MAX), "counts are the wrong way round")?;
-                    left.push((item, depth + 1));
                 }
             }
+            left.extend(expr.children().iter().map(|child| (child, depth + 1)));
         }
         Ok(())
     }
