@@ -2,7 +2,9 @@
 //! and with the cases of the shipped grammars.
 
 mod compiler;
+mod deep;
 mod lazy;
+mod lines;
 mod room;
 mod unions;
 mod vocabularies;
@@ -221,49 +223,6 @@ fn the_matcher_agrees_with_a_naive_recogniser() {
         let source = grammar_of(bodies);
         let Some(grammar) = random_grammar(&source)? else { return Ok(0) };
         compare_texts(&source, &grammar, 5)
-    });
-}
-
-/// An expression around `inner` and something else, which mostly can be empty.
-fn layer(inner: Expr, shape: u8, other: Expr) -> Expr {
-    let repeat = |item: Expr, min: u32, max: Option<u32>| Expr::Repeat { item: Box::new(item), min, max };
-    let optional = repeat(other.clone(), 0, Some(1));
-    match shape {
-        0 => repeat(Expr::Sequence(vec![optional, inner]), 0, Some(1)),
-        1 => repeat(Expr::Sequence(vec![inner, optional]), 0, Some(1)),
-        2 => repeat(Expr::Sequence(vec![optional, inner]), 0, None),
-        3 => repeat(Expr::Sequence(vec![inner, optional]), 0, Some(2)),
-        4 => Expr::Sequence(vec![optional.clone(), inner, optional]),
-        5 => Expr::Alternatives(vec![Expr::Sequence(Vec::new()), inner, other]),
-        _ => Expr::Alternatives(vec![inner, Expr::Sequence(vec![other, optional])]),
-    }
-}
-
-/// Expressions with up to 30 groups and repetitions within one another.
-fn deep_expression() -> impl Strategy<Value = Expr> {
-    let other = prop::sample::select(vec!["a", "b", "ab", "é"]).prop_map(|text| Expr::Literal(text.into()));
-    let layers = prop::collection::vec((0_u8..7, other), 1..=30);
-    layers.prop_map(|layers| {
-        layers.into_iter().fold(Expr::Literal("b".into()), |inner, (shape, other)| layer(inner, shape, other))
-    })
-}
-
-#[test]
-fn what_is_nested_deep_agrees_with_a_naive_recogniser_and_stays_small() {
-    compare_random(100, deep_expression(), 100 * 40, |body| {
-        let mut expressions = 0;
-        body.walk(&mut |_| expressions += 1);
-        let source = grammar_of(vec![body]);
-        let grammar = random_grammar(&source)?.ok_or_else(|| TestCaseError::fail(source.clone()))?;
-        let positions = grammar.position_count().unwrap();
-        prop_assert!(
-            positions <= 4 * expressions,
-            "{} positions of {} expressions: {}",
-            positions,
-            expressions,
-            source
-        );
-        compare_texts(&source, &grammar, 3)
     });
 }
 
@@ -587,28 +546,6 @@ fn optional_chains_and_wide_alternations_stay_small() {
     let words: Vec<String> = (0..3000).map(|word| format!("\"word{word}\"")).collect();
     let wide = compile(&format!("root ::= w{{1,6}}\nw ::= {}", words.join(" | ")));
     assert!(accepts(&wide, "word12word2999"));
-}
-
-#[test]
-fn comments_and_rules_end_with_the_line_whichever_way_it_ends() {
-    for end in ["\n", "\r", "\r\n"] {
-        let lines = ["root ::= a # first", "# second", "a ::= (\"x\" # third", "| b)", "b ::= \"y\"", ""];
-        let grammar = compile(&lines.join(end));
-        assert!(accepts(&grammar, "x") && accepts(&grammar, "y"), "{end:?}");
-        let error = refusal(&format!("# one{end}root ::= \"a\"{end}# three{end}d ::= nope{end}"));
-        assert!(matches!(&error, Error::UndefinedRule { name, .. } if name == "nope"), "{end:?}: {error}");
-        let place = error.place().unwrap();
-        assert_eq!((place.line, place.column, place.excerpt.lines().next()), (4, 7, Some("4 | d ::= nope")), "{end:?}");
-        let error = refusal(&format!("root ::= <tool_call{end}> \"a\"{end}"));
-        assert!(matches!(&error, Error::Syntax { problem, .. } if problem == "`>` is missing"), "{end:?}: {error}");
-    }
-}
-
-#[test]
-fn lines_may_go_on_with_a_bar_and_names_may_hold_underscores() {
-    let grammar =
-        compile("# first\nroot ::= my_rule # why\n  | \"c\"\n\nmy_rule ::= (\n  \"a\" # in a group\n  | \"b\"\n)\n");
-    assert!(["a", "b", "c"].iter().all(|text| accepts(&grammar, text)));
 }
 
 /// Byte at which `text` is refused (its length where it is only incomplete); the tags in it are control tokens.
