@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &CompleteArgs) -> Result<ExitCode, Error> {
             let name = arguments.schema.clone().unwrap_or_default();
             let compiled = match triggers.as_slice() {
                 [] => compiler.compile_ir(&ir),
-                triggers => compiler.compile_lazy(&ir.to_string(), triggers),
+                triggers => compiler.compile_lazy_ir(&ir, triggers),
             };
             Some(compiled.map_err(|source| Error::Grammar { name, source })?)
         }

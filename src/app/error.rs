@@ -194,7 +194,7 @@ impl Error {
                 "look at its first tokens with mneme grammar mask, without --prefix".to_owned()
             }
             Self::UnknownToken { .. } => "name one that it has; --trigger takes a text".to_owned(),
-            Self::Matcher(_) => "use a grammar with fewer alternatives and counts within one another".to_owned(),
+            Self::Matcher(error) => error.hint().to_owned(),
             Self::ModelOfAgent { .. } => "name its file: --model FILE".to_owned(),
         }
     }
@@ -273,6 +273,16 @@ fn memory_exit_code(error: &memory::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_a_grammar_of_the_user_stops_the_matcher_the_advice_is_about_it() {
+        let stop = || types::ConstraintError { reason: "its parses came to 20001, the limit is 20000".to_owned() };
+        let while_writing = || inference::Error::Constraint(stop());
+        assert!(Error::Inference(while_writing()).hint().contains("fewer alternatives"));
+        assert_eq!(Error::Inference(while_writing()).hint(), Error::Matcher(stop()).hint());
+        // The grammar of an agent's step is not the user's.
+        assert!(Error::Kernel(while_writing().into()).hint().contains("--debug"));
+    }
 
     #[test]
     fn what_the_agent_loop_passes_on_keeps_its_exit_code() {

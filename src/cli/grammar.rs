@@ -196,7 +196,7 @@ pub struct CompleteArgs {
 }
 
 /// What makes a grammar lazy. In a command where the grammar may be left out, it is in the group `language`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct TriggerArgs {
     /// Leave the text free until it holds TEXT, with which the grammar begins; from TEXT on hold it to the grammar, with
     /// whose end it ends (may be given more than once: what is complete first counts)

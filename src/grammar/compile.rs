@@ -4,7 +4,8 @@
 //! different grammars are one. Rules that call each other in a circle, and repetitions without a bound, go back to
 //! themselves and are known by what they are made of. Alternatives that begin with the same characters share these: an
 //! enumeration of thousands of words is a tree. Counted loops repeat only what reads something: where the repeated item
-//! can be empty, its non-empty form is compiled.
+//! can be empty, its non-empty form is compiled. An expression that can be empty asks for its parts in both forms, and
+//! these for theirs: each is compiled once a form and remembered, for time would double with each level otherwise.
 
 #![expect(clippy::indexing_slicing, reason = "rule ids index tables that are made for them")]
 
@@ -25,7 +26,7 @@ const MAX_CYCLE_KEY: usize = 4096;
 const MAX_TREE_DEPTH: usize = 64;
 
 /// Whether an expression is compiled whole or without the empty text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Form {
     Whole,
     NonEmpty,
@@ -38,12 +39,23 @@ struct Entry {
     non_empty: PositionId,
 }
 
+/// An alternative: the literal that it begins with, and what follows.
+type Led<'a> = (&'a [u8], &'a [Expr]);
+
 struct Compiler<'a> {
     nullable: &'a [bool],
     entries: Vec<Entry>,
     program: &'a mut Program,
+    /// Where lists, choices and repetitions begin, by their address, their form and what follows. Each has its own
+    /// address, and one thing that follows it.
+    known: HashMap<(usize, Form, PositionId), PositionId, FastHash>,
+    /// The same of items that are repeated without a bound: what [`Compiler::endless`] gives back.
+    known_endless: HashMap<(usize, PositionId), [PositionId; 2], FastHash>,
     /// Calls of [`Compiler::tree`] that wait for one another.
     tree_depth: usize,
+    /// Calls of [`Compiler::expr`].
+    #[cfg(test)]
+    calls: usize,
 }
 
 /// Compiles a checked grammar; gives back where it begins.
@@ -51,17 +63,33 @@ struct Compiler<'a> {
 /// # Errors
 /// [`Error::Limit`] above [`Limits::positions`](super::limits::Limits::positions).
 pub(crate) fn compile(ir: &Ir, nullable: &[bool], program: &mut Program) -> Result<PositionId, Error> {
-    let mut compiler = Compiler { nullable, entries: vec![Entry::default(); ir.rules.len()], program, tree_depth: 0 };
-    for component in components(ir) {
-        match component.rules.as_slice() {
-            [rule] if !component.is_recursive => compiler.rule(ir, *rule)?,
-            rules => compiler.circle(ir, rules)?,
-        }
-    }
-    Ok(compiler.entries[ir.root.index()].whole)
+    Compiler::new(ir, nullable, program).compile(ir)
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
+    fn new(ir: &Ir, nullable: &'a [bool], program: &'a mut Program) -> Self {
+        Self {
+            nullable,
+            entries: vec![Entry::default(); ir.rules.len()],
+            program,
+            known: HashMap::default(),
+            known_endless: HashMap::default(),
+            tree_depth: 0,
+            #[cfg(test)]
+            calls: 0,
+        }
+    }
+
+    fn compile(&mut self, ir: &Ir) -> Result<PositionId, Error> {
+        for component in components(ir) {
+            match component.rules.as_slice() {
+                [rule] if !component.is_recursive => self.rule(ir, *rule)?,
+                rules => self.circle(ir, rules)?,
+            }
+        }
+        Ok(self.entries[ir.root.index()].whole)
+    }
+
     fn rule(&mut self, ir: &Ir, rule: RuleId) -> Result<(), Error> {
         let body = &ir.rules[rule.index()].body;
         let whole = self.expr(body, Form::Whole, RETURN)?;
@@ -109,9 +137,40 @@ impl Compiler<'_> {
 
     /// Compiles `expr` so that `next` follows; gives back where it begins.
     fn expr(&mut self, expr: &Expr, form: Form, next: PositionId) -> Result<PositionId, Error> {
+        #[cfg(test)]
+        {
+            self.calls += 1;
+        }
         let form = if is_nullable(expr, self.nullable) { form } else { Form::Whole };
+        let has_parts = !expr.children().is_empty();
+        let key = (address(expr), form, next);
+        if has_parts && let Some(known) = self.known.get(&key) {
+            return Ok(*known);
+        }
+        let position = match expr {
+            Expr::Sequence(items) if form == Form::Whole => self.sequence(items, next),
+            Expr::Sequence(items) => self.sequence_that_reads(items, next),
+            Expr::Alternatives(items) => self.alternatives(items, form, next),
+            Expr::Repeat { item, min, max } if reads(expr) => {
+                let min = match form {
+                    Form::NonEmpty => 1,
+                    Form::Whole if is_nullable(item, self.nullable) => 0,
+                    Form::Whole => *min,
+                };
+                self.repeat(item, min, *max, next)
+            }
+            _ => self.leaf(expr, form, next),
+        }?;
+        if has_parts {
+            self.known.insert(key, position);
+        }
+        Ok(position)
+    }
+
+    /// What has no parts, or none that read. Not inside [`Compiler::expr`], which recurses and needs a small frame.
+    fn leaf(&mut self, expr: &Expr, form: Form, next: PositionId) -> Result<PositionId, Error> {
         match expr {
-            Expr::Literal(text) => self.bytes(text.as_bytes(), next),
+            Expr::Literal(text) if !text.is_empty() => self.bytes(text.as_bytes(), next),
             Expr::Class(set) => self.class(set, next),
             Expr::Token { id, negated } => self.program.add(Position::Token { id: *id, negated: *negated, next }),
             Expr::Rule(rule) => {
@@ -120,33 +179,11 @@ impl Compiler<'_> {
                 // What a rule at the very end leaves to do is to return.
                 if next == RETURN { Ok(entry) } else { self.program.add(Position::Call { entry, next }) }
             }
-            Expr::Sequence(items) if form == Form::Whole => self.sequence(items, next),
-            Expr::Sequence(items) => {
-                // All items can be empty: the first that is not decides the branch.
-                let mut branches = Vec::with_capacity(items.len());
-                let mut rest = next;
-                for item in items.iter().rev() {
-                    if reads(item) {
-                        branches.push(self.expr(item, Form::NonEmpty, rest)?);
-                    }
-                    rest = self.expr(item, Form::Whole, rest)?;
-                }
-                self.program.split(branches)
-            }
-            Expr::Alternatives(items) => self.alternatives(items, form, next),
-            Expr::Repeat { item, min, max } => {
-                let item_nullable = is_nullable(item, self.nullable);
-                let min = match form {
-                    Form::NonEmpty => 1,
-                    Form::Whole if item_nullable => 0,
-                    Form::Whole => *min,
-                };
-                if *max == Some(0) || !reads(item) {
-                    // What is only ever empty has no other form.
-                    return if form == Form::Whole { Ok(next) } else { self.program.split(Vec::new()) };
-                }
-                self.repeat(item, min, *max, next)
-            }
+            // What is only ever empty has no other form.
+            Expr::Literal(_) | Expr::Sequence(_) | Expr::Alternatives(_) | Expr::Repeat { .. } => match form {
+                Form::Whole => Ok(next),
+                Form::NonEmpty => self.program.split(Vec::new()),
+            },
         }
     }
 
@@ -154,17 +191,38 @@ impl Compiler<'_> {
         bytes.iter().rev().try_fold(next, |next, byte| self.program.byte(byte_range(*byte, *byte), next))
     }
 
-    fn sequence(&mut self, items: &[Expr], next: PositionId) -> Result<PositionId, Error> {
-        items.iter().rev().try_fold(next, |next, item| self.expr(item, Form::Whole, next))
+    fn sequence(&mut self, items: &[Expr], mut next: PositionId) -> Result<PositionId, Error> {
+        for item in items.iter().rev() {
+            next = self.expr(item, Form::Whole, next)?;
+        }
+        Ok(next)
+    }
+
+    /// `items`, all of which can be empty, without the empty text: the first that is not empty decides the branch.
+    fn sequence_that_reads(&mut self, items: &[Expr], next: PositionId) -> Result<PositionId, Error> {
+        let mut branches = Vec::with_capacity(items.len());
+        let mut rest = next;
+        for (index, item) in items.iter().enumerate().rev() {
+            if reads(item) {
+                branches.push(self.expr(item, Form::NonEmpty, rest)?);
+            }
+            if index > 0 {
+                rest = self.expr(item, Form::Whole, rest)?;
+            }
+        }
+        self.program.split(branches)
     }
 
     fn alternatives(&mut self, items: &[Expr], form: Form, next: PositionId) -> Result<PositionId, Error> {
         let mut branches = Vec::with_capacity(items.len());
-        let mut led: Vec<(&[u8], &[Expr])> = Vec::new();
+        let mut led: Vec<Led<'_>> = Vec::new();
         for item in items {
             match item {
-                Expr::Literal(text) => led.push((text.as_bytes(), &[])),
-                Expr::Sequence(parts) if let [Expr::Literal(text), rest @ ..] = parts.as_slice() => {
+                Expr::Literal(text) if !text.is_empty() => led.push((text.as_bytes(), &[])),
+                Expr::Sequence(parts)
+                    if let [Expr::Literal(text), rest @ ..] = parts.as_slice()
+                        && !text.is_empty() =>
+                {
                     led.push((text.as_bytes(), rest));
                 }
                 _ if form == Form::Whole || reads(item) => branches.push(self.expr(item, form, next)?),
@@ -179,7 +237,7 @@ impl Compiler<'_> {
     }
 
     /// Alternatives that begin with literals, sorted by them and alike up to byte `at`.
-    fn tree(&mut self, led: &[(&[u8], &[Expr])], at: usize, next: PositionId) -> Result<PositionId, Error> {
+    fn tree(&mut self, led: &[Led<'_>], at: usize, next: PositionId) -> Result<PositionId, Error> {
         let mut branches = Vec::new();
         if self.tree_depth >= MAX_TREE_DEPTH {
             for (bytes, rest) in led {
@@ -189,29 +247,34 @@ impl Compiler<'_> {
             return self.program.split(branches);
         }
         self.tree_depth += 1;
-        let mut left = led;
-        while let Some((first, rest)) = left.first() {
-            let alike = left.iter().take_while(|(bytes, _)| bytes.get(at) == first.get(at)).count();
-            let (group, others) = left.split_at(alike);
-            left = others;
-            if first.len() == at {
-                for (_, rest) in group {
-                    branches.push(self.sequence(rest, next)?);
-                }
-                continue;
-            }
-            let (end, behind) = match group {
-                [_] => (first.len(), self.sequence(rest, next)?),
-                [_, .., (last, _)] => {
-                    let end = at + first[at..].iter().zip(&last[at..]).take_while(|(a, b)| a == b).count();
-                    (end, self.tree(group, end, next)?)
-                }
-                [] => continue,
-            };
-            branches.push(self.bytes(&first[at..end], behind)?);
+        for group in led.chunk_by(|(one, _), (other, _)| one.get(at) == other.get(at)) {
+            self.branch(group, at, next, &mut branches)?;
         }
         self.tree_depth -= 1;
         self.program.split(branches)
+    }
+
+    /// Those that are alike in the byte at `at` as well, or all end there.
+    fn branch(
+        &mut self,
+        group: &[Led<'_>],
+        at: usize,
+        next: PositionId,
+        branches: &mut Vec<PositionId>,
+    ) -> Result<(), Error> {
+        let [(first, rest), ..] = group else { return Ok(()) };
+        let (end, behind) = match group {
+            [.., (last, _)] if group.len() > 1 && first.len() > at => {
+                let end = at + first[at..].iter().zip(&last[at..]).take_while(|(a, b)| a == b).count();
+                (end, self.tree(group, end, next)?)
+            }
+            _ => (first.len(), self.sequence(rest, next)?),
+        };
+        branches.push(self.bytes(&first[at..end], behind)?);
+        for (_, rest) in group.iter().skip(1).filter(|_| first.len() == at) {
+            branches.push(self.sequence(rest, next)?);
+        }
+        Ok(())
     }
 
     /// `item`, never empty, between `min` and `max` times; `max` is not 0.
@@ -235,6 +298,16 @@ impl Compiler<'_> {
 
     /// `item` any number of times: where the choice is made to repeat it, and where it begins.
     fn endless(&mut self, item: &Expr, next: PositionId) -> Result<[PositionId; 2], Error> {
+        if let Some(known) = self.known_endless.get(&(address(item), next)) {
+            return Ok(*known);
+        }
+        let positions = self.endless_part(item, next)?;
+        self.known_endless.insert((address(item), next), positions);
+        Ok(positions)
+    }
+
+    /// The same, not yet known of this item; maybe of an equal one in this grammar or an earlier one.
+    fn endless_part(&mut self, item: &Expr, next: PositionId) -> Result<[PositionId; 2], Error> {
         let mut key = vec![KeyTag::Endless as u32, next];
         self.describe(item, &[], &mut key);
         let is_kept = key.len() <= MAX_CYCLE_KEY;
@@ -333,8 +406,93 @@ enum KeyTag {
 /// then has no position that reads, and is never taken.
 fn reads(expr: &Expr) -> bool {
     match expr {
-        Expr::Literal(_) | Expr::Class(_) | Expr::Token { .. } | Expr::Rule(_) => true,
-        Expr::Sequence(items) | Expr::Alternatives(items) => items.iter().any(reads),
-        Expr::Repeat { item, max, .. } => *max != Some(0) && reads(item),
+        Expr::Literal(text) => !text.is_empty(),
+        Expr::Class(_) | Expr::Token { .. } | Expr::Rule(_) => true,
+        Expr::Repeat { max: Some(0), .. } => false,
+        Expr::Sequence(_) | Expr::Alternatives(_) | Expr::Repeat { .. } => expr.children().iter().any(reads),
+    }
+}
+
+fn address(expr: &Expr) -> usize {
+    std::ptr::from_ref(expr).addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::grammar::check::check;
+    use crate::grammar::{Limits, parse};
+    use crate::inference::Vocab;
+
+    /// Calls of [`Compiler::expr`] for one expression of the grammar, each in two forms, where each may be asked for by
+    /// the two forms of the expression around it, and again by what repeats it.
+    const MOST_CALLS: usize = 5;
+
+    /// Expressions of a grammar, and the calls that it takes.
+    fn cost(source: &str) -> (usize, usize) {
+        let ir = parse(source, &Vocab::new(Vec::new(), Vec::new(), None), &Limits::default()).unwrap();
+        let mut expressions = 0;
+        ir.rules.iter().for_each(|rule| rule.body.walk(&mut |_| expressions += 1));
+        let mut program = Program::new(20 * Limits::default().positions);
+        let nullable = check(&ir, source).unwrap();
+        let mut compiler = Compiler::new(&ir, &nullable, &mut program);
+        compiler.compile(&ir).unwrap();
+        (expressions, compiler.calls)
+    }
+
+    fn assert_cheap(source: &str) {
+        let (expressions, calls) = cost(source);
+        assert!(calls <= MOST_CALLS * expressions, "{calls} calls for {expressions} expressions: {source}");
+    }
+
+    #[test]
+    fn each_level_of_what_can_be_empty_costs_the_same() {
+        let long = format!("\"{}\"*", "x".repeat(MAX_CYCLE_KEY));
+        let shapes: [fn(&str) -> String; 8] = [
+            |inner| format!("(\"a\"? {inner})?"),
+            |inner| format!("({inner} \"a\"?)?"),
+            |inner| format!("(\"a\"? {inner} \"b\"*){{0,5}}"),
+            |inner| format!("(\"a\"? {inner})*"),
+            |inner| format!("(\"\" | {inner} \"a\"? | \"b\"? \"c\"*)"),
+            |inner| format!("(\"\" | \"a\" \"d\"? | [b] {inner})?"),
+            |inner| format!("(e? {inner} e)?"),
+            |inner| format!("(r? {inner}){{0,2}}"),
+        ];
+        for levels in [4, 16, 60, 127] {
+            for (shape, innermost) in shapes.iter().flat_map(|shape| [(shape, "\"a\"?"), (shape, long.as_str())]) {
+                let nested = (0..levels).fold(innermost.to_owned(), |inner, _| shape(&inner));
+                assert_cheap(&format!("root ::= {nested}\ne ::= \"e\"?\nr ::= \"r\" r | e\n"));
+                let rules = "e ::= \"e\"?\nr ::= \"r\" s? e s\nt ::= \"[\" s \"]\" | e\n";
+                assert_cheap(&format!("root ::= \"b\" | s s\ns ::= \"s\" {nested} t? | {nested}\n{rules}"));
+            }
+        }
+    }
+
+    /// An item with groups in it up to `levels` deep, most of which can be empty.
+    fn item(random: &mut ChaCha8Rng, levels: usize) -> String {
+        let suffix = ["", "?", "?", "*", "+", "{0,5}", "{2,}", "{0}"][random.random_range(0..8)];
+        let leaf = |random: &mut ChaCha8Rng| ["\"a\"?", "[ab]*", "\"\"", "\"ab\"", "e"][random.random_range(0..5)];
+        if levels == 0 {
+            return leaf(random).to_owned();
+        }
+        let mut items: Vec<String> = (0..random.random_range(0..3)).map(|_| leaf(random).to_owned()).collect();
+        items.insert(random.random_range(0..=items.len()), item(random, levels - 1));
+        if random.random_bool(0.2) {
+            items.push(item(random, levels / 3));
+        }
+        format!("({}){suffix}", items.join([" ", " ", " | "][random.random_range(0..3)]))
+    }
+
+    #[test]
+    fn grammars_of_many_levels_cost_as_much_as_they_have_expressions() {
+        let mut random = ChaCha8Rng::seed_from_u64(7);
+        for levels in 1..=30 {
+            for _ in 0..40 {
+                assert_cheap(&format!("root ::= {}\ne ::= \"e\"?\n", item(&mut random, levels)));
+            }
+        }
     }
 }

@@ -72,9 +72,21 @@ impl Compiler {
     /// # Errors
     /// Those of [`Error`] that are not about the text; their places are empty.
     pub fn compile_ir(&self, ir: &Ir) -> Result<Grammar, Error> {
+        self.compile_parsed(ir, "", &[])
+    }
+
+    /// Compiles what [`parse`] made of `source`, where that is needed for more than to be compiled; into a lazy grammar
+    /// where there are triggers.
+    ///
+    /// # Errors
+    /// Everything that [`Error`] lists. Their places are those in `source`.
+    pub fn compile_parsed(&self, ir: &Ir, source: &str, triggers: &[Trigger]) -> Result<Grammar, Error> {
+        if !triggers.is_empty() {
+            lazy::check(triggers, &self.tokens.vocab)?;
+        }
         // A group in GBNF text is up to three expressions: alternatives of sequences of repetitions.
         ir.validate(3 * (self.limits.nesting + 1), &self.tokens.vocab)?;
-        self.compile_checked(ir, &check(ir, "")?, &[], None)
+        self.compile_checked(ir, &check(ir, source)?, triggers, None)
     }
 
     /// Compiles GBNF text into a lazy grammar: any text until the first of the `triggers`, and from it on what the grammar
@@ -86,6 +98,15 @@ impl Compiler {
         lazy::check(triggers, &self.tokens.vocab)?;
         let ir = parse(source, &self.tokens.vocab, &self.limits)?;
         self.compile_checked(&ir, &check(&ir, source)?, triggers, None)
+    }
+
+    /// Compiles a grammar that a program made into a lazy grammar, as [`Compiler::compile_lazy`] does.
+    ///
+    /// # Errors
+    /// Those of [`Error`] that are not about the text; their places are empty.
+    pub fn compile_lazy_ir(&self, ir: &Ir, triggers: &[Trigger]) -> Result<Grammar, Error> {
+        lazy::check(triggers, &self.tokens.vocab)?;
+        self.compile_parsed(ir, "", triggers)
     }
 
     /// Compiles into the graph of the grammars before, or into a fresh one where that has little room or was left

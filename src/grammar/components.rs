@@ -61,19 +61,14 @@ pub(crate) fn components(ir: &Ir) -> Vec<Component> {
 /// Rules that `expr` calls, each once.
 fn calls(expr: &Expr) -> Vec<RuleId> {
     let mut found = Vec::new();
-    collect(expr, &mut found);
+    expr.walk(&mut |expr| {
+        if let Expr::Rule(id) = expr {
+            found.push(*id);
+        }
+    });
     found.sort_unstable();
     found.dedup();
     found
-}
-
-fn collect(expr: &Expr, found: &mut Vec<RuleId>) {
-    match expr {
-        Expr::Literal(_) | Expr::Class(_) | Expr::Token { .. } => {}
-        Expr::Rule(id) => found.push(*id),
-        Expr::Sequence(items) | Expr::Alternatives(items) => items.iter().for_each(|item| collect(item, found)),
-        Expr::Repeat { item, .. } => collect(item, found),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Where in a grammar's source something is wrong.
+/// Where in a grammar's source something is wrong. A line ends with CR, LF or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// Line, from 1.
@@ -18,20 +18,29 @@ pub struct Place {
 /// Longest stretch of a source line that an excerpt shows, in characters: grammars made by programs have long lines.
 const EXCERPT_CHARS: usize = 100;
 
+/// What ends a line; CR LF ends one.
+pub(super) const LINE_ENDS: [char; 2] = ['\r', '\n'];
+
+fn line_ends(text: &str) -> usize {
+    text.matches(LINE_ENDS).count() - text.matches("\r\n").count()
+}
+
 impl Place {
     /// The place of `source[start..end]`; the end is drawn in to the end of its line.
     pub(crate) fn new(source: &str, start: usize, end: usize) -> Self {
         let start = floor_boundary(source, start);
-        let line_start = source.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
-        let line_end = source.get(start..).and_then(|after| after.find('\n')).map_or(source.len(), |at| start + at);
-        let end = floor_boundary(source, end).clamp(start, line_end.max(start));
-        let before = source.get(line_start..start).unwrap_or_default();
+        let (before, behind) = source.split_at_checked(start).unwrap_or((source, ""));
+        // The second character of CR LF stands on the line that both end.
+        let above = if behind.starts_with('\n') { before.strip_suffix('\r').unwrap_or(before) } else { before };
+        let line_start = above.rfind(LINE_ENDS).map_or(0, |at| at + 1);
+        let line_end = behind.find(LINE_ENDS).map_or(source.len(), |at| start + at);
+        let end = floor_boundary(source, end).clamp(start, line_end);
         let text = source.get(start..end).unwrap_or_default();
-        let line = source.get(..line_start).unwrap_or_default().matches('\n').count() + 1;
-        let column = before.chars().count() + 1;
+        let line = line_ends(source.get(..line_start).unwrap_or_default()) + 1;
+        let column = source.get(line_start..start).unwrap_or_default().chars().count() + 1;
         let skipped = (column - 1).saturating_sub(EXCERPT_CHARS / 2);
-        let shown: String = source.get(line_start..line_end).unwrap_or_default().chars().skip(skipped).collect();
-        let shown: String = shown.chars().take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let shown = source.get(line_start..line_end.max(line_start)).unwrap_or_default().chars().skip(skipped);
+        let shown: String = shown.take(EXCERPT_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
         let mark = "^".repeat(text.chars().count().clamp(1, EXCERPT_CHARS / 2));
         let number = line.to_string();
         let indent = " ".repeat(number.len());
@@ -111,9 +120,21 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// A limit was hit.
+    /// A limit was hit that no place in the text stands for.
     #[error("the grammar's {what} came to {found}, the limit is {limit}")]
     Limit {
+        /// What was counted.
+        what: &'static str,
+        /// How many there were.
+        found: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// A limit was hit while the text was read.
+    #[error("{place}: the grammar's {what} came to {found}, the limit is {limit}")]
+    SourceLimit {
+        /// What was above it. Boxed, as an error is handed up by value through every layer.
+        place: Box<Place>,
         /// What was counted.
         what: &'static str,
         /// How many there were.
@@ -154,6 +175,7 @@ impl Error {
             | Self::LeftRecursion { place, .. }
             | Self::NeverEnds { place, .. }
             | Self::Token { place, .. } => Some(place),
+            Self::SourceLimit { place, .. } => Some(&**place),
             Self::NoRoot | Self::Limit { .. } | Self::Invalid { .. } | Self::Trigger { .. } | Self::Policy { .. } => {
                 None
             }
@@ -171,7 +193,9 @@ impl Error {
             Self::LeftRecursion { .. } => "write the repetition with `*` or `{m,n}`, or let the rule call itself last",
             Self::NeverEnds { .. } => "give one of the rules an alternative that does not call them again",
             Self::Token { .. } => "name a control token of the loaded model, or its id as `<[id]>`",
-            Self::Limit { .. } => "write the grammar with fewer rules, counts or alternatives, or raise the limit",
+            Self::Limit { .. } | Self::SourceLimit { .. } => {
+                "write the grammar with fewer rules, counts or alternatives, or raise the limit"
+            }
             Self::Invalid { .. } => "correct the program that made it",
             Self::Trigger { .. } => "take a text or a token that the grammar's own text begins with",
             Self::Policy { .. } => "offer the function only when it has arguments that it would accept",
@@ -190,6 +214,23 @@ mod tests {
         let place = Place::new(source, start, start + 3);
         assert_eq!((place.line, place.column, place.text.as_str()), (2, 11, "nix"));
         assert_eq!(place.excerpt, "2 | b ::= \"ü\" nix\n  |           ^^^");
+    }
+
+    #[test]
+    fn lines_end_with_cr_lf_or_both() {
+        let place = |source: &str, wanted: &str| {
+            let start = source.find(wanted).unwrap();
+            Place::new(source, start, start + wanted.len() + 2)
+        };
+        for source in ["one\n\ntwo x\nthree", "one\r\rtwo x\rthree", "one\r\n\r\ntwo x\r\nthree"] {
+            let found = place(source, "x");
+            assert_eq!((found.line, found.column, found.text.as_str()), (3, 5, "x"), "{source:?}");
+            assert_eq!(found.excerpt, "3 | two x\n  |     ^", "{source:?}");
+            assert_eq!((place(source, "three").line, place(source, "one").line), (4, 1), "{source:?}");
+        }
+        let inside = Place::new("ab\r\nc", 3, 4);
+        assert_eq!((inside.line, inside.column, inside.text.as_str()), (1, 4, ""));
+        assert_eq!(inside.excerpt, "1 | ab \n  |    ^");
     }
 
     #[test]

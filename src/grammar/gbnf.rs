@@ -1,13 +1,20 @@
 //! The GBNF parser: text to [`Ir`], with every error placed in the source.
 //!
-//! The language is llama.cpp's, and these differ on purpose. Added: `_` in rule names, `|` at the beginning of a line.
-//! Refused instead of guessed at: a second definition of a rule (there, the last wins silently), `{3,2}`, ranges that
-//! run backwards, and `[]` or `[^]` (the empty text there, any character in other engines).
+//! The language is llama.cpp's, and these differ on purpose.
+//! - Added: `_` in rule names, `|` at the beginning of a line.
+//! - Refused instead of guessed at: a second definition of a rule (there, the last wins silently), `{3,2}`, ranges that
+//!   run backwards, and `[]` or `[^]` (the empty text there, any character in other engines).
+//! - `<text>` is a control token by its name. There, it is whatever one token the tokenizer makes of the characters, a
+//!   text token as well; such a one is written `<[id]>` here.
+//! - A token that ends the generation is refused; there, it is read and then never let through inside a grammar.
+//! - Counts are kept up to [`Limits::repetition`], for they cost nothing. There, a lower count above 2,000 is refused, an
+//!   upper one is read as no bound, and `(a{100}){100}` is refused because it is written out.
+//!
 //! Source: `src/llama-grammar.cpp` of llama.cpp as vendored by llama-cpp-sys-2 0.1.161.
 
 use std::collections::HashMap;
 
-use super::error::{Error, Place};
+use super::error::{Error, LINE_ENDS, Place};
 use super::hash::FastHash;
 use super::ir::{CharSet, Expr, Ir, Rule, RuleId};
 use super::limits::Limits;
@@ -23,7 +30,9 @@ const ROOT: &str = "root";
 /// not looked at here.
 pub fn parse(source: &str, vocab: &Vocab, limits: &Limits) -> Result<Ir, Error> {
     if source.len() > limits.source_bytes {
-        return Err(Error::Limit { what: "source bytes", found: source.len(), limit: limits.source_bytes });
+        let limit = limits.source_bytes;
+        let place = Box::new(Place::new(source, limit, limit));
+        return Err(Error::SourceLimit { place, what: "source bytes", found: source.len(), limit });
     }
     let mut parser =
         Parser { source, bytes: source.as_bytes(), at: 0, vocab, limits, names: HashMap::default(), rules: Vec::new() };
@@ -40,6 +49,10 @@ struct Draft<'a> {
     first_use: usize,
     definition: Option<(usize, Expr)>,
 }
+
+/// An expression with its height: how many groups and repetitions are within one another in it. A group and the
+/// repetition right behind it count once.
+type Measured = (Expr, usize);
 
 struct Parser<'a> {
     source: &'a str,
@@ -83,12 +96,16 @@ impl<'a> Parser<'a> {
         Err(Error::Syntax { place: Place::new(self.source, start, end), problem: problem.into() })
     }
 
+    fn over_limit<T>(&self, start: usize, what: &'static str, found: usize, limit: usize) -> Result<T, Error> {
+        Err(Error::SourceLimit { place: Box::new(Place::new(self.source, start, self.at)), what, found, limit })
+    }
+
     /// An error about the character that stands here.
     fn unexpected<T>(&self, wanted: &str) -> Result<T, Error> {
         let next = self.source.get(self.at..).and_then(|rest| rest.chars().next());
         let problem = match next {
             None => format!("{wanted} expected, but the grammar ends"),
-            Some('\n') => format!("{wanted} expected, but the line ends"),
+            Some('\n' | '\r') => format!("{wanted} expected, but the line ends"),
             Some(character) => format!("{wanted} expected, not {character:?}"),
         };
         self.syntax(self.at, self.at + next.map_or(0, char::len_utf8), problem)
@@ -101,7 +118,7 @@ impl<'a> Parser<'a> {
                 b'\n' | b'\r' if lines => self.at += 1,
                 b'#' => {
                     let rest = self.bytes.get(self.at..).unwrap_or_default();
-                    self.at += rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+                    self.at += rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
                 }
                 _ => break,
             }
@@ -123,7 +140,8 @@ impl<'a> Parser<'a> {
         let limit = self.limits.rules;
         let id = u32::try_from(self.rules.len()).unwrap_or(u32::MAX);
         if self.rules.len() >= limit {
-            return Err(Error::Limit { what: "rules", found: self.rules.len() + 1, limit });
+            let place = Box::new(Place::new(self.source, offset, offset + name.len()));
+            return Err(Error::SourceLimit { place, what: "rules", found: self.rules.len() + 1, limit });
         }
         self.rules.push(Draft { name, first_use: offset, definition: None });
         self.names.insert(name, id);
@@ -146,7 +164,7 @@ impl<'a> Parser<'a> {
             let place = Place::new(self.source, start, start + name.len());
             return Err(Error::DuplicateRule { place, name: name.into(), first_line });
         }
-        let body = self.alternatives(0)?;
+        let (body, _) = self.alternatives(0)?;
         match self.peek() {
             None | Some(b'\n' | b'\r') => {}
             Some(b')') => return self.syntax(self.at, self.at + 1, "`)` closes nothing"),
@@ -159,11 +177,9 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn alternatives(&mut self, depth: usize) -> Result<Expr, Error> {
-        if depth > self.limits.nesting {
-            return Err(Error::Limit { what: "nesting", found: depth, limit: self.limits.nesting });
-        }
-        let first = self.sequence(depth)?;
+    /// What stands in a rule or, `depth` groups deep, in a group.
+    fn alternatives(&mut self, depth: usize) -> Result<Measured, Error> {
+        let (first, mut height) = self.sequence(depth)?;
         let mut all = Vec::new();
         loop {
             let before = self.at;
@@ -175,44 +191,77 @@ impl<'a> Parser<'a> {
                 break;
             }
             self.skip_blank(true);
-            all.push(self.sequence(depth)?);
+            let (next, next_height) = self.sequence(depth)?;
+            all.push(next);
+            height = height.max(next_height);
         }
         if all.is_empty() {
-            return Ok(first);
+            return Ok((first, height));
         }
         all.insert(0, first);
-        Ok(Expr::Alternatives(all))
+        Ok((Expr::Alternatives(all), height))
     }
 
-    fn sequence(&mut self, depth: usize) -> Result<Expr, Error> {
+    fn sequence(&mut self, depth: usize) -> Result<Measured, Error> {
         let mut items = Vec::new();
+        let mut height = 0;
         loop {
             self.skip_blank(depth > 0);
-            let Some(mut item) = self.item(depth)? else { break };
-            let mut nesting = depth;
+            let is_group = self.peek() == Some(b'(');
+            let Some((mut item, inner)) = self.item(depth)? else { break };
+            let mut own = 0;
             loop {
                 self.skip_blank(depth > 0);
+                let start = self.at;
                 let Some((min, max)) = self.repetition()? else { break };
-                nesting += 1;
-                if nesting > self.limits.nesting {
-                    return Err(Error::Limit { what: "nesting", found: nesting, limit: self.limits.nesting });
+                own += 1;
+                // What is inside was bounded without the repetitions around it: those come last.
+                let (found, limit) = (depth + inner + own, self.limits.nesting);
+                if found > limit {
+                    return self.over_limit(start, "nesting", found, limit);
                 }
                 item = Expr::Repeat { item: Box::new(item), min, max };
             }
+            height = height.max(inner + own.max(usize::from(is_group)));
             items.push(item);
         }
         let last = items.pop();
-        Ok(match last {
+        let expr = match last {
             Some(only) if items.is_empty() => only,
             Some(last) => {
                 items.push(last);
                 Expr::Sequence(items)
             }
             None => Expr::Sequence(items),
-        })
+        };
+        Ok((expr, height))
     }
 
-    fn item(&mut self, depth: usize) -> Result<Option<Expr>, Error> {
+    /// One item without what repeats it; of a group, the height is that of what stands in it.
+    fn item(&mut self, depth: usize) -> Result<Option<Measured>, Error> {
+        if self.peek() == Some(b'(') {
+            return self.group(depth).map(Some);
+        }
+        Ok(self.leaf()?.map(|expr| (expr, 0)))
+    }
+
+    /// A group, `depth` groups deep; its height is that of what stands in it.
+    fn group(&mut self, depth: usize) -> Result<Measured, Error> {
+        let start = self.at;
+        self.at += 1;
+        if depth >= self.limits.nesting {
+            return self.over_limit(start, "nesting", depth + 1, self.limits.nesting);
+        }
+        let inner = self.alternatives(depth + 1)?;
+        if !self.take(b')') {
+            let Some(_) = self.peek() else { return self.syntax(start, start + 1, "`(` is never closed") };
+            return self.unexpected("the next item, `|` or `)`");
+        }
+        Ok(inner)
+    }
+
+    /// An item that is no group; none where none begins. Not inside [`Parser::item`], which recurses.
+    fn leaf(&mut self) -> Result<Option<Expr>, Error> {
         let start = self.at;
         let item = match self.peek() {
             Some(b'"') => self.literal()?,
@@ -220,15 +269,6 @@ impl<'a> Parser<'a> {
             Some(b'.') => {
                 self.at += 1;
                 Expr::Class(CharSet::all())
-            }
-            Some(b'(') => {
-                self.at += 1;
-                let inner = self.alternatives(depth + 1)?;
-                if !self.take(b')') {
-                    let Some(_) = self.peek() else { return self.syntax(start, start + 1, "`(` is never closed") };
-                    return self.unexpected("the next item, `|` or `)`");
-                }
-                inner
             }
             Some(b'<') => self.token(false)?,
             Some(b'!') => {
@@ -385,7 +425,8 @@ impl<'a> Parser<'a> {
     fn token(&mut self, negated: bool) -> Result<Expr, Error> {
         let start = self.at;
         let rest = self.source.get(start..).unwrap_or_default();
-        let Some(length) = rest.find(['>', '\n']).filter(|end| rest.as_bytes().get(*end) == Some(&b'>')) else {
+        let line = rest.split(LINE_ENDS).next().unwrap_or_default();
+        let Some(length) = line.find('>') else {
             return self.syntax(start, start + 1, "`>` is missing");
         };
         self.at = start + length + 1;

@@ -20,9 +20,9 @@ pub(super) type SharedGraph = Arc<Mutex<Graph>>;
 pub(super) type Current = Mutex<SharedGraph>;
 
 /// Length of [`Graph::recent`].
-const RECENT_SOURCES: usize = 8;
+pub(super) const RECENT_SOURCES: usize = 8;
 /// Longer texts are not kept, in bytes; a step with a full core memory has a fifth of it.
-const MAX_RECENT_BYTES: usize = 1 << 18;
+pub(super) const MAX_RECENT_BYTES: usize = 1 << 18;
 
 /// A vocabulary and what depends on nothing else.
 #[derive(Debug)]

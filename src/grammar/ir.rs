@@ -89,7 +89,7 @@ impl RuleId {
 /// What a rule matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expr {
-    /// These characters; never empty (the empty text is an empty sequence).
+    /// These characters. The parser writes the empty text as an empty sequence; an empty literal is the same.
     Literal(String),
     /// One character of the set.
     Class(CharSet),
@@ -104,7 +104,7 @@ pub enum Expr {
     Rule(RuleId),
     /// One after the other.
     Sequence(Vec<Expr>),
-    /// One of them.
+    /// One of them; there is at least one.
     Alternatives(Vec<Expr>),
     /// `item` at least `min` and at most `max` times.
     Repeat {
@@ -126,12 +126,11 @@ impl Expr {
 
     /// Calls `visit` with every rule that is named, in the order of the text.
     pub(super) fn each_call(&self, visit: &mut impl FnMut(RuleId)) {
-        match self {
-            Self::Literal(_) | Self::Class(_) | Self::Token { .. } => {}
-            Self::Rule(id) => visit(*id),
-            Self::Sequence(items) | Self::Alternatives(items) => items.iter().for_each(|item| item.each_call(visit)),
-            Self::Repeat { item, .. } => item.each_call(visit),
-        }
+        self.walk(&mut |expr| {
+            if let Self::Rule(id) = expr {
+                visit(*id);
+            }
+        });
     }
 
     /// As [`Expr::each_call`], to exchange the rules.
@@ -144,6 +143,22 @@ impl Expr {
             }
             Self::Repeat { item, .. } => item.each_call_mut(visit),
         }
+    }
+
+    /// The expressions that this one is made of, in order; none of a literal, a class, a token or a rule.
+    #[must_use]
+    pub fn children(&self) -> &[Self] {
+        match self {
+            Self::Literal(_) | Self::Class(_) | Self::Token { .. } | Self::Rule(_) => &[],
+            Self::Sequence(items) | Self::Alternatives(items) => items,
+            Self::Repeat { item, .. } => std::slice::from_ref(item),
+        }
+    }
+
+    /// Shows `see` this expression and all within it, each before those that it is made of; rules are not followed.
+    pub fn walk<'a>(&'a self, see: &mut impl FnMut(&'a Self)) {
+        see(self);
+        self.children().iter().for_each(|child| child.walk(see));
     }
 }
 
@@ -177,7 +192,8 @@ pub struct Ir {
 
 impl Ir {
     /// Refuses what the parser would not have made: rules and tokens that do not exist, classes without a character,
-    /// counts the wrong way round, bodies that are nested deeper than `nesting` (what follows recurses over them).
+    /// no alternatives at all, counts the wrong way round, bodies that are nested deeper than `nesting` (what follows
+    /// recurses over them).
     pub(crate) fn validate(&self, nesting: usize, vocab: &Vocab) -> Result<(), Error> {
         let expect = |holds: bool, problem: &str| {
             if holds { Ok(()) } else { Err(Error::Invalid { problem: problem.to_owned() }) }
@@ -189,18 +205,16 @@ impl Ir {
                 return Err(Error::Limit { what: "nesting", found: depth, limit: nesting });
             }
             match expr {
-                Expr::Literal(_) => {}
+                Expr::Literal(_) | Expr::Sequence(_) => {}
                 Expr::Class(set) => expect(!set.ranges.is_empty(), "a class has no character")?,
                 Expr::Token { id, .. } => expect(vocab.kind(*id) != TokenKind::Unused, "a token does not exist")?,
                 Expr::Rule(id) => expect(id.index() < self.rules.len(), "a rule does not exist")?,
-                Expr::Sequence(items) | Expr::Alternatives(items) => {
-                    left.extend(items.iter().map(|item| (item, depth + 1)));
-                }
-                Expr::Repeat { item, min, max } => {
+                Expr::Alternatives(items) => expect(!items.is_empty(), "there are no alternatives to choose from")?,
+                Expr::Repeat { min, max, .. } => {
                     expect(max.is_none_or(|max| *min <= max && max < u32::MAX), "counts are the wrong way round")?;
-                    left.push((item, depth + 1));
                 }
             }
+            left.extend(expr.children().iter().map(|child| (child, depth + 1)));
         }
         Ok(())
     }

@@ -28,9 +28,9 @@ pub enum Trigger {
 }
 
 /// Triggers of one grammar. Formats of calls have one to three.
-const MOST: usize = 32;
+pub(super) const MOST: usize = 32;
 /// Bytes of all literal triggers: tags have about ten, and each byte costs a few hundred.
-const MOST_BYTES: usize = 1024;
+pub(super) const MOST_BYTES: usize = 1024;
 
 /// Checks triggers before anything is compiled.
 ///

@@ -6,13 +6,23 @@
 /// graph ends no generation: what its matchers still need goes on in a fresh one, and the old one is dropped with its
 /// last user. These limits thus bound each graph, and what a matcher needs at once: where it stands, and what one token
 /// adds. A new grammar finds at least three quarters of its graph free.
+///
+/// Some bounds are the same for all grammars, because no use comes near them:
+/// - 32 triggers of a lazy grammar, with 1,024 bytes of text in all; more are [`Error::Limit`](super::Error::Limit);
+/// - 4,096 bytes in a token: a longer one is never let through as text, only where the grammar names it;
+/// - 4,096 bytes of forced text in one answer; the rest is told once these were taken;
+/// - 4 graphs filled by one mask; above that the matcher stops with an error;
+/// - 8 texts, of up to 256 kB each, that [`Compiler::compile`](super::Compiler::compile) finds again without reading them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Length of the source in bytes. 1 MiB: grammars made from a whole set of tools stay below 200 kB.
+    /// Length of the source in bytes. 4 MiB: grammars made from a whole set of tools stay below 200 kB, but a JSON Schema
+    /// with all the values of an enumeration may be as large, and is to be read back once it was printed as a grammar.
+    /// What costs more than to be read is above [`Limits::positions`] before.
     pub source_bytes: usize,
     /// Rules. 20,000: an enumeration of some thousand words written as rules still fits.
     pub rules: usize,
-    /// Groups and repetitions within one another. 128: people write under 10; parser and compiler recurse.
+    /// Groups and repetitions within one another; a group and the repetition right behind it count once. 128: people
+    /// write under 10; parser and compiler recurse.
     pub nesting: usize,
     /// Highest count in `{m,n}`. 100,000: counts cost nothing before they are reached.
     pub repetition: u32,
@@ -35,7 +45,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            source_bytes: 1 << 20,
+            source_bytes: 4 << 20,
             rules: 20_000,
             nesting: 128,
             repetition: 100_000,
@@ -46,5 +56,16 @@ impl Default for Limits {
             frames: 1_000_000,
             mask_bytes: 4 << 20,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::grammar::{graph, lazy, trie};
+
+    #[test]
+    fn the_bounds_that_are_named_are_those_that_hold() {
+        assert_eq!((lazy::MOST, lazy::MOST_BYTES, trie::LONGEST_TOKEN_BYTES), (32, 1024, 4096));
+        assert_eq!((trie::MOST_GRAPHS, graph::RECENT_SOURCES, graph::MAX_RECENT_BYTES), (4, 8, 256 << 10));
     }
 }

@@ -17,7 +17,7 @@ pub(crate) const LONGEST_TOKEN_BYTES: usize = 4096;
 const FEW_BYTES: u32 = 8;
 
 /// Graphs that one mask may fill: with the default limits no grammar for people fills a quarter of one.
-const MOST_GRAPHS: usize = 4;
+pub(super) const MOST_GRAPHS: usize = 4;
 
 /// All text tokens of a vocabulary. Takes tens of milliseconds to build at 150,000 tokens: build it once a vocabulary.
 #[derive(Debug)]

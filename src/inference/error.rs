@@ -106,11 +106,10 @@ impl Error {
             Self::NoEngine { .. } => "build with the feature of that engine, or choose another --engine",
             Self::LoadCancelled { .. } => "start it again and let it load",
             Self::BadLogits { .. } => "check the model file: mneme models verify",
-            Self::NoLogits
-            | Self::NothingAllowed
-            | Self::Native { .. }
-            | Self::ControlTokenInText { .. }
-            | Self::Constraint(_) => "try again with --debug and report what it prints",
+            Self::Constraint(error) => error.hint(),
+            Self::NoLogits | Self::NothingAllowed | Self::Native { .. } | Self::ControlTokenInText { .. } => {
+                "try again with --debug and report what it prints"
+            }
         }
     }
 }

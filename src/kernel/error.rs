@@ -25,9 +25,12 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Self::Memory(error) => error.hint().to_string(),
+            // The grammar is that of the step, not the user's.
+            Self::Grammar(_) | Self::Inference(inference::Error::Constraint(_)) => {
+                "start with --debug, try again and report the log".to_owned()
+            }
             Self::Inference(error) => error.hint().to_string(),
             Self::Dialect(error) => error.hint().to_string(),
-            Self::Grammar(_) => "start with --debug, try again and report the log".to_owned(),
         }
     }
 }

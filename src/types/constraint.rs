@@ -10,6 +10,14 @@ pub struct ConstraintError {
     pub reason: String,
 }
 
+impl ConstraintError {
+    /// What to do about it where the grammar is the user's own.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        "use a grammar with fewer alternatives and counts within one another"
+    }
+}
+
 /// Decides, token by token, what may be generated.
 ///
 /// End-of-generation tokens are not asked about through [`Constraint::allows`]: they are legal exactly when

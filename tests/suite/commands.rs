@@ -246,7 +246,8 @@ fn help_names_every_command_and_exit_says_that_all_is_saved() {
     for profile in PROFILES {
         let mut talk = talk(profile, &[]);
         let help = talk.notice("/help");
-        for command in ["/exit", "/save", "/load", "/dump", "/memory", "/pop", "/heartbeat", "/memorywarning", "/help"] {
+        for command in ["/exit", "/save", "/load", "/dump", "/memory", "/pop", "/heartbeat", "/memorywarning", "/help"]
+        {
             assert!(help.contains(command), "{command}: {help}");
         }
         assert_eq!(talk.notice("/exit"), "Everything is saved. Goodbye.");

@@ -2,11 +2,14 @@
 //! and with the cases of the shipped grammars.
 
 mod compiler;
+mod deep;
 mod lazy;
+mod lines;
 mod room;
 mod unions;
 mod vocabularies;
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -15,6 +18,7 @@ use mneme::grammar::{CharSet, Error, Expr, Grammar, Ir, Limits, Matcher, RuleId,
 use mneme::inference::{TokenKind, Vocab};
 use mneme::types::{Constraint, ConstraintError, TokenId};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use rand::SeedableRng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
@@ -168,25 +172,62 @@ fn texts(alphabet: &[char], length: usize) -> Vec<String> {
     all
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, max_shrink_time: 8000, ..ProptestConfig::default() })]
+fn random_cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, max_shrink_time: 8000, ..ProptestConfig::default() }
+}
 
-    #[test]
-    fn the_matcher_agrees_with_a_naive_recogniser(bodies in prop::collection::vec(expression(3), 3)) {
-        let source = grammar_of(bodies);
-        let ir = parse(&source, &vocab(), &Limits::default()).unwrap();
-        let grammar = match Grammar::compile(&source, &vocab(), &Limits::default()) {
-            Ok(grammar) => grammar,
-            Err(Error::LeftRecursion { .. } | Error::NeverEnds { .. }) => return Ok(()),
-            Err(other) => return Err(TestCaseError::fail(format!("{other}\n{source}"))),
-        };
-        for text in texts(&['a', 'b', 'é'], 5) {
-            let characters: Vec<char> = text.chars().collect();
-            let expected = ends(&ir, &ir.rules[ir.root.0 as usize].body, &characters, 0, &mut Known::new());
-            let expected = expected.contains(&characters.len());
-            prop_assert_eq!(accepts(&grammar, &text), expected, "{} on {:?}", source, text);
-        }
+/// Runs `compare` on random cases. It says how much it compared, as many random grammars are refused or above a limit:
+/// of all cases together that is at least `least`, or nothing was tested.
+fn compare_random<S: Strategy>(
+    cases: u32,
+    strategy: S,
+    least: usize,
+    compare: impl Fn(S::Value) -> Result<usize, TestCaseError>,
+) {
+    let compared = Cell::new(0);
+    let outcome = TestRunner::new(random_cases(cases)).run(&strategy, |case| {
+        compared.set(compared.get() + compare(case)?);
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+    eprintln!("COMPARED {}", compared.get());
+    assert!(compared.get() >= least, "only {} comparisons were made", compared.get());
+}
+
+/// A random grammar; none where it must be refused.
+fn random_grammar(source: &str) -> Result<Option<Grammar>, TestCaseError> {
+    match Grammar::compile(source, &vocab(), &Limits::default()) {
+        Ok(grammar) => Ok(Some(grammar)),
+        Err(Error::LeftRecursion { .. } | Error::NeverEnds { .. }) => Ok(None),
+        Err(other) => Err(TestCaseError::fail(format!("{other}\n{source}"))),
     }
+}
+
+/// Compares what `grammar` takes of all texts of at most `length` characters with what its definition says; gives back
+/// how many these are.
+fn compare_texts(source: &str, grammar: &Grammar, length: usize) -> Result<usize, TestCaseError> {
+    let ir = parse(source, &vocab(), &Limits::default()).unwrap();
+    let texts = texts(&['a', 'b', 'é'], length);
+    for text in &texts {
+        let characters: Vec<char> = text.chars().collect();
+        let expected = ends(&ir, &ir.rules[ir.root.0 as usize].body, &characters, 0, &mut Known::new());
+        let expected = expected.contains(&characters.len());
+        prop_assert_eq!(accepts(grammar, text), expected, "{} on {:?}", source, text);
+    }
+    Ok(texts.len())
+}
+
+#[test]
+fn the_matcher_agrees_with_a_naive_recogniser() {
+    compare_random(400, prop::collection::vec(expression(3), 3), 50_000, |bodies| {
+        let source = grammar_of(bodies);
+        let Some(grammar) = random_grammar(&source)? else { return Ok(0) };
+        compare_texts(&source, &grammar, 5)
+    });
+}
+
+proptest! {
+    #![proptest_config(random_cases(400))]
 
     #[test]
     fn printing_and_parsing_give_the_same_grammar(bodies in prop::collection::vec(expression(3), 3)) {
@@ -194,49 +235,6 @@ proptest! {
         let once = parse(&source, &vocab(), &Limits::default()).unwrap();
         let twice = parse(&once.to_string(), &vocab(), &Limits::default()).unwrap();
         prop_assert_eq!(once, twice);
-    }
-
-    #[test]
-    fn masks_checks_and_going_back_agree(bodies in prop::collection::vec(expression(3), 3), seed in any::<u64>()) {
-        let source = grammar_of(bodies);
-        let Ok(grammar) = Grammar::compile(&source, &vocab(), &Limits::default()) else { return Ok(()) };
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let mut matcher = grammar.matcher().unwrap();
-        // A very ambiguous grammar may hit a limit; then nothing is let through.
-        let Ok(first) = look(&mut matcher) else { return Ok(()) };
-        let mut trail = vec![first];
-        for _ in 0..6 {
-            let allowed = trail.last().unwrap().0.clone();
-            let Some(token) = allowed.choose(&mut random) else { break };
-            // A token and its bytes one by one lead to the same place.
-            let mut by_bytes = matcher.clone();
-            feed(&mut by_bytes, vocab().bytes(*token));
-            matcher.commit(*token).unwrap();
-            let Ok(here) = look(&mut matcher) else { return Ok(()) };
-            prop_assert_eq!(look(&mut by_bytes), Ok(here.clone()));
-            trail.push(here);
-        }
-        let total = matcher.committed_tokens();
-        for back in 0..=total {
-            let mut copy = matcher.clone();
-            copy.rollback(back).unwrap();
-            prop_assert_eq!(look(&mut copy), Ok(trail[total - back].clone()));
-        }
-    }
-
-    #[test]
-    fn every_reachable_state_can_finish(bodies in prop::collection::vec(expression(3), 3), seed in any::<u64>()) {
-        let source = grammar_of(bodies);
-        let Ok(grammar) = Grammar::compile(&source, &vocab(), &Limits::default()) else { return Ok(()) };
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let mut matcher = grammar.matcher().unwrap();
-        for _ in 0..8 {
-            // A very ambiguous grammar may hit a limit; then nothing is let through.
-            let Ok(finishes) = can_finish(&matcher) else { break };
-            prop_assert!(finishes, "{}", source);
-            let Some(byte) = matcher.next_bytes().unwrap().choose(&mut random).copied() else { break };
-            matcher.commit(TokenId(u32::from(byte))).unwrap();
-        }
     }
 
     #[test]
@@ -249,6 +247,57 @@ proptest! {
         let padded = format!("0{min}");
         prop_assert!(!accepts(&grammar, &padded));
     }
+}
+
+#[test]
+fn masks_checks_and_going_back_agree() {
+    compare_random(400, (prop::collection::vec(expression(3), 3), any::<u64>()), 400, |(bodies, seed)| {
+        let source = grammar_of(bodies);
+        let Some(grammar) = random_grammar(&source)? else { return Ok(0) };
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut matcher = grammar.matcher().unwrap();
+        // A very ambiguous grammar may hit a limit; then nothing is let through.
+        let Ok(first) = look(&mut matcher) else { return Ok(0) };
+        let mut trail = vec![first];
+        for _ in 0..6 {
+            let allowed = trail.last().unwrap().0.clone();
+            let Some(token) = allowed.choose(&mut random) else { break };
+            // A token and its bytes one by one lead to the same place.
+            let mut by_bytes = matcher.clone();
+            feed(&mut by_bytes, vocab().bytes(*token));
+            matcher.commit(*token).unwrap();
+            let Ok(here) = look(&mut matcher) else { return Ok(0) };
+            prop_assert_eq!(look(&mut by_bytes), Ok(here.clone()));
+            trail.push(here);
+        }
+        let total = matcher.committed_tokens();
+        for back in 0..=total {
+            let mut copy = matcher.clone();
+            copy.rollback(back).unwrap();
+            prop_assert_eq!(look(&mut copy), Ok(trail[total - back].clone()));
+        }
+        Ok(trail.len())
+    });
+}
+
+#[test]
+fn every_reachable_state_can_finish() {
+    compare_random(400, (prop::collection::vec(expression(3), 3), any::<u64>()), 400, |(bodies, seed)| {
+        let source = grammar_of(bodies);
+        let Some(grammar) = random_grammar(&source)? else { return Ok(0) };
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut matcher = grammar.matcher().unwrap();
+        let mut finished = 0;
+        for _ in 0..8 {
+            // A very ambiguous grammar may hit a limit; then nothing is let through.
+            let Ok(finishes) = can_finish(&matcher) else { break };
+            prop_assert!(finishes, "{}", source);
+            finished += 1;
+            let Some(byte) = matcher.next_bytes().unwrap().choose(&mut random).copied() else { break };
+            matcher.commit(TokenId(u32::from(byte))).unwrap();
+        }
+        Ok(finished)
+    });
 }
 
 type Look = (Vec<TokenId>, bool, bool, Vec<u8>);
@@ -347,13 +396,23 @@ fn left_recursion_is_refused_with_its_cycle_even_behind_empty_rules() {
 fn limits_are_errors() {
     let with = |source: &str, limits: Limits| Grammar::compile(source, &vocab(), &limits);
     let small = Limits { source_bytes: 8, ..Limits::default() };
-    assert!(matches!(with("root ::= \"abc\"", small), Err(Error::Limit { what: "source bytes", .. })));
+    let above = |source: &str, limits: Limits, expected: &str, line: usize, column: usize, text: &str| {
+        let error = with(source, limits).unwrap_err();
+        assert!(matches!(&error, Error::SourceLimit { what, .. } if *what == expected), "{error}");
+        let place = error.place().unwrap();
+        assert_eq!((place.line, place.column, place.text.as_str()), (line, column, text), "{error}");
+        assert!(place.excerpt.contains('^') && error.to_string().starts_with(&format!("line {line}, column {column}")));
+    };
+    above("root ::=\n\"abc\"", small, "source bytes", 1, 9, "");
     let small = Limits { rules: 1, ..Limits::default() };
-    assert!(matches!(with("root ::= a\na ::= \"b\"", small), Err(Error::Limit { what: "rules", .. })));
+    above("root ::= a\nab ::= \"b\"", small.clone(), "rules", 1, 10, "a");
+    above("root ::= \"a\"\nab ::= \"b\"", small, "rules", 2, 1, "ab");
     let deep = format!("root ::= {}\"a\"{}", "(".repeat(60_000), ")".repeat(60_000));
-    assert!(matches!(with(&deep, Limits::default()), Err(Error::Limit { what: "nesting", .. })));
+    above(&deep, Limits::default(), "nesting", 1, 10 + 128, "(");
     let suffixes = format!("root ::= \"a\"{}", "?".repeat(60_000));
-    assert!(matches!(with(&suffixes, Limits::default()), Err(Error::Limit { what: "nesting", .. })));
+    above(&suffixes, Limits::default(), "nesting", 1, 13 + 128, "?");
+    let mixed = format!("root ::= {}\"a\"{}", "(".repeat(100), ")?{2}".repeat(100));
+    above(&mixed, Limits::default(), "nesting", 1, 13 + 100 + 5 * 28 + 2, "{2}");
     let small = Limits { positions: 4, ..Limits::default() };
     assert!(matches!(with("root ::= \"abcdef\"", small), Err(Error::Limit { what: "positions", .. })));
 }
@@ -487,13 +546,6 @@ fn optional_chains_and_wide_alternations_stay_small() {
     let words: Vec<String> = (0..3000).map(|word| format!("\"word{word}\"")).collect();
     let wide = compile(&format!("root ::= w{{1,6}}\nw ::= {}", words.join(" | ")));
     assert!(accepts(&wide, "word12word2999"));
-}
-
-#[test]
-fn lines_may_go_on_with_a_bar_and_names_may_hold_underscores() {
-    let grammar =
-        compile("# first\nroot ::= my_rule # why\n  | \"c\"\n\nmy_rule ::= (\n  \"a\" # in a group\n  | \"b\"\n)\n");
-    assert!(["a", "b", "c"].iter().all(|text| accepts(&grammar, text)));
 }
 
 /// Byte at which `text` is refused (its length where it is only incomplete); the tags in it are control tokens.

@@ -198,7 +198,7 @@ fn files_that_are_no_grammars_are_one_clear_sentence_and_exit_code_3() {
     std::fs::create_dir(world.path().join("folder.gbnf")).unwrap();
     let cases = [
         ("binary.gbnf", "is not UTF-8 at byte 10", "save it as UTF-8"),
-        ("large.gbnf", "is larger than 1048576 bytes", "check"),
+        ("large.gbnf", "is larger than 4194304 bytes", "check"),
         ("folder.gbnf", "is a folder", "name a file in it"),
         ("missing.gbnf", "cannot read the grammar missing.gbnf", "check the path"),
         ("missing", "no grammar file missing and no shipped grammar", "shipped are arithmetic, chess"),
@@ -343,6 +343,20 @@ fn a_schema_is_printed_as_a_grammar_that_is_right() {
     }
     let piped = world.run_with_input(&["grammar", "from-schema", "-"], b"{\"type\": \"boolean\"}");
     assert!(piped.well().contains("root ::="));
+}
+
+#[test]
+fn the_grammar_of_a_large_schema_is_read_back_and_waits_for_a_trigger() {
+    let world = World::new();
+    let words: Vec<String> = (0..70_000).map(|at| format!("word{at:06}")).collect();
+    let file = world.file("words.json", json!({"enum": words}).to_string());
+    let grammar = world.run(&["grammar", "from-schema", &file]).well();
+    assert!(grammar.len() > 1 << 20, "{} bytes", grammar.len());
+    let checked = world.run_with_input(&["grammar", "check", "-"], grammar.as_bytes()).well();
+    assert!(checked.ends_with("all right\n"), "{checked}");
+    let script = world.script("It is \"word069998\"");
+    let lazy = ["complete", "--engine", "scripted", "--model", &script, "--chat", "--schema", &file, "--trigger", "\""];
+    assert_eq!(world.run(&lazy).well(), "It is \"word069998\"");
 }
 
 #[test]

@@ -67,9 +67,9 @@ fn list() -> Result<ExitCode, Error> {
 fn check(arguments: &GrammarArgs) -> Result<ExitCode, Error> {
     let text = Inputs::default().grammar(&arguments.file)?;
     let vocab = vocab_of(arguments)?;
-    let ir = parsed(&text, vocab.as_deref().unwrap_or(&no_vocab()), vocab.is_some())?;
-    let grammar =
-        compiled(&text, &[], &Compiler::new(vocab.unwrap_or_else(|| Arc::new(no_vocab())), Limits::default()))?;
+    let has_model = vocab.is_some();
+    let vocab = vocab.unwrap_or_else(|| Arc::new(Vocab::new(Vec::new(), Vec::new(), None)));
+    let (ir, grammar) = parsed(&text, &TriggerArgs::default(), &vocab, has_model)?;
     let (rules, positions) = (ir.rules.len(), grammar.position_count()?);
     let rule_word = if rules == 1 { "rule" } else { "rules" };
     print_text(&format!("{}: {rules} {rule_word}, {positions} positions, all right\n", text.name))?;
@@ -236,12 +236,24 @@ pub(super) fn triggers(arguments: &TriggerArgs, vocab: &Vocab) -> Result<Vec<Tri
     texts.chain(tokens).collect()
 }
 
-/// Reads a grammar. Without a model, a token in it is an error that asks for one.
-fn parsed(text: &GrammarText, vocab: &Vocab, has_model: bool) -> Result<Ir, Error> {
-    parse(&text.source, vocab, &Limits::default()).map_err(|source| match source {
+/// Reads and compiles a grammar, a lazy one where there are triggers. Without a model, a token in it is an error that
+/// asks for one.
+fn parsed(
+    text: &GrammarText,
+    triggers: &TriggerArgs,
+    vocab: &Arc<Vocab>,
+    has_model: bool,
+) -> Result<(Ir, Grammar), Error> {
+    let limits = Limits::default();
+    let refused = |source| match source {
         grammar::Error::Token { place, .. } if !has_model => Error::NeedsModel { name: text.name.clone(), place },
         source => Error::Grammar { name: text.name.clone(), source },
-    })
+    };
+    let ir = parse(&text.source, vocab, &limits).map_err(refused)?;
+    let triggers = self::triggers(triggers, vocab)?;
+    let compiler = Compiler::new(Arc::clone(vocab), limits);
+    let grammar = compiler.compile_parsed(&ir, &text.source, &triggers).map_err(refused)?;
+    Ok((ir, grammar))
 }
 
 fn vocab_of(arguments: &GrammarArgs) -> Result<Option<Arc<Vocab>>, Error> {
@@ -249,27 +261,19 @@ fn vocab_of(arguments: &GrammarArgs) -> Result<Option<Arc<Vocab>>, Error> {
     Ok(blueprint.map(|blueprint| blueprint.vocab))
 }
 
-fn no_vocab() -> Vocab {
-    Vocab::new(Vec::new(), Vec::new(), None)
-}
-
 /// Names of the rules that no way leads to from the root.
 fn unused_rules(ir: &Ir) -> Vec<String> {
-    fn calls(expr: &Expr, found: &mut Vec<usize>) {
-        match expr {
-            Expr::Rule(rule) => found.push(rule.0 as usize),
-            Expr::Sequence(items) | Expr::Alternatives(items) => items.iter().for_each(|item| calls(item, found)),
-            Expr::Repeat { item, .. } => calls(item, found),
-            Expr::Literal(_) | Expr::Class(_) | Expr::Token { .. } => {}
-        }
-    }
     let mut open = vec![ir.root.0 as usize];
     let mut used = HashSet::new();
     while let Some(rule) = open.pop() {
         if used.insert(rule)
             && let Some(rule) = ir.rules.get(rule)
         {
-            calls(&rule.body, &mut open);
+            rule.body.walk(&mut |expr| {
+                if let Expr::Rule(rule) = expr {
+                    open.push(rule.0 as usize);
+                }
+            });
         }
     }
     let unused = ir.rules.iter().enumerate().filter(|(index, _)| !used.contains(index));

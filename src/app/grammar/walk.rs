@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::app::Error;
 use crate::app::input::GrammarText;
 use crate::cli::TriggerArgs;
-use crate::grammar::{Compiler, Expr, Grammar, Ir, Limits, Matcher};
+use crate::grammar::{Expr, Grammar, Matcher};
 use crate::inference::{TokenKind, Vocab};
 use crate::types::{Constraint, ConstraintError, TokenId};
 
@@ -56,14 +56,15 @@ impl ByteGrammar {
     /// The grammar or a trigger is wrong.
     pub(super) fn compile(text: &GrammarText, triggers: &TriggerArgs, model: Option<&Vocab>) -> Result<Self, Error> {
         let vocab = with_bytes(model);
-        let ir = super::parsed(text, &vocab, model.is_some())?;
-        let triggers = super::triggers(triggers, &vocab)?;
-        let grammar = super::compiled(text, &triggers, &Compiler::new(Arc::clone(&vocab), Limits::default()))?;
+        let (ir, grammar) = super::parsed(text, triggers, &vocab, model.is_some())?;
         let (mut named, mut has_negated) = (Vec::new(), false);
-        for_each_token(&ir, &mut |id, negated| {
-            has_negated |= negated;
-            named.extend((!negated).then_some(id));
-        });
+        for rule in &ir.rules {
+            rule.body.walk(&mut |expr| match expr {
+                Expr::Token { negated: true, .. } => has_negated = true,
+                Expr::Token { id, negated: false } => named.push(*id),
+                _ => {}
+            });
+        }
         named.sort_unstable();
         named.dedup();
         let first_byte = model.map_or(0, |model| u32::try_from(model.len()).unwrap_or(u32::MAX));
@@ -176,19 +177,6 @@ fn with_bytes(model: Option<&Vocab>) -> Arc<Vocab> {
     let rows = own.chain((0..=u8::MAX).map(|byte| (vec![byte], TokenKind::Text))).collect();
     let ends = model.map(|model| model.end_of_generation().to_vec()).unwrap_or_default();
     Arc::new(Vocab::new(rows, ends, model.and_then(Vocab::bos)))
-}
-
-/// Shows `see` every token item of the grammar: its id, and whether it is the one that may not come.
-fn for_each_token(ir: &Ir, see: &mut impl FnMut(TokenId, bool)) {
-    fn visit(expr: &Expr, see: &mut impl FnMut(TokenId, bool)) {
-        match expr {
-            Expr::Token { id, negated } => see(*id, *negated),
-            Expr::Sequence(items) | Expr::Alternatives(items) => items.iter().for_each(|item| visit(item, see)),
-            Expr::Repeat { item, .. } => visit(item, see),
-            Expr::Literal(_) | Expr::Class(_) | Expr::Rule(_) => {}
-        }
-    }
-    ir.rules.iter().for_each(|rule| visit(&rule.body, see));
 }
 
 #[cfg(test)]

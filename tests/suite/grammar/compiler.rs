@@ -1,6 +1,9 @@
 //! What a compiler keeps and refuses: parts that grammars share, limits, grammars made to be slow.
 
-use mneme::grammar::{CharSet, Compiler, Error, Expr, Grammar, Limits, RuleId, parse};
+use std::sync::Arc;
+
+use mneme::grammar::{CharSet, Compiler, Error, Expr, Grammar, Ir, Limits, RuleId, Trigger, parse};
+use mneme::inference::{TokenKind, Vocab};
 use mneme::types::{Constraint, TokenId};
 
 use super::{accepts, compile, feed, vocab};
@@ -85,6 +88,160 @@ fn grammars_that_are_made_to_be_slow_are_compiled_or_refused_soon() {
 }
 
 #[test]
+fn parts_that_can_be_empty_within_one_another_do_not_double_the_time() {
+    let nested = |front: &str, back: &str| {
+        let source = format!("{}\"b\"?{}", front.repeat(127), back.repeat(127));
+        compile(&format!("root ::= s t\ns ::= {source}\nt ::= s? \"c\" s?\n"))
+    };
+    let optional = nested("(\"a\"? ", ")?");
+    assert!(accepts(&optional, "c") && accepts(&optional, "abca") && !accepts(&optional, "ab"));
+    for (front, back) in [("(\"a\"? ", "){0,5}"), ("(\"a\"* ", ")*"), ("(\"\" | \"a\"? ", ")")] {
+        let positions = nested(front, back).position_count().unwrap();
+        assert!(positions <= 20 * 127, "{positions} positions of {front}..{back}");
+    }
+}
+
+#[test]
+fn a_long_chain_of_rules_is_checked_in_any_order() {
+    let mut places: Vec<u32> = (0..19_000).collect();
+    // Neither order of the rules goes along with the chain.
+    places.sort_by_key(|place| place.wrapping_mul(2_654_435_761));
+    let chain: String = places.iter().map(|at| format!("r{at} ::= r{} \"\"\n", at + 1)).collect();
+    let grammar = compile(&format!("{chain}r19000 ::= \"a\"?\nroot ::= r0\n"));
+    assert!(accepts(&grammar, "a") && accepts(&grammar, "") && !accepts(&grammar, "aa"));
+}
+
+/// Runs `work` on a thread with a stack of so many bytes.
+fn on_a_stack_of(bytes: usize, work: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().stack_size(bytes).spawn(work).unwrap().join().unwrap();
+}
+
+#[test]
+fn suffixes_on_each_of_many_groups_are_refused_before_they_overflow_the_stack() {
+    on_a_stack_of(1 << 20, || {
+        // Each of 127 groups has one suffix more than the one inside it: 8,128 repetitions within one another.
+        let suffixes: String = (1..128).map(|count| format!("){}", "*".repeat(count))).collect();
+        let source = format!("root ::= {}\"a\"{suffixes}", "(".repeat(127));
+        let refused = Grammar::compile(&source, &vocab(), &Limits::default());
+        assert!(matches!(refused, Err(Error::SourceLimit { what: "nesting", found: 129, .. })), "{refused:?}");
+    });
+}
+
+#[test]
+fn the_deepest_grammars_that_are_taken_do_not_overflow_the_stack_of_a_thread() {
+    // What threads have by default. Without optimisation a level takes up to 10 kB.
+    on_a_stack_of(2 << 20, || {
+        for (front, back) in [
+            ("(", ")*"),
+            ("(\"b\" | ", ")?"),
+            ("(\"\" | [b] \"c\" | \"b\"? ", "){0,3}"),
+            ("(\"b\" \"c\" | \"b\" ", "){2,}"),
+        ] {
+            let source = format!("root ::= {}\"a\"{}\n", front.repeat(127), back.repeat(127));
+            let ir = parse(&source, &vocab(), &Limits::default()).unwrap();
+            assert_eq!(parse(&ir.to_string(), &vocab(), &Limits::default()).unwrap(), ir);
+            let compiler = Compiler::new(vocab(), Limits::default());
+            compiler.compile(&source).unwrap();
+            compiler.compile_ir(&ir).unwrap();
+        }
+        let compiler = Compiler::new(vocab(), Limits::default());
+        let repeat = |item: Expr| Expr::Repeat { item: Box::new(item), min: 0, max: None };
+        let optional = |item: Expr| Expr::Repeat { item: Box::new(item), min: 0, max: Some(1) };
+        let letter = || Expr::Literal("a".into());
+        let layers: [&dyn Fn(Expr) -> Expr; 4] = [
+            &|inner| Expr::Sequence(vec![optional(letter()), inner]),
+            &|inner| Expr::Alternatives(vec![letter(), inner]),
+            &repeat,
+            &optional,
+        ];
+        for layer in layers {
+            let body = (0..384).fold(letter(), |inner, _| layer(inner));
+            compiler.compile_ir(&program_made(vec![body])).unwrap();
+        }
+    });
+}
+
+/// A grammar as a program makes it; the first body is the root's.
+fn program_made(bodies: Vec<Expr>) -> Ir {
+    let names = ["root ::= \"x\"\n", "other ::= \"x\"\n"];
+    let mut ir = parse(&names[..bodies.len()].concat(), &vocab(), &Limits::default()).unwrap();
+    for (rule, body) in ir.rules.iter_mut().zip(bodies) {
+        rule.body = body;
+    }
+    ir
+}
+
+#[test]
+fn an_empty_literal_is_the_empty_text() {
+    let compiler = Compiler::new(vocab(), Limits::default());
+    let (empty, letter) = (|| Expr::Literal(String::new()), || Expr::Literal("a".into()));
+    let repeat = |item: Expr, min: u32, max: Option<u32>| Expr::Repeat { item: Box::new(item), min, max };
+    let (root, other) = (|| Expr::Rule(RuleId(0)), || Expr::Rule(RuleId(1)));
+    let behind = Expr::Alternatives(vec![Expr::Sequence(vec![empty(), root(), letter()]), letter()]);
+    let refused = compiler.compile_ir(&program_made(vec![behind]));
+    assert!(matches!(refused, Err(Error::LeftRecursion { .. })), "{refused:?}");
+    let around = Expr::Alternatives(vec![Expr::Sequence(vec![other(), root(), letter()]), letter()]);
+    let refused = compiler.compile_ir(&program_made(vec![around, repeat(empty(), 2, Some(3))]));
+    assert!(matches!(refused, Err(Error::LeftRecursion { .. })), "{refused:?}");
+    for body in [
+        Expr::Sequence(vec![empty(), letter(), empty()]),
+        Expr::Alternatives(vec![empty(), Expr::Sequence(vec![empty(), letter()])]),
+        Expr::Sequence(vec![repeat(empty(), 3, None), letter(), repeat(empty(), 0, Some(9))]),
+        repeat(Expr::Sequence(vec![empty(), repeat(letter(), 0, Some(1))]), 1, Some(1)),
+        repeat(Expr::Alternatives(vec![Expr::Sequence(vec![empty(), empty()]), letter()]), 0, Some(1)),
+        Expr::Sequence(vec![Expr::Alternatives(vec![empty(), letter()]), empty()]),
+    ] {
+        let ir = program_made(vec![body]);
+        let grammar = compiler.compile_ir(&ir).unwrap();
+        let printed = compile(&ir.to_string());
+        for text in ["", "a", "aa", "b"] {
+            assert_eq!(accepts(&grammar, text), accepts(&printed, text), "{ir} on {text:?}");
+        }
+        assert!(accepts(&grammar, "a") && !accepts(&grammar, "aa"), "{ir}");
+    }
+}
+
+#[test]
+fn what_a_program_made_waits_for_its_triggers_however_long_it_is_as_text() {
+    let compiler = Compiler::new(vocab(), Limits { source_bytes: 8, ..Limits::default() });
+    let ir = program_made(vec![Expr::Literal("<a>bc".into())]);
+    let triggers = [Trigger::Literal("<a>".into())];
+    let grammar = compiler.compile_lazy_ir(&ir, &triggers).unwrap();
+    assert!(accepts(&grammar, "free") && accepts(&grammar, "free <a>bc") && !accepts(&grammar, "free <a>bd"));
+    assert!(matches!(compiler.compile_lazy_ir(&ir, &[]), Err(Error::Trigger { .. })));
+    let other = [Trigger::Literal("<b>".into())];
+    assert!(matches!(compiler.compile_lazy_ir(&ir, &other), Err(Error::Trigger { .. })));
+    let wrong = program_made(vec![Expr::Rule(RuleId(9))]);
+    assert!(matches!(compiler.compile_lazy_ir(&wrong, &triggers), Err(Error::Invalid { .. })));
+}
+
+#[test]
+fn a_grammar_that_was_read_before_is_compiled_with_the_places_of_its_text() {
+    let compiler = Compiler::new(vocab(), Limits::default());
+    let compile = |source: &str, triggers: &[Trigger]| {
+        compiler.compile_parsed(&parse(source, &vocab(), &Limits::default()).unwrap(), source, triggers)
+    };
+    assert!(accepts(&compile("root ::= \"ab\"", &[]).unwrap(), "ab"));
+    assert!(accepts(&compile("root ::= \"ab\"", &[Trigger::Literal("a".into())]).unwrap(), "free ab"));
+    let error = compile("root ::= a\na ::= a \"x\" | \"y\"", &[]).unwrap_err();
+    assert_eq!(error.place().map(|place| (place.line, place.column)), Some((2, 1)), "{error}");
+}
+
+#[test]
+fn tokens_and_forced_text_have_the_bounds_that_the_limits_name() {
+    let rows = [4096, 4097].map(|length| (vec![b'a'; length], TokenKind::Text));
+    let long = Arc::new(Vocab::new(rows.to_vec(), Vec::new(), None));
+    let mut matcher = Grammar::compile("root ::= \"a\"*", &long, &Limits::default()).unwrap().matcher().unwrap();
+    assert!(matcher.allows(TokenId(0)).unwrap() && !matcher.allows(TokenId(1)).unwrap());
+    let named = Grammar::compile("root ::= <[1]>", &long, &Limits::default()).unwrap();
+    assert!(named.matcher().unwrap().allows(TokenId(1)).unwrap());
+    let mut matcher = compile("root ::= \"a\"{5000}").matcher().unwrap();
+    assert_eq!(matcher.forced_bytes().len(), 4096);
+    feed(&mut matcher, &[b'a'; 4096]);
+    assert_eq!(matcher.forced_bytes().len(), 5000 - 4096);
+}
+
+#[test]
 fn ambiguity_without_bound_is_a_limit() {
     let ways: Vec<String> = (0..24_000).map(|way| format!("[a] \"{way}\"")).collect();
     let grammar = compile(&format!("root ::= \"b\" ({})\n", ways.join(" | ")));
@@ -156,6 +313,7 @@ fn a_grammar_that_a_program_made_wrongly_is_refused() {
         Expr::Token { id: TokenId(99_999), negated: false },
         Expr::Rule(RuleId(7)),
         Expr::Class(CharSet::default()),
+        Expr::Alternatives(vec![Expr::Alternatives(Vec::new()), Expr::Literal("a".into())]),
     ];
     for body in wrong {
         assert!(matches!(compile(body.clone()), Err(Error::Invalid { .. })), "{body:?}");

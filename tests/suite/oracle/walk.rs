@@ -94,16 +94,14 @@ pub fn completions(bytes: &[u8]) -> Option<(u32, u32)> {
 
 /// Every character class of `ir`.
 pub fn classes(ir: &Ir) -> Vec<CharSet> {
-    fn collect(expr: &Expr, found: &mut Vec<CharSet>) {
-        match expr {
-            Expr::Class(set) => found.push(set.clone()),
-            Expr::Sequence(items) | Expr::Alternatives(items) => items.iter().for_each(|item| collect(item, found)),
-            Expr::Repeat { item, .. } => collect(item, found),
-            Expr::Literal(_) | Expr::Token { .. } | Expr::Rule(_) => {}
-        }
-    }
     let mut found = Vec::new();
-    ir.rules.iter().for_each(|rule| collect(&rule.body, &mut found));
+    for rule in &ir.rules {
+        rule.body.walk(&mut |expr| {
+            if let Expr::Class(set) = expr {
+                found.push(set.clone());
+            }
+        });
+    }
     found
 }
 
