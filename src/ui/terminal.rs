@@ -125,7 +125,8 @@ impl Chat<'_> {
             options.cancel.clear();
             let line = match self.prompt.read(editor, &std::mem::take(&mut unsaved)) {
                 Ok(line) => line,
-                Err(ReadlineError::Interrupted | ReadlineError::Eof) => "/exit".to_owned(),
+                // Nothing was typed: the history has no line of it.
+                Err(ReadlineError::Interrupted | ReadlineError::Eof) => return self.ask(Request::Exit).map(drop),
                 Err(error) => return Err(error.into()),
             };
             let text = line.trim();
@@ -294,6 +295,8 @@ impl Quiet {
         let before = tcgetattr(std::io::stdin()).ok();
         if let Some(mut quiet) = before.clone() {
             quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
+            // Ctrl-C stops the reply; lines that were typed ahead are not to be lost with it.
+            quiet.local_modes.insert(LocalModes::NOFLSH);
             // Enter stays what the editor takes for Enter: a line feed begins a new line of the message.
             quiet.input_modes.remove(InputModes::ICRNL);
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &quiet);

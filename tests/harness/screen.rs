@@ -153,10 +153,15 @@ impl Screen {
     /// Leaves the program, which must end well; gives back everything that it wrote.
     pub fn leave(mut self) -> Vec<u8> {
         self.line("/exit");
+        self.ends(0)
+    }
+
+    /// Waits until the program ends, with this exit code; gives back everything that it wrote.
+    pub fn ends(mut self, code: i32) -> Vec<u8> {
         while let Ok(piece) = self.pieces.recv_timeout(SILENCE) {
             self.raw.extend(piece);
         }
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        assert_eq!(self.child.wait().unwrap().code(), Some(code), "{}", String::from_utf8_lossy(&self.raw));
         self.raw
     }
 }

@@ -154,6 +154,40 @@ fn what_is_typed_during_a_reply_does_not_stand_in_it() {
 }
 
 #[test]
+fn what_was_typed_ahead_outlives_ctrl_c() {
+    let home = tempfile::tempdir().unwrap();
+    let replies = json!([{"reply": "On and on it went. ".repeat(300)}, {"reply": "Yes, heard."}]);
+    let mut screen = start(home.path(), replies, 15, &[], &[]);
+    screen.until_prompt();
+    screen.line("Tell me a story.");
+    screen.until("beginning of the reply", |text| text.contains("On and on it went. On"));
+    screen.line("Typed ahead.");
+    screen.until("more of the reply", |text| text.matches("On and on").count() > 8);
+    screen.keys(b"\x03");
+    screen.until("stop", |text| text.contains("stopped"));
+    let text = screen.until("second reply", |text| text.contains("a> Yes, heard."));
+    assert!(text.contains("you> Typed ahead."), "{text}");
+    screen.until_prompt();
+    screen.leave();
+}
+
+#[test]
+fn leaving_by_a_key_leaves_no_line_in_the_history() {
+    for key in [b"\x03", b"\x04"] {
+        let home = tempfile::tempdir().unwrap();
+        let mut screen = start(home.path(), json!([]), 0, &[], &[]);
+        screen.until_prompt();
+        screen.line("Hello.");
+        screen.until("reply", |text| text.contains("a> All right."));
+        screen.until_prompt();
+        screen.keys(key);
+        screen.ends(0);
+        let history = std::fs::read_to_string(home.path().join("history.txt")).unwrap();
+        assert!(history.contains("Hello.") && !history.contains("/exit"), "{history}");
+    }
+}
+
+#[test]
 fn no_word_is_cut_at_the_edge_also_after_a_resize() {
     let home = tempfile::tempdir().unwrap();
     let words = "lighthouse keepers write letters every evening ".repeat(6);
