@@ -8,7 +8,7 @@ use crate::memory::Inbox;
 use crate::types::{Cancel, Cause, Event, InboxId, StopReason};
 
 use super::agent::Agent;
-use super::command::{self, Command};
+use super::command::Command;
 use super::interrupt::Interrupt;
 use super::requests::{Incoming, Request, Requests, Waiting, is_blank};
 
@@ -102,9 +102,10 @@ impl Service {
             };
             asked = true;
             self.preempt.clear();
-            // Ctrl-C stops the request in which it is pressed, not the next one.
-            self.agent.cancel().clear();
             let leaving = handle(&mut self.agent, request, entry, &mut Outlet { seq, outgoing: &self.outgoing });
+            // Ctrl-C stops the request in which it is pressed, not the next one. Before the request it must not be
+            // forgotten: the user may press it before this thread has begun.
+            self.agent.cancel().clear();
             self.done();
             self.waiting.remove();
             if leaving {
@@ -173,8 +174,8 @@ pub fn handle(agent: &mut Agent, request: Request, entry: Option<InboxId>, sink:
         }
         Request::Command { text } => match Command::parse(&text) {
             Ok(command) => run_command(agent, &command, sink),
-            Err(message) => {
-                let hint = format!("commands:\n{}", command::help());
+            Err(error) => {
+                let (message, hint) = (error.to_string(), error.hint());
                 sink.event(Cause::Command, Event::Error { message, hint, message_stored: None });
                 false
             }

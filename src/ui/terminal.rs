@@ -12,14 +12,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustyline::error::ReadlineError;
 use rustyline::{Cmd, Config, DefaultEditor, ExternalPrinter, KeyCode, KeyEvent, Modifiers};
 
-use crate::kernel::{Command, Emitted, Handle, Outgoing, Request, Requests};
-use crate::types::{Cancel, Event};
+use crate::kernel::{Command, CommandError, Emitted, Handle, Outgoing, Request, Requests};
+use crate::types::{Cancel, Cause, Event};
 
 use super::screen::Screen;
 
 /// Keys that `/help` names besides the commands.
 const KEYS: &str = "Ctrl-C stops a reply, Alt-Enter or Ctrl-J begins a new line of your message, Ctrl-R searches what \
-                    you typed before, Ctrl-D leaves.";
+                    you typed before, Ctrl-D leaves. A line that begins with a space is a message, also with a slash \
+                    behind it.";
+
+/// What a line with an unknown command is told besides the list of commands.
+const AS_MESSAGE: &str = "To send it as a message, put a space before it.";
 
 /// What the terminal chat needs to know besides the kernel's handle.
 #[derive(Debug)]
@@ -122,44 +126,56 @@ impl Chat<'_> {
         // A message that could not be stored stands in the line again: nobody has to type it twice.
         let mut unsaved = String::new();
         loop {
-            options.cancel.clear();
             let line = match self.prompt.read(editor, &std::mem::take(&mut unsaved)) {
                 Ok(line) => line,
                 // Nothing was typed: the history has no line of it.
                 Err(ReadlineError::Interrupted | ReadlineError::Eof) => return self.ask(Request::Exit).map(drop),
                 Err(error) => return Err(error.into()),
             };
-            let text = line.trim();
-            if text.is_empty() {
+            // Pressed while nothing was to be stopped, Ctrl-C is not for the request that comes.
+            options.cancel.clear();
+            let line = line.trim_end();
+            if line.is_empty() {
                 continue;
             }
-            let _ = editor.add_history_entry(text);
+            let _ = editor.add_history_entry(line);
             save_history(editor, options.history);
-            let command = Command::parse(text);
+            if !line.starts_with('/') {
+                if self.ask(Request::User { text: message_of(line).to_owned() })? == Done::MessageNotStored {
+                    line.clone_into(&mut unsaved);
+                }
+                continue;
+            }
+            let command = Command::parse(line);
             if command == Ok(Command::Exit) {
                 return self.ask(Request::Exit).map(drop);
             }
-            let done = self.ask(if text.starts_with('/') {
-                Request::Command { text: text.to_owned() }
-            } else {
-                Request::User { text: line.trim_end().to_owned() }
-            })?;
-            if done == Done::MessageNotStored {
-                line.trim_end().clone_into(&mut unsaved);
-            }
-            if command == Ok(Command::Help) {
-                lock(self.screen).show(&Event::Notice { text: KEYS.to_owned() })?;
+            self.ask(Request::Command { text: line.to_owned() })?;
+            match command {
+                Ok(Command::Help) => self.tell(KEYS)?,
+                Err(CommandError::Unknown { .. }) => self.tell(AS_MESSAGE)?,
+                _ => {}
             }
         }
+    }
+
+    /// Says something of the terminal's own.
+    fn tell(&self, text: &str) -> std::io::Result<()> {
+        let event = Event::Notice { text: text.to_owned() };
+        lock(self.screen).show(&Emitted { cause: Cause::Command, seq: None, event })
     }
 
     /// Sends a request and waits until its events have been shown.
     fn ask(&self, request: Request) -> Result<Done, Error> {
         let _quiet = Quiet::new();
-        lock(self.screen).wait_for(what_is_waited_for(&request));
-        if !self.requests.send(None, request) {
-            lock(self.screen).stop_spinning();
-            return Err(Error::AgentGone);
+        let what = what_is_waited_for(&request);
+        {
+            // Nothing of the answer is shown before the spinner, and that it can be stopped is said only once it can.
+            let mut screen = lock(self.screen);
+            if !self.requests.send(None, request) {
+                return Err(Error::AgentGone);
+            }
+            screen.wait_for(what);
         }
         self.await_done()
     }
@@ -180,10 +196,10 @@ fn display(events: &Receiver<Outgoing>, done: &Sender<std::io::Result<Done>>, pr
         }
         let outcome = match outgoing {
             Outgoing::Event(emitted) if prompt.is_open() => {
-                prompt.print_above(lock(screen).rendered(&emitted.event));
+                prompt.print_above(lock(screen).rendered(&emitted));
                 Ok(())
             }
-            Outgoing::Event(emitted) => lock(screen).show(&emitted.event),
+            Outgoing::Event(emitted) => lock(screen).show(&emitted),
             Outgoing::PassesLeft(messages) => {
                 lock(screen).wait_for_passes(messages);
                 Ok(())
@@ -201,10 +217,17 @@ fn display(events: &Receiver<Outgoing>, done: &Sender<std::io::Result<Done>>, pr
     }
 }
 
+/// The message that a line is. The space that tells one with a slash at its beginning from a command is no part of it.
+fn message_of(line: &str) -> &str {
+    let text = line.trim_start();
+    if text.starts_with('/') { text } else { line }
+}
+
 /// What the user waits for while `request` is answered.
 fn what_is_waited_for(request: &Request) -> &'static str {
     const PASSES: &str = "noting what you said, Ctrl-C puts it off";
-    const THINKING: &str = "thinking, Ctrl-C stops";
+    const THINKING: &str = "thinking, Ctrl-C stops; what you type is read afterwards";
+    const GREETING: &str = "reading its memory before it greets, Ctrl-C skips this";
     match request {
         Request::Exit => PASSES,
         Request::Command { text } => match Command::parse(text) {
@@ -212,7 +235,8 @@ fn what_is_waited_for(request: &Request) -> &'static str {
             Ok(command) if command.interrupt().is_some() => THINKING,
             Ok(_) | Err(_) => "one moment",
         },
-        Request::User { .. } | Request::Greet | Request::Unreadable { .. } => THINKING,
+        Request::Greet => GREETING,
+        Request::User { .. } | Request::Unreadable { .. } => THINKING,
     }
 }
 
@@ -249,7 +273,9 @@ impl Prompt {
     }
 
     fn print_above(&self, text: String) {
-        let _ = self.above.send(text);
+        if !text.is_empty() {
+            let _ = self.above.send(text);
+        }
     }
 
     /// Reads a line that begins as `initial`.

@@ -5,13 +5,15 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pty_process::Size;
 use pty_process::blocking::{Command, Pty};
 
 /// A program that shows nothing for so long hangs.
 const SILENCE: Duration = Duration::from_secs(60);
+/// A program that has not shown what is wanted for so long never will.
+const PATIENCE: Duration = Duration::from_secs(120);
 const ROWS: u16 = 40;
 const COLUMNS: u16 = 120;
 
@@ -107,11 +109,14 @@ impl Screen {
 
     /// Waits until what the user sees is as `wanted` says, and gives it back.
     pub fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let started = Instant::now();
         loop {
             let text = self.text();
             if wanted(&text) {
                 return text;
             }
+            // A spinner is never silent.
+            assert!(started.elapsed() < PATIENCE, "no {what} within {PATIENCE:?}:\n{text}");
             match self.pieces.recv_timeout(SILENCE) {
                 Ok(piece) => {
                     self.terminal.process(&piece);

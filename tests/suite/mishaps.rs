@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::program::{Program, reply, types};
+#[cfg(unix)]
+use crate::harness::screen::Screen;
 use crate::harness::world::World;
 
 const USAGE: i32 = 2;
@@ -162,6 +164,35 @@ fn what_memory_waits_for_is_a_memory_pass_and_not_a_thought() {
     assert!(!text.contains("thinking"), "{text}");
     screen.until("memory", |text| text.contains("in recall storage"));
     screen.until_prompt();
+    screen.leave();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_greeting_that_is_prepared_says_what_is_waited_for_and_can_be_skipped() {
+    let world = World::new();
+    let slow = json!({"replies": [{"reply": "Good evening."}], "otherwise": "All right.", "read_delay_ms": 60_000});
+    let mut screen = Screen::start(world.home.path(), &world.script(&slow), &["--agent", "a"], &[]);
+    screen.until("what is waited for", |text| text.contains("reading its memory before it greets, Ctrl-C skips this"));
+    screen.keys(b"\x03");
+    let text = screen.until_prompt();
+    assert!(text.contains("the greeting is skipped") && !text.contains("kept"), "{text}");
+    screen.leave();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stop_before_the_first_word_says_that_nothing_was_written_and_how_the_message_is_answered() {
+    let world = World::new();
+    let slow = json!({"replies": [{"reply": "Too late."}], "read_delay_ms": 60_000});
+    let mut screen = world.screen(&slow);
+    screen.until_prompt();
+    screen.line("Where is the kayak?");
+    screen.until("what is waited for", |text| text.contains("thinking"));
+    screen.keys(b"\x03");
+    let text = screen.until_prompt();
+    assert!(text.contains("stopped before anything was written; /heartbeat has your message answered"), "{text}");
+    assert!(!text.contains("is kept"), "{text}");
     screen.leave();
 }
 
