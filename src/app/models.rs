@@ -336,11 +336,12 @@ fn remove(store: &Store, name: &str) -> Result<ExitCode, Error> {
 /// Loads a model with llama.cpp, showing how far it is on a terminal.
 ///
 /// # Errors
-/// The file is no usable model, or the window does not fit it.
+/// The file is no usable model, the window does not fit it, or `cancel` was raised.
 #[cfg(feature = "llama-cpp")]
 pub(super) fn load_llama_cpp(
     model: &ModelFile,
     config: &config::Config,
+    cancel: &Cancel,
 ) -> Result<Box<dyn crate::inference::Engine>, Error> {
     use crate::inference::{Device, LlamaCppEngine, LoadOptions};
     use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -365,7 +366,7 @@ pub(super) fn load_llama_cpp(
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     let engine = LlamaCppEngine::load(&model.path, &options, &mut |share| {
         bar.set_position((share.clamp(0.0, 1.0) * STEPS as f32) as u64);
-        true
+        !cancel.is_raised()
     });
     bar.finish_and_clear();
     Ok(Box::new(engine.map_err(|error| model.failure(error))?))

@@ -111,7 +111,7 @@ impl Writer {
             )?;
             signal_hook::flag::register(SIGINT, cancel.flag())?;
         }
-        let session = Session::new(super::engine::load(model.engine, &config)?)?;
+        let session = Session::new(super::engine::load(model.engine, &config, &cancel)?)?;
         let prompt = tokens_of(session.engine(), arguments, prompt)?;
         loading.store(false, std::sync::atomic::Ordering::SeqCst);
         Ok(Self { session, prompt, sampler: config.sampler, max_tokens: arguments.max_tokens, cancel })

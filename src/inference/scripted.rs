@@ -121,6 +121,11 @@ impl Script {
         }
         Ok(script)
     }
+
+    /// Takes the time that loading takes, or less where it is cancelled.
+    pub fn wait_to_load(&self, cancel: &Cancel) {
+        pause(self.load_delay_ms, cancel);
+    }
 }
 
 /// Waits so many milliseconds, or until it is cancelled.

@@ -33,7 +33,10 @@ pub enum Outgoing {
     /// A request is answered completely.
     Done,
     /// The agent has left and its database is closed; without this its thread has failed.
-    Left,
+    Left {
+        /// Messages of the user that could not be stored.
+        unstored_messages: usize,
+    },
 }
 
 /// The two ends that the user interface holds.
@@ -110,8 +113,9 @@ impl Service {
             self.waiting.remove();
             if leaving {
                 // The database is closed before the program may end.
+                let unstored_messages = self.agent.unstored_messages();
                 drop((self.agent, self.inbox));
-                let _ = self.outgoing.send(Outgoing::Left);
+                let _ = self.outgoing.send(Outgoing::Left { unstored_messages });
                 return;
             }
         }
@@ -157,7 +161,7 @@ impl Sink for Outlet<'_> {
 pub fn handle(agent: &mut Agent, request: Request, entry: Option<InboxId>, sink: &mut dyn Sink) -> bool {
     match request {
         Request::User { text } if is_blank(&text) => {
-            refuse_message(agent, "the message is empty", sink);
+            refuse_message(agent, "the message is empty", "type a message, or /help", sink);
             false
         }
         Request::User { text } => {
@@ -165,7 +169,7 @@ pub fn handle(agent: &mut Agent, request: Request, entry: Option<InboxId>, sink:
             false
         }
         Request::Unreadable { reason } => {
-            refuse_message(agent, &reason, sink);
+            refuse_message(agent, &reason, "write the line in UTF-8 and send it again", sink);
             false
         }
         Request::Greet => {
@@ -225,8 +229,8 @@ fn settle_memory(agent: &mut Agent, sink: &mut dyn Sink) {
 }
 
 /// A message that cannot be taken still gets its turn, so that scripts can count on one.
-fn refuse_message(agent: &Agent, reason: &str, sink: &mut dyn Sink) {
-    let (message, hint) = (reason.to_owned(), "type a message, or /help".to_owned());
+fn refuse_message(agent: &Agent, reason: &str, hint: &str, sink: &mut dyn Sink) {
+    let (message, hint) = (reason.to_owned(), hint.to_owned());
     sink.event(Cause::User, Event::Error { message, hint, message_stored: Some(false) });
     sink.event(Cause::User, Event::Turn(agent.empty_report(StopReason::Error)));
 }

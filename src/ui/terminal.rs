@@ -54,11 +54,22 @@ pub enum Error {
     AgentGone,
 }
 
-/// Runs the chat until `/exit`, Ctrl-D or Ctrl-C at the prompt.
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Editor(_) | Self::Output(_) => "start it in a terminal, or use --jsonl",
+            Self::AgentGone => "start it again with --debug and report what logs/mneme.log of the home says",
+        }
+    }
+}
+
+/// Runs the chat until `/exit`, Ctrl-D or Ctrl-C at the prompt. Gives back how many messages could not be stored.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn run(handle: Handle, options: &Options<'_>) -> Result<(), Error> {
+pub fn run(handle: Handle, options: &Options<'_>) -> Result<usize, Error> {
     let mut editor = editor()?;
     // A history that cannot be read only lacks the lines of earlier days.
     let _ = editor.load_history(options.history);
@@ -68,14 +79,16 @@ pub fn run(handle: Handle, options: &Options<'_>) -> Result<(), Error> {
     let (done_sender, done) = channel();
     let chat = Chat { requests, done, prompt, screen };
     std::thread::scope(|scope| {
-        scope.spawn(move || display(&events, &done_sender, prompt, screen));
+        let display = scope.spawn(move || display(&events, &done_sender, prompt, screen));
         let outcome = chat.talk(&mut editor, options);
         if outcome.is_err() {
             // The display ends with the agent, which need not finish what nobody will see.
             options.cancel.raise();
         }
         drop(chat);
-        outcome
+        let unstored_messages = display.join();
+        outcome?;
+        unstored_messages.ok().flatten().ok_or(Error::AgentGone)
     })
 }
 
@@ -187,8 +200,14 @@ impl Chat<'_> {
     }
 }
 
-/// Shows what the agent does, until it has left.
-fn display(events: &Receiver<Outgoing>, done: &Sender<std::io::Result<Done>>, prompt: &Prompt, screen: &Mutex<Screen>) {
+/// Shows what the agent does, until it has left; gives back how many messages could not be stored, none where it has not
+/// left by itself.
+fn display(
+    events: &Receiver<Outgoing>,
+    done: &Sender<std::io::Result<Done>>,
+    prompt: &Prompt,
+    screen: &Mutex<Screen>,
+) -> Option<usize> {
     let mut how = Done::Taken;
     for outgoing in events {
         if let Outgoing::Event(Emitted { event: Event::Error { message_stored: Some(false), .. }, .. }) = &outgoing {
@@ -208,13 +227,14 @@ fn display(events: &Receiver<Outgoing>, done: &Sender<std::io::Result<Done>>, pr
                 let _ = done.send(Ok(std::mem::replace(&mut how, Done::Taken)));
                 Ok(())
             }
-            Outgoing::Left => return,
+            Outgoing::Left { unstored_messages } => return Some(unstored_messages),
         };
         if let Err(error) = outcome {
             let _ = done.send(Err(error));
-            return;
+            return None;
         }
     }
+    None
 }
 
 /// The message that a line is. The space that tells one with a slash at its beginning from a command is no part of it.

@@ -36,21 +36,18 @@ impl Screen {
         if !config.exists() {
             std::fs::write(config, "memory_pass = false\n").unwrap();
         }
+        let script = script.to_str().unwrap();
+        let chat = ["run", "--yes", "--engine", "scripted", "--model", script];
+        Self::run(home, &[&chat[..], arguments].concat(), variables)
+    }
+
+    /// Starts any command in `home`.
+    pub fn run(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let (pty, pts) = pty_process::blocking::open().unwrap();
         pty.resize(Size::new(ROWS, COLUMNS)).unwrap();
         // Without a umask, so that what is private is so by the program's own doing.
         let mut command = Command::new("sh")
-            .args([
-                "-c",
-                "umask 000; exec \"$0\" \"$@\"",
-                env!("CARGO_BIN_EXE_mneme"),
-                "run",
-                "--yes",
-                "--engine",
-                "scripted",
-                "--model",
-            ])
-            .arg(script)
+            .args(["-c", "umask 000; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_mneme")])
             .args(arguments)
             .env("MNEME_HOME", home)
             .env("TERM", "xterm-256color")
