@@ -122,6 +122,10 @@ pub struct ConfigFile {
     /// Catalogue name or path of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Set where the program itself has chosen `model` because a better one could not be had yet: such a choice gives way
+    /// to the better one. One of another name stands for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopgap_model: Option<String>,
     /// Persona of new agents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persona: Option<String>,
@@ -301,6 +305,12 @@ impl ConfigFile {
             Err(source) => return Err(Error::File { path, source }),
         };
         toml::from_str(&text).map_err(|error| Error::Invalid { path, reason: error.to_string().trim_end().to_owned() })
+    }
+
+    /// The model that was chosen for good.
+    #[must_use]
+    pub fn chosen_model(&self) -> Option<&str> {
+        self.model.as_deref().filter(|model| self.stopgap_model.as_deref() != Some(*model))
     }
 
     /// Writes the file of `home` in one step: a reader sees the old file or the new one.

@@ -226,6 +226,29 @@ fn ctrl_c_while_a_model_loads_is_an_error_line_and_exit_code_130() {
 
 #[cfg(unix)]
 #[test]
+fn what_complete_writes_ends_its_line_on_a_terminal_and_is_exact_elsewhere() {
+    let world = World::new();
+    let script = world.script(&json!({"replies": [{"reply": "Short.", "repeat": true}]}));
+    let arguments =
+        ["complete", "--chat", "--prompt", "Say it.", "--engine", "scripted", "--model", script.to_str().unwrap()];
+    let said = Screen::run(world.home.path(), &arguments, &[]).ends(0);
+    assert!(text_of(&said).ends_with("Short.\r\n"), "{:?}", text_of(&said));
+    assert_eq!(text_of(&world.run(&arguments).stdout), "Short.");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_error_is_wrapped_at_the_edge_and_spells_what_would_steer_the_terminal() {
+    let world = World::new();
+    let grammar = world.file("steering.gbnf", "root ::= \u{1b}x\n");
+    let said = text_of(&Screen::run(world.home.path(), &["grammar", "check", &grammar], &[]).ends(3));
+    assert!(said.contains("at `\\x1b"), "{said}");
+    let said = text_of(&Screen::run(world.home.path(), &["grammar", "check", &"no-such ".repeat(30)], &[]).ends(3));
+    assert!(said.lines().count() > 3 && said.lines().all(|line| line.chars().count() <= 120), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
 fn a_wrong_answer_to_which_agent_is_asked_again() {
     let world = World::new();
     let script = world.script(&json!({"replies": [], "otherwise": "All right."}));
