@@ -369,7 +369,12 @@ impl Config {
             Err(Error::Value { name, value, expected, file })
         };
         if !(0.0..=2.0).contains(&self.sampler.temperature) {
-            return value("temperature", flags.temperature.is_some(), self.sampler.temperature.to_string(), "from 0 to 2");
+            return value(
+                "temperature",
+                flags.temperature.is_some(),
+                self.sampler.temperature.to_string(),
+                "from 0 to 2",
+            );
         }
         if self.context_window.is_some_and(|tokens| tokens < MIN_CONTEXT_WINDOW_TOKENS) {
             let tokens = self.context_window.unwrap_or_default();

@@ -7,8 +7,8 @@ use super::Error;
 use super::models::ModelFile;
 use crate::cli::EngineName;
 use crate::config::Config;
-use crate::types::Cancel;
 use crate::inference::{Engine, Gguf, GgufVocab, ModelIdentity, Script, ScriptedEngine, Vocab, vocab_from_gguf};
+use crate::types::Cancel;
 
 /// A model without its weights.
 #[derive(Debug, Clone)]

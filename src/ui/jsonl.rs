@@ -55,7 +55,11 @@ pub fn write_event(output: &mut impl Write, emitted: &Emitted) -> std::io::Resul
 ///
 /// # Errors
 /// Standard output is gone.
-pub fn run(handle: Handle, input: impl BufRead + Send + 'static, output: &mut impl Write) -> std::io::Result<Option<usize>> {
+pub fn run(
+    handle: Handle,
+    input: impl BufRead + Send + 'static,
+    output: &mut impl Write,
+) -> std::io::Result<Option<usize>> {
     let requests = handle.requests.clone();
     std::thread::spawn(move || feed(input, |seq, request| requests.send(Some(seq), request)));
     drop(handle.requests);

@@ -121,7 +121,9 @@ impl Screen {
                 Ok(())
             }
             Event::Result { status, .. } if cause == Cause::Idle => {
-                let Some((name, arguments)) = self.note.take() else { return self.write_event(out, cause, event, columns) };
+                let Some((name, arguments)) = self.note.take() else {
+                    return self.write_event(out, cause, event, columns);
+                };
                 match in_words(&name, &arguments).filter(|_| *status == Status::Ok) {
                     Some((what, text)) => {
                         let text = wrapped(&shorten(&text), columns, what.len() + 4, INDENT_COLUMNS);

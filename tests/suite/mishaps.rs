@@ -274,23 +274,15 @@ fn a_wrong_answer_to_which_agent_is_asked_again() {
 fn a_checkpoint_that_does_not_fit_the_window_is_refused_and_changes_nothing() {
     let world = World::new();
     let long = "The user has a great many things to tell of the sea. ".repeat(30);
-    let call = format!(
-        "<tool_call>\n{{\"name\": \"core_memory_append\", \"arguments\": {{\"section\": \"human\", \"content\": {}}}}}\n\
-         </tool_call>",
-        json!(long.trim())
-    );
-    let mut program = world.start(json!([{"reply": call}]), &[]);
-    program.command("/save short");
-    program.say("Listen.");
-    assert!(program.memory()["core"]["human"].as_str().unwrap().contains("of the sea"));
+    let mut program = world.start(json!([]), &["--human", &world.file("human.txt", &long)]);
     program.command("/save long");
-    program.command("/load short");
     assert!(program.close().success());
-    let mut program = world.start(json!([]), &["--context-window", "1700"]);
+    world.sql("UPDATE core_memory SET text = '' WHERE label = 'human'");
+    let mut program = world.start(json!([]), &["--context-window", "1600"]);
     let before = program.memory();
     let event = program.command("/load long").pop().unwrap();
     assert_eq!(event["type"], "error", "{event}");
-    assert!(text(&event, "message").contains("1700 tokens is too small"), "{event}");
+    assert!(text(&event, "message").contains("1600 tokens is too small"), "{event}");
     assert_eq!(program.memory()["core"], before["core"]);
     assert_eq!(reply(&program.say("Hello?")), "All right.");
 }
