@@ -340,7 +340,8 @@ impl Config {
         let temperature = overrides.temperature.or(file.temperature).unwrap_or(DEFAULT_TEMPERATURE);
         let config = Self {
             home,
-            model: overrides.model.or(file.model),
+            // A stopgap is looked at anew: a better model may have been installed since, or this one deleted.
+            model: overrides.model.or_else(|| file.chosen_model().map(str::to_owned)),
             persona: overrides.persona.or(file.persona).unwrap_or_else(|| "mneme".to_owned()),
             human: overrides.human.or(file.human).unwrap_or_else(|| "basic".to_owned()),
             profile: overrides.profile.or(file.profile).unwrap_or(Profile::Native),

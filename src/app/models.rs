@@ -113,15 +113,15 @@ fn is_best(store: &Store, memory_bytes: u64, name: &str) -> bool {
 /// Goes on with `name` until a better model is fetched; said where it is new.
 fn remember_stopgap(home: &Path, name: &str) -> Result<(), Error> {
     let mut file = ConfigFile::read(home)?;
-    let is_new = file.model.as_deref() != Some(name);
+    if file.stopgap_model.as_deref() == Some(name) {
+        return Ok(());
+    }
     (file.model, file.stopgap_model) = (Some(name.to_owned()), Some(name.to_owned()));
     file.write(home)?;
-    if is_new {
-        tell(&format!(
-            "Going on with {name}, which is installed ({}). The catalogue has a better one: mneme models pull --default",
-            home.join(ConfigFile::NAME).display()
-        ));
-    }
+    tell(&format!(
+        "Going on with {name}, which is installed ({}). The catalogue has a better one: mneme models pull --default",
+        home.join(ConfigFile::NAME).display()
+    ));
     Ok(())
 }
 
