@@ -10,6 +10,7 @@ TEST_MODELS := smollm2-135m-instruct-q4_1
 LONG_TEST_MODELS := qwen2.5-coder-0.5b-instruct-q4_k_m qwen2.5-coder-1.5b-instruct-q4_k_m
 BENCH_MODEL ?= qwen2.5-coder-1.5b-instruct-q4_k_m
 ARGS ?=
+PREFIX ?= $(HOME)/.local
 FUZZ_SECONDS ?= 60
 # Homebrew's libclang is found only where its place is named. Looked for when a recipe runs: `setup` may bring it.
 APPLE_LIBCLANG = $(wildcard /Library/Developer/CommandLineTools/usr/lib/libclang.dylib \
@@ -17,7 +18,7 @@ APPLE_LIBCLANG = $(wildcard /Library/Developer/CommandLineTools/usr/lib/libclang
 HOMEBREW_LIBCLANG = $(dir $(wildcard /opt/homebrew/opt/llvm/lib/libclang.dylib))
 CARGO = $(if $(LIBCLANG_PATH)$(APPLE_LIBCLANG),,$(HOMEBREW_LIBCLANG:%=LIBCLANG_PATH=% ))cargo
 
-.PHONY: help chat build setup test test-long fuzz lint bench bench-grammar clean
+.PHONY: help chat install build setup test test-long fuzz lint bench bench-grammar clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +26,16 @@ help: ## List the targets
 chat: build ## Fetch a model where none is installed and open the chat (ARGS="--agent NAME ..")
 	@$(MNEME) models pull --default
 	@$(MNEME) run $(ARGS)
+
+install: build ## Install the program for this user alone (PREFIX=~/.local, no root needed)
+	@mkdir -p "$(PREFIX)/bin"
+	@install -m 755 "$(MNEME)" "$(PREFIX)/bin/mneme"
+	@echo "mneme is installed as $(PREFIX)/bin/mneme"
+	@case ":$$PATH:" in \
+	*":$(PREFIX)/bin:"*) echo "that folder is on your PATH" ;; \
+	*) echo "that folder is not on your PATH; put this into your shell's profile:"; \
+		echo '  export PATH="$(PREFIX)/bin:$$PATH"' ;; \
+	esac
 
 build: setup ## Build the release binary for this machine's processor
 	@$(CARGO) build --release --locked

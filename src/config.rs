@@ -53,7 +53,7 @@ pub enum Error {
         reason: String,
     },
     /// A value is out of range.
-    #[error("{name} is {value}, but must be {expected}")]
+    #[error("{}{name} is {value}, but must be {expected}", place(file.as_deref()))]
     Value {
         /// Which setting.
         name: &'static str,
@@ -61,6 +61,8 @@ pub enum Error {
         value: String,
         /// What is possible.
         expected: &'static str,
+        /// The file that says so; none for a flag.
+        file: Option<PathBuf>,
     },
     /// The thresholds of the queue manager contradict each other.
     #[error(transparent)]
@@ -79,10 +81,16 @@ impl Error {
             }
             Self::File { .. } => "check the file's permissions",
             Self::Invalid { .. } => "correct the line, or delete the file to start from the defaults",
-            Self::Value { .. } => "see mneme run --help",
+            Self::Value { file: None, .. } => "see the command's --help",
+            Self::Value { file: Some(_), .. } => "correct that line, or delete it: then the default holds",
             Self::Queue(error) => error.hint(),
         }
     }
+}
+
+/// What stands before a setting in a message: where it was made.
+fn place(file: Option<&Path>) -> String {
+    file.map_or_else(String::new, |path| format!("{}: ", path.display()))
 }
 
 /// When a turn ends with work left for idle time.
@@ -114,6 +122,10 @@ pub struct ConfigFile {
     /// Catalogue name or path of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Set where the program itself has chosen `model` because a better one could not be had yet: such a choice gives way
+    /// to the better one. One of another name stands for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopgap_model: Option<String>,
     /// Persona of new agents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persona: Option<String>,
@@ -295,6 +307,12 @@ impl ConfigFile {
         toml::from_str(&text).map_err(|error| Error::Invalid { path, reason: error.to_string().trim_end().to_owned() })
     }
 
+    /// The model that was chosen for good.
+    #[must_use]
+    pub fn chosen_model(&self) -> Option<&str> {
+        self.model.as_deref().filter(|model| self.stopgap_model.as_deref() != Some(*model))
+    }
+
     /// Writes the file of `home` in one step: a reader sees the old file or the new one.
     ///
     /// # Errors
@@ -318,10 +336,12 @@ impl Config {
     /// # Errors
     /// [`Error::Value`] names the setting that is out of range.
     pub fn new(home: PathBuf, file: ConfigFile, overrides: Overrides) -> Result<Self, Error> {
+        let flags = overrides.clone();
         let temperature = overrides.temperature.or(file.temperature).unwrap_or(DEFAULT_TEMPERATURE);
         let config = Self {
             home,
-            model: overrides.model.or(file.model),
+            // A stopgap is looked at anew: a better model may have been installed since, or this one deleted.
+            model: overrides.model.or_else(|| file.chosen_model().map(str::to_owned)),
             persona: overrides.persona.or(file.persona).unwrap_or_else(|| "mneme".to_owned()),
             human: overrides.human.or(file.human).unwrap_or_else(|| "basic".to_owned()),
             profile: overrides.profile.or(file.profile).unwrap_or(Profile::Native),
@@ -340,25 +360,33 @@ impl Config {
             idle: overrides.idle.unwrap_or_default(),
             queue: file.queue.unwrap_or_default(),
         };
-        config.check()?;
+        config.check(&flags)?;
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), Error> {
-        let value = |name, value: String, expected| Err(Error::Value { name, value, expected });
+    fn check(&self, flags: &Overrides) -> Result<(), Error> {
+        let value = |name, is_flag: bool, value: String, expected| {
+            let file = (!is_flag).then(|| self.home.join(ConfigFile::NAME));
+            Err(Error::Value { name, value, expected, file })
+        };
         if !(0.0..=2.0).contains(&self.sampler.temperature) {
-            return value("temperature", self.sampler.temperature.to_string(), "from 0 to 2");
+            return value(
+                "temperature",
+                flags.temperature.is_some(),
+                self.sampler.temperature.to_string(),
+                "from 0 to 2",
+            );
         }
         if self.context_window.is_some_and(|tokens| tokens < MIN_CONTEXT_WINDOW_TOKENS) {
             let tokens = self.context_window.unwrap_or_default();
-            return value("context_window", tokens.to_string(), "at least 1024 tokens");
+            return value("context_window", flags.context_window.is_some(), tokens.to_string(), "at least 1024 tokens");
         }
         if !(1..=100).contains(&self.max_steps) {
-            return value("max_steps", self.max_steps.to_string(), "from 1 to 100");
+            return value("max_steps", false, self.max_steps.to_string(), "from 1 to 100");
         }
         if !(200..=MAX_CORE_MEMORY_LIMIT_CHARS).contains(&self.core_memory_limit_chars) {
             let chars = self.core_memory_limit_chars.to_string();
-            return value("core_memory_limit_chars", chars, "from 200 to 20000");
+            return value("core_memory_limit_chars", false, chars, "from 200 to 20000");
         }
         self.queue.validate()?;
         Ok(())
@@ -389,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn values_out_of_range_are_refused_by_name() {
+    fn values_out_of_range_are_refused_by_file_and_name() {
         for (text, name) in [
             ("temperature = 9.0", "temperature"),
             ("context_window = 10", "context_window"),
@@ -398,9 +426,14 @@ mod tests {
             ("[queue]\nkeep_last_messages = 1", "the queue limits are not usable: keep_last_messages"),
         ] {
             let file: ConfigFile = toml::from_str(text).unwrap();
-            let error = Config::new(PathBuf::from("home"), file, Overrides::default()).unwrap_err().to_string();
-            assert!(error.starts_with(name), "{error}");
+            let error = Config::new(PathBuf::from("home"), file, Overrides::default()).unwrap_err();
+            let prefix = if matches!(error, Error::Queue(_)) { "" } else { "home/config.toml: " };
+            assert!(error.to_string().starts_with(&format!("{prefix}{name}")), "{error}");
+            assert!(!error.hint().contains("--help"), "{error}: {}", error.hint());
         }
+        let flags = Overrides { temperature: Some(9.0), ..Overrides::default() };
+        let error = Config::new(PathBuf::from("home"), ConfigFile::default(), flags).unwrap_err();
+        assert!(error.to_string().starts_with("temperature") && error.hint().contains("--help"), "{error}");
     }
 
     #[cfg(unix)]

@@ -3,7 +3,7 @@
 use std::io::{BufReader, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::personas::{self, Kind};
 use super::{Error, logging};
@@ -59,32 +59,36 @@ pub(super) fn write_refusal(message: String, hint: String) -> std::io::Result<()
 }
 
 fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
-    let home = config::home_from_environment()?;
-    config::prepare_home(&home)?;
-    logging::start(&home, arguments.debug)?;
-    let config = Config::new(home.clone(), ConfigFile::read(&home)?, arguments.overrides())?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = Store::open(&home.join(DATABASE_NAME), &*clock)?;
-    let name = agent_name(arguments, &store)?;
-    // Everything that can be refused is refused before minutes go into loading a model.
-    let texts = Texts::read(&config, &store, &name)?;
     let cancel = Cancel::new();
-    let idle = Arc::new(AtomicBool::new(true));
+    // While it is up, Ctrl-C leaves at once. Scripts are told first why the chat does not start.
+    let idle = Arc::new(AtomicBool::new(!arguments.jsonl));
     #[cfg(unix)]
     {
         use signal_hook::consts::SIGINT;
         signal_hook::flag::register_conditional_shutdown(SIGINT, ExitCode::Interrupted as i32, Arc::clone(&idle))?;
         signal_hook::flag::register(SIGINT, cancel.flag())?;
     }
-    let engine = super::engine::load(arguments.engine, &config)?;
+    let home = config::home_from_environment()?;
+    config::prepare_home(&home)?;
+    logging::start(&home, arguments.debug)?;
+    let config = Config::new(home.clone(), ConfigFile::read(&home)?, arguments.overrides())?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = Store::open(&home.join(DATABASE_NAME), &*clock)?;
+    let Some(name) = agent_name(arguments, &store)? else { return Ok(ExitCode::Ok) };
+    // Everything that can be refused is refused before minutes go into loading a model.
+    let texts = Texts::read(&config, &store, &name)?;
+    let engine = super::engine::load(arguments.engine, &config, &cancel)?;
+    refuse_if_stopped(&cancel)?;
     let Opened { agent, mut ready } = open_agent(&config, store, &name, texts, engine, clock, cancel.clone())?;
     if let Event::Ready { resumed: true, notices, .. } = &mut ready {
         notices.extend(unchanged_texts_notice(arguments, &name));
     }
+    idle.store(true, Ordering::SeqCst);
+    refuse_if_stopped(&cancel)?;
     let handle = kernel::spawn(agent, ready, idle);
-    if arguments.jsonl {
+    let unstored_messages = if arguments.jsonl {
         let mut output = std::io::stdout().lock();
-        ui::jsonl::run(handle, BufReader::new(std::io::stdin()), &mut output)?;
+        ui::jsonl::run(handle, BufReader::new(std::io::stdin()), &mut output)?.ok_or(ui::terminal::Error::AgentGone)?
     } else {
         let options = ui::terminal::Options {
             agent: &name,
@@ -95,26 +99,31 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
         };
         #[cfg(unix)]
         ui::terminal::restore_on_signals();
-        ui::terminal::run(handle, &options)?;
-    }
-    Ok(ExitCode::Ok)
+        ui::terminal::run(handle, &options)?
+    };
+    Ok(if unstored_messages == 0 { ExitCode::Ok } else { ExitCode::Failed })
+}
+
+/// Ends a start in which Ctrl-C was pressed.
+fn refuse_if_stopped(cancel: &Cancel) -> Result<(), Error> {
+    if cancel.is_raised() { Err(Error::Stopped) } else { Ok(()) }
 }
 
 /// The agent that was named, else the one used last, else the default one. Several agents and a user who can answer:
-/// asks which.
-fn agent_name(arguments: &RunArgs, store: &Store) -> Result<String, Error> {
+/// asks which; none where the user ends the input instead.
+fn agent_name(arguments: &RunArgs, store: &Store) -> Result<Option<String>, Error> {
     if let Some(name) = &arguments.agent {
         crate::types::validate_name(name)?;
-        return Ok(name.clone());
+        return Ok(Some(name.clone()));
     }
     let mut agents = store.agents()?;
     agents.sort_by_key(|agent| std::cmp::Reverse(agent.last_login_at_ms));
     let ask = agents.len() > 1 && !arguments.yes && !arguments.jsonl && std::io::stdin().is_terminal();
     let names: Vec<String> = agents.into_iter().map(|agent| agent.name).collect();
-    if ask && let Some(name) = pick(&names)? {
-        return Ok(name);
+    if ask {
+        return pick(&names);
     }
-    Ok(names.into_iter().next().unwrap_or_else(|| DEFAULT_AGENT.to_owned()))
+    Ok(Some(names.into_iter().next().unwrap_or_else(|| DEFAULT_AGENT.to_owned())))
 }
 
 fn pick(names: &[String]) -> Result<Option<String>, Error> {
@@ -122,12 +131,29 @@ fn pick(names: &[String]) -> Result<Option<String>, Error> {
     for (index, name) in names.iter().enumerate() {
         writeln!(out, "{:3}  {}", index + 1, ui::sanitize(name))?;
     }
-    write!(out, "Which agent? [1] ")?;
-    out.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    let index = answer.trim().parse::<usize>().unwrap_or(1);
-    Ok(names.get(index.saturating_sub(1)).cloned())
+    loop {
+        write!(out, "Which agent? [1] ")?;
+        out.flush()?;
+        let mut answer = String::new();
+        if std::io::stdin().read_line(&mut answer)? == 0 {
+            writeln!(out)?;
+            return Ok(None);
+        }
+        if let Some(name) = picked(names, answer.trim()) {
+            return Ok(Some(name.to_owned()));
+        }
+        let answer = ui::sanitize(answer.trim());
+        writeln!(out, "There is no agent {answer}: type a number from 1 to {} or a name.", names.len())?;
+    }
+}
+
+/// The agent that an answer names: its number in the list or its name, the first where nothing was typed.
+fn picked<'a>(names: &'a [String], answer: &str) -> Option<&'a str> {
+    let by_number = match answer {
+        "" => names.first(),
+        _ => answer.parse::<usize>().ok().and_then(|number| names.get(number.checked_sub(1)?)),
+    };
+    by_number.or_else(|| names.iter().find(|name| *name == answer)).map(String::as_str)
 }
 
 /// Initial texts of core memory; none for an agent that exists.
@@ -323,6 +349,19 @@ pub fn open_agent(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_agent_is_picked_by_number_or_name_and_by_nothing_else() {
+        let names = ["anna", "bo", "7"].map(str::to_owned);
+        for (answer, expected) in
+            [("", Some("anna")), ("2", Some("bo")), ("bo", Some("bo")), ("7", Some("7")), ("3", Some("7"))]
+        {
+            assert_eq!(picked(&names, answer), expected, "{answer}");
+        }
+        for wrong in ["0", "4", "b", "-1", "anna bo"] {
+            assert_eq!(picked(&names, wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn a_window_that_was_cut_is_told_and_another_is_not() {

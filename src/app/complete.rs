@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::engine::Blueprint;
 use super::input::Inputs;
-use super::output::print_text;
+use super::output::{print_text, tell};
 use super::writer::{Writer, Written};
 use super::{Error, grammar};
 use crate::cli::{CompleteArgs, ExitCode};
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &CompleteArgs) -> Result<ExitCode, Error> {
         writeln!(std::io::stdout())?;
     }
     if !written.stop.is_whole() {
-        anstream::eprintln!("note: {}", written.stop_sentence());
+        tell(&format!("note: {}", written.stop_sentence()));
     }
     Ok(match written.accepted {
         _ if written.is_cancelled() => ExitCode::Interrupted,

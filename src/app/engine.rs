@@ -8,6 +8,7 @@ use super::models::ModelFile;
 use crate::cli::EngineName;
 use crate::config::Config;
 use crate::inference::{Engine, Gguf, GgufVocab, ModelIdentity, Script, ScriptedEngine, Vocab, vocab_from_gguf};
+use crate::types::Cancel;
 
 /// A model without its weights.
 #[derive(Debug, Clone)]
@@ -58,28 +59,29 @@ impl Blueprint {
 /// Loads the model of `config`; the best that is installed where it names none.
 ///
 /// # Errors
-/// There is no such model, it cannot be loaded, or this build does not have the engine.
-pub(super) fn load(engine: EngineName, config: &Config) -> Result<Box<dyn Engine>, Error> {
+/// There is no such model, it cannot be loaded, this build does not have the engine, or `cancel` was raised.
+pub(super) fn load(engine: EngineName, config: &Config, cancel: &Cancel) -> Result<Box<dyn Engine>, Error> {
     match engine {
         EngineName::Scripted => {
             let path = config.model.as_deref().ok_or(Error::NoScript)?;
             let mut script = Script::load(Path::new(path))?;
             script.context_window = config.context_window.unwrap_or(script.context_window);
+            script.wait_to_load(cancel);
             Ok(Box::new(ScriptedEngine::new(script)))
         }
         EngineName::LlamaCpp => {
             let name = config.model.clone().map_or_else(|| super::models::default_model(&config.home), Ok)?;
-            load_model(&super::models::resolve(&name)?, config)
+            load_model(&super::models::resolve(&name)?, config, cancel)
         }
     }
 }
 
 #[cfg(feature = "llama-cpp")]
-fn load_model(model: &ModelFile, config: &Config) -> Result<Box<dyn Engine>, Error> {
-    super::models::load_llama_cpp(model, config)
+fn load_model(model: &ModelFile, config: &Config, cancel: &Cancel) -> Result<Box<dyn Engine>, Error> {
+    super::models::load_llama_cpp(model, config, cancel)
 }
 
 #[cfg(not(feature = "llama-cpp"))]
-fn load_model(_model: &ModelFile, _config: &Config) -> Result<Box<dyn Engine>, Error> {
+fn load_model(_model: &ModelFile, _config: &Config, _cancel: &Cancel) -> Result<Box<dyn Engine>, Error> {
     Err(crate::inference::Error::NoEngine { engine: "llama-cpp".to_owned() }.into())
 }

@@ -41,6 +41,9 @@ pub enum Error {
     /// A name breaks the naming rule.
     #[error(transparent)]
     Name(#[from] types::InvalidName),
+    /// Ctrl-C was pressed before the chat began.
+    #[error("stopped before the chat began")]
+    Stopped,
     /// No model was chosen and none is installed.
     #[error("no model is installed")]
     NoModel,
@@ -184,7 +187,12 @@ impl Error {
             Self::TextNotAFile { .. } => "write the text to a file and name that".to_owned(),
             Self::TextTooLarge { .. } => "shorten it; long texts belong into archival storage".to_owned(),
             Self::TextNotUtf8 { .. } => "save it as UTF-8".to_owned(),
-            Self::Terminal(_) | Self::Output(_) => "start it in a terminal, or use --jsonl".to_owned(),
+            Self::Stopped => "start it again".to_owned(),
+            Self::Terminal(error) => error.hint().to_owned(),
+            Self::Output(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                "free some disk space, or send the output elsewhere".to_owned()
+            }
+            Self::Output(_) => "check where the output goes".to_owned(),
             Self::NoScript => "give --model FILE.json".to_owned(),
             Self::Input(error) => error.hint(),
             Self::Grammar { source, .. } => source.hint().to_owned(),
@@ -231,7 +239,9 @@ impl Error {
             | Self::Schema { .. }
             | Self::Matcher(_)
             | Self::ModelOfAgent { .. } => ExitCode::Data,
-            Self::Models(models::Error::Cancelled { .. }) => ExitCode::Interrupted,
+            Self::Stopped
+            | Self::Models(models::Error::Cancelled { .. })
+            | Self::Inference(inference::Error::LoadCancelled { .. }) => ExitCode::Interrupted,
             Self::Models(_) | Self::NoModel | Self::Inference(_) | Self::CatalogueModel { .. } | Self::Dialect(_) => {
                 ExitCode::Data
             }

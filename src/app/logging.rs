@@ -11,6 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::Error;
 use crate::config;
+use crate::types::create_private_folder;
 
 /// A log larger than this is started anew.
 const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
@@ -34,7 +35,9 @@ pub(super) fn start(home: &Path, debug: bool) -> Result<(), Error> {
 }
 
 fn open(folder: &Path) -> std::io::Result<File> {
-    config::prepare_home(folder).map_err(std::io::Error::other)?;
+    create_private_folder(folder)?;
+    #[cfg(unix)]
+    std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     let path = folder.join("mneme.log");
     let too_large = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > MAX_LOG_BYTES);
     let mut options = OpenOptions::new();

@@ -39,11 +39,12 @@ pub fn run(cli: Cli) -> ExitCode {
         // Whoever reads the output has enough of it: `mneme models list | head`.
         Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::Ok,
         Err(error) => {
-            anstream::eprintln!("error: {}", crate::ui::sanitize(&error.sentence()));
+            output::tell(&format!("error: {}", error.sentence()));
+            // The mark stands under its text: these lines are neither wrapped nor spelled out.
             for line in error.excerpt().unwrap_or_default().lines() {
                 anstream::eprintln!("  {}", crate::ui::sanitize(line));
             }
-            anstream::eprintln!("  {}", crate::ui::sanitize(&error.hint()));
+            output::tell_below(&error.hint());
             error.exit_code()
         }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use indicatif::DecimalBytes;
 
 use super::Error;
+use super::output::tell;
 use crate::cli::{ExitCode, ModelsCommand};
 use crate::config::{self, ConfigFile};
 use crate::inference::{self, Gguf};
@@ -74,8 +75,9 @@ pub(super) fn resolve(argument: &str) -> Result<ModelFile, Error> {
     Ok(ModelFile { name: resolved.name, path: resolved.path, is_of_catalogue: resolved.entry.is_some() })
 }
 
-/// The model of this machine where none was named: the best that is installed. It is written to the configuration
-/// unless the catalogue has a better one for this machine: a small model that came first must not stay for good.
+/// The model of this machine where none was named: the best that is installed, chosen once and written to the
+/// configuration. Where the catalogue has a better one, it is written as a stopgap: a small model that came first must
+/// not stay for good.
 ///
 /// # Errors
 /// None is installed or none that is installed fits the memory; this never fetches one.
@@ -86,7 +88,7 @@ pub(super) fn default_model(home: &Path) -> Result<String, Error> {
     if is_best(&store, memory_bytes, &name) {
         remember_default(home, &name)?;
     } else {
-        tell_of_better(&name);
+        remember_stopgap(home, &name)?;
     }
     Ok(name)
 }
@@ -108,17 +110,26 @@ fn is_best(store: &Store, memory_bytes: u64, name: &str) -> bool {
     store.choose(memory_bytes, EVERYTHING).is_ok_and(|choice| choice.entry.name == name)
 }
 
-fn tell_of_better(name: &str) {
-    anstream::eprintln!(
-        "Going on with {name}, which is installed. The catalogue has a better one: mneme models pull --default"
-    );
+/// Goes on with `name` until a better model is fetched; said where it is new.
+fn remember_stopgap(home: &Path, name: &str) -> Result<(), Error> {
+    let mut file = ConfigFile::read(home)?;
+    if file.stopgap_model.as_deref() == Some(name) {
+        return Ok(());
+    }
+    (file.model, file.stopgap_model) = (Some(name.to_owned()), Some(name.to_owned()));
+    file.write(home)?;
+    tell(&format!(
+        "Going on with {name}, which is installed ({}). The catalogue has a better one: mneme models pull --default",
+        home.join(ConfigFile::NAME).display()
+    ));
+    Ok(())
 }
 
 fn remember_default(home: &Path, name: &str) -> Result<(), Error> {
     let mut file = ConfigFile::read(home)?;
-    file.model = Some(name.to_owned());
+    (file.model, file.stopgap_model) = (Some(name.to_owned()), None);
     file.write(home)?;
-    anstream::eprintln!("The model of this home is {name} now ({}).", home.join(ConfigFile::NAME).display());
+    tell(&format!("The model of this home is {name} now ({}).", home.join(ConfigFile::NAME).display()));
     Ok(())
 }
 
@@ -129,7 +140,7 @@ fn pull(store: &Store, name: &str) -> Result<ExitCode, Error> {
     let mut progress = TerminalProgress::new();
     let pulled = store.pull(name, &mut PullOptions::from_env(&cancel, &mut progress))?;
     let how = if pulled.origins.is_empty() { "is installed already" } else { "is installed" };
-    anstream::eprintln!("{} {how}.", pulled.name);
+    tell(&format!("{} {how}.", pulled.name));
     Ok(ExitCode::Ok)
 }
 
@@ -137,11 +148,11 @@ fn pull(store: &Store, name: &str) -> Result<ExitCode, Error> {
 fn pull_default(store: &Store) -> Result<ExitCode, Error> {
     let home = config::home_from_environment()?;
     config::prepare_home(&home)?;
-    if let Some(model) = ConfigFile::read(&home)?.model {
-        if store.resolve(&model).is_ok() {
+    if let Some(model) = ConfigFile::read(&home)?.chosen_model() {
+        if store.resolve(model).is_ok() {
             return Ok(ExitCode::Ok);
         }
-        return pull(store, &model);
+        return pull(store, model);
     }
     let memory_bytes = Hardware::detect().memory_bytes;
     // Nothing has to be asked where the best is there already.
@@ -155,16 +166,16 @@ fn pull_default(store: &Store) -> Result<ExitCode, Error> {
         if needs_no_source || reach != NOTHING {
             remember_default(&home, &name)?;
         } else {
-            tell_of_better(&name);
+            remember_stopgap(&home, &name)?;
         }
         return Ok(ExitCode::Ok);
     }
-    anstream::eprintln!(
+    tell(&format!(
         "Fetching {name} ({}, {}), {}.",
         DecimalBytes(choice.entry.size_bytes()),
         choice.entry.licence,
-        sanitize(&why_chosen(store, memory_bytes, choice.entry, reach, &hub.endpoint))
-    );
+        why_chosen(store, memory_bytes, choice.entry, reach, &hub.endpoint)
+    ));
     match pull(store, &name) {
         Ok(code) => {
             remember_default(&home, &name)?;
@@ -174,8 +185,8 @@ fn pull_default(store: &Store) -> Result<ExitCode, Error> {
         // That pip can be run does not say that an index answers.
         Err(error) => match store.choose(memory_bytes, NOTHING) {
             Ok(installed) => {
-                anstream::eprintln!("warning: {}", sanitize(&error.sentence()));
-                tell_of_better(&installed.entry.name);
+                tell(&format!("warning: {}", error.sentence()));
+                remember_stopgap(&home, &installed.entry.name)?;
                 Ok(ExitCode::Ok)
             }
             Err(_) => Err(error),
@@ -336,11 +347,12 @@ fn remove(store: &Store, name: &str) -> Result<ExitCode, Error> {
 /// Loads a model with llama.cpp, showing how far it is on a terminal.
 ///
 /// # Errors
-/// The file is no usable model, or the window does not fit it.
+/// The file is no usable model, the window does not fit it, or `cancel` was raised.
 #[cfg(feature = "llama-cpp")]
 pub(super) fn load_llama_cpp(
     model: &ModelFile,
     config: &config::Config,
+    cancel: &Cancel,
 ) -> Result<Box<dyn crate::inference::Engine>, Error> {
     use crate::inference::{Device, LlamaCppEngine, LoadOptions};
     use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -365,7 +377,7 @@ pub(super) fn load_llama_cpp(
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     let engine = LlamaCppEngine::load(&model.path, &options, &mut |share| {
         bar.set_position((share.clamp(0.0, 1.0) * STEPS as f32) as u64);
-        true
+        !cancel.is_raised()
     });
     bar.finish_and_clear();
     Ok(Box::new(engine.map_err(|error| model.failure(error))?))

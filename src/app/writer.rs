@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::Error;
-use super::output::WholeCharacters;
+use super::output::{WholeCharacters, tell};
 use crate::cli::{ExitCode, ModelArgs, WritingArgs};
 use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::dialect::{self, Profile};
@@ -16,7 +16,6 @@ use crate::inference::{
 };
 use crate::kernel::prompt_tokens;
 use crate::types::{Cancel, Constraint, TokenId, Unconstrained};
-use crate::ui::sanitize;
 
 /// A loaded model with a prompt.
 pub(super) struct Writer {
@@ -111,7 +110,7 @@ impl Writer {
             )?;
             signal_hook::flag::register(SIGINT, cancel.flag())?;
         }
-        let session = Session::new(super::engine::load(model.engine, &config)?)?;
+        let session = Session::new(super::engine::load(model.engine, &config, &cancel)?)?;
         let prompt = tokens_of(session.engine(), arguments, prompt)?;
         loading.store(false, std::sync::atomic::Ordering::SeqCst);
         Ok(Self { session, prompt, sampler: config.sampler, max_tokens: arguments.max_tokens, cancel })
@@ -173,7 +172,7 @@ fn tokens_of(engine: &dyn Engine, arguments: &WritingArgs, prompt: &str) -> Resu
     if arguments.chat {
         let chosen = dialect::choose(identity, vocab, Profile::Native)?;
         if let Some(notice) = chosen.notice {
-            anstream::eprintln!("note: {}", sanitize(&notice));
+            tell(&format!("note: {notice}"));
         }
         return Ok(prompt_tokens(engine, &chosen.dialect.render_side(&arguments.system, &[], prompt)?)?);
     }

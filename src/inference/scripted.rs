@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::scripted_words::{CHAT_TEMPLATE, CONTROLS, vocab_rows};
 use super::{Engine, Error, ModelIdentity, ReadReport, Sequence, TokenKind, Vocab};
@@ -21,6 +22,8 @@ const MAX_SCRIPT_BYTES: u64 = 16 << 20;
 const DEFAULT_WINDOW_TOKENS: usize = 4096;
 /// Tokens read between two looks at the cancel flag, as in the llama.cpp engine.
 const READ_CHUNK_TOKENS: usize = 128;
+/// Time between two looks at the cancel flag while a script pauses.
+const PAUSE_STEP: Duration = Duration::from_millis(10);
 /// Logit of the reply's next token; shorter tokens with the same beginning follow one below the other.
 const NEXT_LOGIT: f32 = 100.0;
 /// Logit of the end of generation where the reply has more to say, above all tokens that it does not name.
@@ -54,6 +57,12 @@ pub struct Script {
     /// Pause before each token, in milliseconds: time to interrupt.
     #[serde(default)]
     pub token_delay_ms: u64,
+    /// Pause before each chunk of tokens that is read, in milliseconds; it ends where the reading is cancelled.
+    #[serde(default)]
+    pub read_delay_ms: u64,
+    /// How long loading takes, in milliseconds; it ends where it is cancelled.
+    #[serde(default)]
+    pub load_delay_ms: u64,
     /// The first unused one whose `when` fits is taken.
     #[serde(default)]
     pub replies: Vec<ScriptedReply>,
@@ -68,7 +77,14 @@ const fn default_window() -> usize {
 
 impl Default for Script {
     fn default() -> Self {
-        Self { context_window: DEFAULT_WINDOW_TOKENS, token_delay_ms: 0, replies: Vec::new(), otherwise: None }
+        Self {
+            context_window: DEFAULT_WINDOW_TOKENS,
+            token_delay_ms: 0,
+            read_delay_ms: 0,
+            load_delay_ms: 0,
+            replies: Vec::new(),
+            otherwise: None,
+        }
     }
 }
 
@@ -104,6 +120,19 @@ impl Script {
             return Err(bad("context_window is 0".to_owned()));
         }
         Ok(script)
+    }
+
+    /// Takes the time that loading takes, or less where it is cancelled.
+    pub fn wait_to_load(&self, cancel: &Cancel) {
+        pause(self.load_delay_ms, cancel);
+    }
+}
+
+/// Waits so many milliseconds, or until it is cancelled.
+fn pause(wait_ms: u64, cancel: &Cancel) {
+    let until = Instant::now() + Duration::from_millis(wait_ms);
+    while !cancel.is_raised() && Instant::now() < until {
+        std::thread::sleep(PAUSE_STEP.min(until.saturating_duration_since(Instant::now())));
     }
 }
 
@@ -429,6 +458,7 @@ impl Engine for ScriptedEngine {
         self.require_window(self.cached.len() + tokens.len())?;
         let mut report = ReadReport { tokens_read: 0, forward_passes: 0 };
         for chunk in tokens.chunks(READ_CHUNK_TOKENS) {
+            pause(self.script.read_delay_ms, cancel);
             if cancel.is_raised() {
                 return Ok(report);
             }
@@ -470,7 +500,7 @@ impl Engine for ScriptedEngine {
             return Err(Error::NoLogits);
         }
         if self.script.token_delay_ms > 0 {
-            std::thread::sleep(std::time::Duration::from_millis(self.script.token_delay_ms));
+            std::thread::sleep(Duration::from_millis(self.script.token_delay_ms));
         }
         self.fill_logits()?;
         Ok(&mut self.logits)

@@ -68,6 +68,8 @@ pub struct Agent {
     pub(super) idle: Duration,
     /// What passes within a turn have done; shown behind the turn.
     pub(super) idle_events: Vec<Event>,
+    /// Messages that could not be stored.
+    unstored: Vec<String>,
 }
 
 /// What a turn gathers while it runs.
@@ -145,24 +147,13 @@ impl Agent {
             idle_passes: 0,
             idle: Duration::ZERO,
             idle_events: Vec::new(),
+            unstored: Vec::new(),
         };
-        agent.check_window()?;
+        check_window(&agent.model, &agent.settings, &agent.context)?;
         let now_ms = agent.clock.now_ms();
         let last_login_at_ms = agent.memory.login(now_ms)?;
         agent.notify(Notification::Login { last_login_at_ms })?;
         Ok(agent)
-    }
-
-    /// Refuses a window in which the fixed part of the prompt leaves no room to talk.
-    fn check_window(&self) -> Result<(), Error> {
-        let fixed_tokens = self.model.prompt(&self.context)?.len();
-        let window_tokens = self.model.window_tokens();
-        let reserve_tokens = self.settings.queue.answer_reserve_tokens(window_tokens);
-        let needed_tokens = fixed_tokens + MIN_QUEUE_TOKENS;
-        if needed_tokens + reserve_tokens > window_tokens {
-            return Err(crate::memory::Error::WindowTooSmall { needed_tokens, reserve_tokens, window_tokens }.into());
-        }
-        Ok(())
     }
 
     /// The turn that a command begins, for those that run the model. A heartbeat says which message waits.
@@ -237,7 +228,17 @@ impl Agent {
     ) -> Result<Option<Happened>, Error> {
         match effect {
             Effect::RecordUser { text, entry } => {
-                self.record_user(text, entry).inspect_err(|_| self.give_back(entry))?;
+                let sent_before = self.unstored.iter().position(|unstored| *unstored == text);
+                if let Err(error) = self.record_user(text.clone(), entry) {
+                    self.give_back(entry);
+                    if sent_before.is_none() {
+                        self.unstored.push(text);
+                    }
+                    return Err(error);
+                }
+                if let Some(index) = sent_before {
+                    self.unstored.remove(index);
+                }
                 progress.message_stored = Some(true);
                 Ok(None)
             }
@@ -452,19 +453,20 @@ impl Agent {
 
     fn run_command(&mut self, command: &Command) -> Result<Event, Error> {
         let text = match command {
-            Command::Exit => "Everything is saved. Goodbye.".to_owned(),
+            Command::Exit => self.goodbye(),
             Command::Help => command::help(),
             Command::Save { name } => {
                 let now_ms = self.clock.now_ms();
-                let name = name.clone().unwrap_or_else(|| checkpoint_name(now_ms, &self.clock.zone()));
+                let name = name.clone().map_or_else(|| self.checkpoint_name(now_ms), Ok)?;
+                let replaces = self.memory.view().has_checkpoint(&name)?;
                 self.memory.save_checkpoint(&name, now_ms)?;
-                format!("Saved as {name}.")
+                if replaces {
+                    format!("Saved as {name}. The earlier checkpoint of that name is replaced.")
+                } else {
+                    format!("Saved as {name}.")
+                }
             }
-            Command::Load { name } => {
-                let name = self.memory.load_checkpoint(name.as_deref(), self.clock.now_ms())?;
-                self.refresh_core()?;
-                format!("Back at {name}.")
-            }
+            Command::Load { name } => format!("Back at {}.", self.load(name.as_deref())?),
             Command::Dump { count } => dump(&self.memory.view().queue()?, *count, &self.clock.zone()),
             Command::Memory => {
                 let memory = self.memory.view();
@@ -484,6 +486,43 @@ impl Agent {
             Command::MemoryWarning => "The agent has been warned.".to_owned(),
         };
         Ok(Event::Notice { text })
+    }
+
+    /// Goes back to a checkpoint; refused where its core memory leaves no room to talk.
+    fn load(&mut self, name: Option<&str>) -> Result<String, Error> {
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        let name = step.load_checkpoint(name)?;
+        let core_memory = step.view().core()?.render();
+        let context = MainContext { core_memory, messages: Vec::new(), ..self.context.clone() };
+        check_window(&self.model, &self.settings, &context)?;
+        step.commit()?;
+        self.context.core_memory = context.core_memory;
+        Ok(name)
+    }
+
+    /// The name of a checkpoint that was given none: the local time, with a number behind it where that is taken.
+    fn checkpoint_name(&self, now_ms: i64) -> Result<String, Error> {
+        let time = local_time(now_ms, &self.clock.zone()).replace(' ', "-").replace(':', ".");
+        let (mut name, mut number) = (time.clone(), 1_u32);
+        while self.memory.view().has_checkpoint(&name)? {
+            number += 1;
+            name = format!("{time}-{number}");
+        }
+        Ok(name)
+    }
+
+    fn goodbye(&self) -> String {
+        match self.unstored_messages() {
+            0 => "Everything is saved. Goodbye.".to_owned(),
+            1 => "1 message could not be stored; everything else is saved. Goodbye.".to_owned(),
+            count => format!("{count} messages could not be stored; everything else is saved. Goodbye."),
+        }
+    }
+
+    /// Messages that could not be stored, and were not sent again with better luck.
+    #[must_use]
+    pub const fn unstored_messages(&self) -> usize {
+        self.unstored.len()
     }
 
     /// The agent's clock.
@@ -519,7 +558,14 @@ fn room_notice(room: &RoomReport) -> Option<String> {
     (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
-/// The name of a checkpoint that was given none: the local time.
-fn checkpoint_name(now_ms: i64, zone: &jiff::tz::TimeZone) -> String {
-    local_time(now_ms, zone).replace(' ', "-").replace(':', ".")
+/// Refuses a window in which the fixed part of the prompt leaves no room to talk.
+fn check_window(model: &Model, settings: &Settings, context: &MainContext) -> Result<(), Error> {
+    let fixed_tokens = model.prompt(context)?.len();
+    let window_tokens = model.window_tokens();
+    let reserve_tokens = settings.queue.answer_reserve_tokens(window_tokens);
+    let needed_tokens = fixed_tokens + MIN_QUEUE_TOKENS;
+    if needed_tokens + reserve_tokens > window_tokens {
+        return Err(crate::memory::Error::WindowTooSmall { needed_tokens, reserve_tokens, window_tokens }.into());
+    }
+    Ok(())
 }

@@ -52,6 +52,36 @@ const HELP: &[(&str, &str)] = &[
     ("/help", "this list"),
 ];
 
+/// A line that is no command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// There is none of that name.
+    #[error("there is no command {name}")]
+    Unknown {
+        /// As typed, in lower case.
+        name: String,
+    },
+    /// There is one, but not with these arguments.
+    #[error("{reason}")]
+    Arguments {
+        /// What is wrong with them.
+        reason: String,
+        /// The command with what it takes, and what it does.
+        usage: String,
+    },
+}
+
+impl CommandError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Unknown { .. } => format!("commands:\n{}", help()),
+            Self::Arguments { usage, .. } => format!("usage: {usage}"),
+        }
+    }
+}
+
 /// The list that `/help` shows.
 #[must_use]
 pub(super) fn help() -> String {
@@ -78,36 +108,40 @@ impl Command {
     /// Reads a command as typed; case does not matter.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// There is no such command, or its arguments are wrong; a name that is none is told before its arguments.
+    pub fn parse(text: &str) -> Result<Self, CommandError> {
         let mut words = text.split_whitespace();
         let name = words.next().unwrap_or_default().to_ascii_lowercase();
-        let argument = words.next();
-        if let Some(extra) = words.next() {
-            return Err(format!("{name} takes at most one argument, but {extra:?} follows"));
-        }
-        let none = |command: Self| match argument {
-            None => Ok(command),
-            Some(argument) => Err(format!("{name} takes no argument, but {argument:?} was given")),
+        let name = if name == "/" { "/help" } else { &name };
+        let Some((usage, meaning)) = HELP.iter().find(|(usage, _)| usage.split(' ').next() == Some(name)) else {
+            return Err(CommandError::Unknown { name: name.to_owned() });
         };
+        let wrong = |reason: String| CommandError::Arguments { reason, usage: format!("{usage}  {meaning}") };
+        let argument = words.next();
+        if let Some(argument) = argument.filter(|_| !usage.contains(' ')) {
+            return Err(wrong(format!("{name} takes no argument, but {argument:?} was given")));
+        }
+        if let Some(extra) = words.next() {
+            return Err(wrong(format!("{name} takes at most one argument, but {extra:?} follows")));
+        }
         let count = || match argument {
             None => Ok(None),
             Some(argument) => match argument.parse::<usize>() {
                 Ok(count) if count > 0 => Ok(Some(count)),
-                _ => Err(format!("{name} takes a number of messages from 1, not {argument:?}")),
+                _ => Err(wrong(format!("{name} takes a number of messages from 1, not {argument:?}"))),
             },
         };
-        match name.as_str() {
-            "/exit" => none(Self::Exit),
+        match name {
+            "/exit" => Ok(Self::Exit),
             "/save" => Ok(Self::Save { name: argument.map(str::to_owned) }),
             "/load" => Ok(Self::Load { name: argument.map(str::to_owned) }),
             "/dump" => Ok(Self::Dump { count: count()? }),
-            "/memory" => none(Self::Memory),
+            "/memory" => Ok(Self::Memory),
             "/pop" => Ok(Self::Pop { count: count()?.unwrap_or(DEFAULT_POP_COUNT) }),
-            "/heartbeat" => none(Self::Heartbeat),
-            "/memorywarning" => none(Self::MemoryWarning),
-            "/help" | "/" => none(Self::Help),
-            _ => Err(format!("there is no command {name}")),
+            "/heartbeat" => Ok(Self::Heartbeat),
+            "/memorywarning" => Ok(Self::MemoryWarning),
+            "/help" => Ok(Self::Help),
+            _ => Err(CommandError::Unknown { name: name.to_owned() }),
         }
     }
 }
@@ -130,8 +164,16 @@ mod tests {
         assert_eq!(Command::parse("/POP"), Ok(Command::Pop { count: DEFAULT_POP_COUNT }));
         assert_eq!(Command::parse("/dump 3"), Ok(Command::Dump { count: Some(3) }));
         assert_eq!(Command::parse("/save spring"), Ok(Command::Save { name: Some("spring".into()) }));
-        for wrong in ["/pop x", "/pop 0", "/pop 1 2", "/memory now", "/undone", ""] {
-            assert!(Command::parse(wrong).is_err(), "{wrong}");
+        for wrong in ["/pop x", "/pop 0", "/pop 1 2", "/memory now"] {
+            let error = Command::parse(wrong).unwrap_err();
+            let name = wrong.split(' ').next().unwrap();
+            assert!(error.hint().starts_with(&format!("usage: {name}")), "{wrong}: {error:?}");
+            assert_eq!(error.hint().lines().count(), 1, "{wrong}: {error:?}");
+        }
+        for unknown in ["/undone", "/usr/bin is full of files", "/poppy 1 2", ""] {
+            let error = Command::parse(unknown).unwrap_err();
+            assert!(error.to_string().starts_with("there is no command"), "{unknown}: {error:?}");
+            assert!(HELP.iter().all(|(usage, _)| error.hint().contains(usage)), "{unknown}: {error:?}");
         }
     }
 }

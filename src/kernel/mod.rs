@@ -21,7 +21,7 @@ mod service;
 pub mod step;
 
 pub use agent::{Agent, Settings};
-pub use command::Command;
+pub use command::{Command, CommandError};
 pub use error::Error;
 pub use interrupt::Interrupt;
 pub use model::prompt_tokens;

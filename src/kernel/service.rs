@@ -8,7 +8,7 @@ use crate::memory::Inbox;
 use crate::types::{Cancel, Cause, Event, InboxId, StopReason};
 
 use super::agent::Agent;
-use super::command::{self, Command};
+use super::command::Command;
 use super::interrupt::Interrupt;
 use super::requests::{Incoming, Request, Requests, Waiting, is_blank};
 
@@ -33,7 +33,10 @@ pub enum Outgoing {
     /// A request is answered completely.
     Done,
     /// The agent has left and its database is closed; without this its thread has failed.
-    Left,
+    Left {
+        /// Messages of the user that could not be stored.
+        unstored_messages: usize,
+    },
 }
 
 /// The two ends that the user interface holds.
@@ -102,15 +105,17 @@ impl Service {
             };
             asked = true;
             self.preempt.clear();
-            // Ctrl-C stops the request in which it is pressed, not the next one.
-            self.agent.cancel().clear();
             let leaving = handle(&mut self.agent, request, entry, &mut Outlet { seq, outgoing: &self.outgoing });
+            // Ctrl-C stops the request in which it is pressed, not the next one. Before the request it must not be
+            // forgotten: the user may press it before this thread has begun.
+            self.agent.cancel().clear();
             self.done();
             self.waiting.remove();
             if leaving {
                 // The database is closed before the program may end.
+                let unstored_messages = self.agent.unstored_messages();
                 drop((self.agent, self.inbox));
-                let _ = self.outgoing.send(Outgoing::Left);
+                let _ = self.outgoing.send(Outgoing::Left { unstored_messages });
                 return;
             }
         }
@@ -156,7 +161,7 @@ impl Sink for Outlet<'_> {
 pub fn handle(agent: &mut Agent, request: Request, entry: Option<InboxId>, sink: &mut dyn Sink) -> bool {
     match request {
         Request::User { text } if is_blank(&text) => {
-            refuse_message(agent, "the message is empty", sink);
+            refuse_message(agent, "the message is empty", "type a message, or /help", sink);
             false
         }
         Request::User { text } => {
@@ -164,7 +169,7 @@ pub fn handle(agent: &mut Agent, request: Request, entry: Option<InboxId>, sink:
             false
         }
         Request::Unreadable { reason } => {
-            refuse_message(agent, &reason, sink);
+            refuse_message(agent, &reason, "write the line in UTF-8 and send it again", sink);
             false
         }
         Request::Greet => {
@@ -173,8 +178,8 @@ pub fn handle(agent: &mut Agent, request: Request, entry: Option<InboxId>, sink:
         }
         Request::Command { text } => match Command::parse(&text) {
             Ok(command) => run_command(agent, &command, sink),
-            Err(message) => {
-                let hint = format!("commands:\n{}", command::help());
+            Err(error) => {
+                let (message, hint) = (error.to_string(), error.hint());
                 sink.event(Cause::Command, Event::Error { message, hint, message_stored: None });
                 false
             }
@@ -224,8 +229,8 @@ fn settle_memory(agent: &mut Agent, sink: &mut dyn Sink) {
 }
 
 /// A message that cannot be taken still gets its turn, so that scripts can count on one.
-fn refuse_message(agent: &Agent, reason: &str, sink: &mut dyn Sink) {
-    let (message, hint) = (reason.to_owned(), "type a message, or /help".to_owned());
+fn refuse_message(agent: &Agent, reason: &str, hint: &str, sink: &mut dyn Sink) {
+    let (message, hint) = (reason.to_owned(), hint.to_owned());
     sink.event(Cause::User, Event::Error { message, hint, message_stored: Some(false) });
     sink.event(Cause::User, Event::Turn(agent.empty_report(StopReason::Error)));
 }

@@ -233,13 +233,15 @@ impl Error {
             Self::Name(_) => "choose a name such as sam or work-2",
             Self::UnknownAgent { .. } => "make one by talking to it: mneme run --agent NAME",
             Self::AgentExists { .. } => "open it with: mneme run --agent NAME, or choose another name",
-            Self::BlockTooLong { .. } => "shorten the text, or raise the limit in the config",
+            Self::BlockTooLong { .. } => {
+                "shorten the text, or raise core_memory_limit_chars in config.toml of the home"
+            }
             Self::Edit(_) => "the model is told what to try",
             Self::TooFewMessages { .. } => "ask for fewer",
             Self::UnknownCheckpoint { .. } => "take one of these, or none for the newest",
             Self::NoCheckpoint => "save one first with /save",
             Self::WindowTooSmall { .. } => "choose a larger --context-window, or shorten core memory",
-            Self::BadLimits { .. } => "correct the queue limits in the config",
+            Self::BadLimits { .. } => "correct [queue] in config.toml of the home",
             Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
                 "check the disk: it may be full or failing"
             }

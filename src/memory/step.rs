@@ -4,7 +4,7 @@ use rusqlite::{Connection, Transaction, named_params};
 
 use super::error::{During, Result};
 use super::main_context::{BlockLabel, CoreBlock};
-use super::{Inserted, View, archival, inbox, messages};
+use super::{Inserted, View, archival, checkpoint, inbox, messages};
 use crate::types::{Body, InboxId, Message, MessageId, NewMessage};
 
 /// A transaction under way. Dropping it without [`Step::commit`] takes everything back.
@@ -58,6 +58,14 @@ impl<'a> Step<'a> {
         let message = messages::insert(&self.transaction, self.agent, message)?;
         self.cause_message = Some(message.id);
         Ok(message)
+    }
+
+    /// Puts core memory, queue and visibility back to a checkpoint (none: the newest) and gives back its name.
+    ///
+    /// # Errors
+    /// There is no such checkpoint, or the database failed.
+    pub fn load_checkpoint(&mut self, name: Option<&str>) -> Result<String> {
+        checkpoint::load(&self.transaction, self.agent, name, self.at_ms)
     }
 
     /// Takes a text out of the inbox: it is recorded in this step, or given back to the user.

@@ -112,6 +112,19 @@ impl View<'_> {
         }
     }
 
+    /// Whether there is a checkpoint of this name.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn has_checkpoint(&self, name: &str) -> Result<bool> {
+        self.connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM checkpoints WHERE agent_id = :agent AND name = :name)")
+            .and_then(|mut statement| {
+                statement.query_row(named_params! {":agent": self.agent, ":name": name}, |row| row.get(0))
+            })
+            .during("look for a checkpoint")
+    }
+
     /// Both blocks of core memory.
     ///
     /// # Errors

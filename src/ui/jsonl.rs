@@ -48,25 +48,30 @@ pub fn write_event(output: &mut impl Write, emitted: &Emitted) -> std::io::Resul
     output.flush()
 }
 
-/// Runs until the end of input or `/exit`.
+/// Runs until the end of input or `/exit`. Gives back how many messages could not be stored, none where the agent has
+/// stopped without leaving.
 ///
 /// Input is read on a thread of its own and waits in the kernel's queue, so that a writer is never blocked by a turn.
 ///
 /// # Errors
 /// Standard output is gone.
-pub fn run(handle: Handle, input: impl BufRead + Send + 'static, output: &mut impl Write) -> std::io::Result<()> {
+pub fn run(
+    handle: Handle,
+    input: impl BufRead + Send + 'static,
+    output: &mut impl Write,
+) -> std::io::Result<Option<usize>> {
     let requests = handle.requests.clone();
     std::thread::spawn(move || feed(input, |seq, request| requests.send(Some(seq), request)));
     drop(handle.requests);
-    let mut left = false;
+    let mut left = None;
     for outgoing in handle.events {
         match outgoing {
             Outgoing::Event(emitted) => write_event(output, &emitted)?,
             Outgoing::Done | Outgoing::PassesLeft(_) => {}
-            Outgoing::Left => left = true,
+            Outgoing::Left { unstored_messages } => left = Some(unstored_messages),
         }
     }
-    if left { Ok(()) } else { Err(std::io::Error::other("the agent stopped unexpectedly")) }
+    Ok(left)
 }
 
 /// Reads lines until the end, `/exit` included as the last request.

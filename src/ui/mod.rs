@@ -7,4 +7,5 @@ mod screen;
 pub mod terminal;
 mod wrap;
 
-pub use sanitize::{sanitize, steers_terminal};
+pub use sanitize::{sanitize, spell_out, steers_terminal};
+pub(crate) use wrap::wrapped;

@@ -17,9 +17,28 @@ pub fn sanitize(text: &str) -> String {
     text.chars().filter(|character| !steers_terminal(*character)).collect()
 }
 
+/// `text` with such characters spelled (`\x1b`, `\u{202e}`), for messages that quote what is wrong.
+#[must_use]
+pub fn spell_out(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match u32::from(character) {
+            _ if !steers_terminal(character) => out.push(character),
+            code @ 0..=0x7f => out.push_str(&format!("\\x{code:02x}")),
+            code => out.push_str(&format!("\\u{{{code:x}}}")),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_quoted_is_spelled() {
+        assert_eq!(spell_out("at `\u{1b}`: \u{9b}\u{202e}\n\tß"), "at `\\x1b`: \\u{9b}\\u{202e}\n\tß");
+    }
 
     #[test]
     fn escapes_and_bidirectional_controls_are_removed_and_text_stays() {

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Map, Value};
 use unicode_width::UnicodeWidthStr;
 
-use crate::types::{Event, Status, StopReason, TurnReport};
+use crate::kernel::Emitted;
+use crate::types::{Cause, Event, Status, StopReason, TurnReport};
 
 use super::sanitize;
 use super::wrap::{Wrap, wrapped};
@@ -38,6 +40,10 @@ pub(super) struct Screen {
     spinner: Option<ProgressBar>,
     /// The reply that is being shown.
     reply: Option<Wrap>,
+    /// Whether something of the running turn has been shown: then a stop keeps it.
+    wrote: bool,
+    /// A call of a memory pass whose result is still to come.
+    note: Option<(String, Map<String, Value>)>,
 }
 
 impl Screen {
@@ -49,6 +55,8 @@ impl Screen {
             waiting_since: Instant::now(),
             spinner: None,
             reply: None,
+            wrote: false,
+            note: None,
         }
     }
 
@@ -56,12 +64,13 @@ impl Screen {
     ///
     /// # Errors
     /// Standard output is gone.
-    pub(super) fn show(&mut self, event: &Event) -> std::io::Result<()> {
+    pub(super) fn show(&mut self, Emitted { cause, event, .. }: &Emitted) -> std::io::Result<()> {
         self.stop_spinning();
         let mut out = anstream::stdout().lock();
         let columns = columns();
         match event {
             Event::Delta { text } => {
+                self.wrote = true;
                 if self.reply.is_none() {
                     write!(out, "{}", self.speaker())?;
                 }
@@ -74,7 +83,7 @@ impl Screen {
                     writeln!(out, "{rest}")?;
                 }
                 if streamed.is_none() || !matches!(event, Event::Message { .. }) {
-                    self.write(&mut out, event, columns)?;
+                    self.write(&mut out, *cause, event, columns)?;
                 }
             }
         }
@@ -86,12 +95,12 @@ impl Screen {
         Ok(())
     }
 
-    /// An event as it is shown beside a turn, coloured where standard output is.
-    pub(super) fn rendered(&self, event: &Event) -> String {
+    /// An event as it is shown beside a turn, coloured where standard output is; empty where nothing is to be shown.
+    pub(super) fn rendered(&mut self, Emitted { cause, event, .. }: &Emitted) -> String {
         let choice = anstream::AutoStream::choice(&std::io::stdout());
         let mut out = anstream::AutoStream::new(Vec::new(), choice);
         // Nothing fails that is written to memory.
-        let _ = self.write(&mut out, event, columns());
+        let _ = self.write(&mut out, *cause, event, columns());
         String::from_utf8_lossy(&out.into_inner()).into_owned()
     }
 
@@ -99,7 +108,47 @@ impl Screen {
         format!("{NAME}{}>{NAME:#} ", self.agent)
     }
 
-    fn write(&self, out: &mut impl Write, event: &Event, columns: Option<usize>) -> std::io::Result<()> {
+    fn write(
+        &mut self,
+        out: &mut impl Write,
+        cause: Cause,
+        event: &Event,
+        columns: Option<usize>,
+    ) -> std::io::Result<()> {
+        match event {
+            Event::Call { name, arguments } if cause == Cause::Idle => {
+                self.note = Some((name.clone(), arguments.clone()));
+                Ok(())
+            }
+            Event::Result { status, .. } if cause == Cause::Idle => {
+                let Some((name, arguments)) = self.note.take() else {
+                    return self.write_event(out, cause, event, columns);
+                };
+                match in_words(&name, &arguments).filter(|_| *status == Status::Ok) {
+                    Some((what, text)) => {
+                        let text = wrapped(&shorten(&text), columns, what.len() + 4, INDENT_COLUMNS);
+                        writeln!(out, "{CALL}  {what}:{CALL:#} {DIM}{text}{DIM:#}")
+                    }
+                    None => {
+                        self.write_event(out, cause, &Event::Call { name, arguments }, columns)?;
+                        self.write_event(out, cause, event, columns)
+                    }
+                }
+            }
+            _ => {
+                self.wrote |= matches!(event, Event::Message { .. } | Event::Call { .. } | Event::Thought { .. });
+                self.write_event(out, cause, event, columns)
+            }
+        }
+    }
+
+    fn write_event(
+        &self,
+        out: &mut impl Write,
+        cause: Cause,
+        event: &Event,
+        columns: Option<usize>,
+    ) -> std::io::Result<()> {
         let lines = |text: &str| wrapped(&sanitize(text), columns, 0, 0);
         let indented = |text: &str| wrapped(text, columns, INDENT_COLUMNS, INDENT_COLUMNS);
         match event {
@@ -143,15 +192,36 @@ impl Screen {
             Event::Notice { text } => writeln!(out, "{NOTICE}{}{NOTICE:#}", lines(text)),
             Event::Error { message, hint, .. } => {
                 writeln!(out, "{FAILED}{}{FAILED:#}", lines(&format!("error: {message}")))?;
-                if hint.is_empty() { Ok(()) } else { writeln!(out, "  {}", wrapped(&sanitize(hint), columns, 2, 2)) }
+                // Each line of a list is indented alike.
+                sanitize(hint).lines().try_for_each(|line| writeln!(out, "  {}", wrapped(line, columns, 2, 2)))
             }
-            Event::Turn(report) => write_end(out, report, self.show_costs),
+            Event::Turn(report) => {
+                if let Some(text) = self.why_it_ended(cause, report.stop_reason) {
+                    writeln!(out, "{NOTICE}{}{NOTICE:#}", lines(text))?;
+                }
+                if self.show_costs { write_costs(out, report) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// What the user is told of a turn that has ended without a whole answer.
+    const fn why_it_ended(&self, cause: Cause, reason: StopReason) -> Option<&'static str> {
+        match reason {
+            StopReason::Interrupted if self.wrote => Some("stopped; what was written is kept"),
+            StopReason::Interrupted => Some(match cause {
+                Cause::User => "stopped before anything was written; /heartbeat has your message answered",
+                Cause::Timer => "the greeting is skipped",
+                Cause::Command | Cause::Idle => "stopped before anything was written",
+            }),
+            StopReason::StepLimit => Some("the agent used up its steps without an answer"),
+            StopReason::Answer | StopReason::Error => None,
         }
     }
 
     /// Shows, on standard error, what the user waits for until the next answer.
     pub(super) fn wait_for(&mut self, what: &str) {
         what.clone_into(&mut self.waiting_for);
+        self.wrote = false;
         self.waiting_since = Instant::now();
         self.spin();
     }
@@ -199,27 +269,33 @@ fn columns() -> Option<usize> {
     None
 }
 
-fn write_end(out: &mut impl Write, report: &TurnReport, show_costs: bool) -> std::io::Result<()> {
-    match report.stop_reason {
-        StopReason::Interrupted => writeln!(out, "{NOTICE}stopped; what was written is kept{NOTICE:#}")?,
-        StopReason::StepLimit => writeln!(out, "{NOTICE}the agent used up its steps without an answer{NOTICE:#}")?,
-        StopReason::Answer | StopReason::Error => {}
+fn write_costs(out: &mut impl Write, report: &TurnReport) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "{DIM}{} steps, {} tokens read ({} reused) in {} ms, {} sampled and {} forced in {} ms, grammar {} us{DIM:#}",
+        report.steps,
+        report.tokens_read,
+        report.tokens_reused,
+        report.read_ms,
+        report.tokens_sampled,
+        report.tokens_forced,
+        report.decode_ms,
+        report.mask_us
+    )
+}
+
+/// What a call of a memory pass has done to the memory, in plain words: the verb and the text.
+fn in_words(name: &str, arguments: &Map<String, Value>) -> Option<(&'static str, String)> {
+    let argument = |key: &str| arguments.get(key).and_then(Value::as_str);
+    match name {
+        "core_memory_append" => Some(("noted", argument("content")?.to_owned())),
+        "core_memory_replace" => {
+            let (old, new) = (argument("old_content")?, argument("new_content")?);
+            Some(if new.is_empty() { ("removed", old.to_owned()) } else { ("changed", format!("{old} -> {new}")) })
+        }
+        "archival_memory_insert" => Some(("put into the archive", argument("content")?.to_owned())),
+        _ => None,
     }
-    if show_costs {
-        writeln!(
-            out,
-            "{DIM}{} steps, {} tokens read ({} reused) in {} ms, {} sampled and {} forced in {} ms, grammar {} us{DIM:#}",
-            report.steps,
-            report.tokens_read,
-            report.tokens_reused,
-            report.read_ms,
-            report.tokens_sampled,
-            report.tokens_forced,
-            report.decode_ms,
-            report.mask_us
-        )?;
-    }
-    Ok(())
 }
 
 fn shorten(text: &str) -> String {

@@ -12,14 +12,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustyline::error::ReadlineError;
 use rustyline::{Cmd, Config, DefaultEditor, ExternalPrinter, KeyCode, KeyEvent, Modifiers};
 
-use crate::kernel::{Command, Emitted, Handle, Outgoing, Request, Requests};
-use crate::types::{Cancel, Event};
+use crate::kernel::{Command, CommandError, Emitted, Handle, Outgoing, Request, Requests};
+use crate::types::{Cancel, Cause, Event};
 
 use super::screen::Screen;
 
 /// Keys that `/help` names besides the commands.
 const KEYS: &str = "Ctrl-C stops a reply, Alt-Enter or Ctrl-J begins a new line of your message, Ctrl-R searches what \
-                    you typed before, Ctrl-D leaves.";
+                    you typed before, Ctrl-D leaves. A line that begins with a space is a message, also with a slash \
+                    behind it.";
+
+/// What a line with an unknown command is told besides the list of commands.
+const AS_MESSAGE: &str = "To send it as a message, put a space before it.";
 
 /// What the terminal chat needs to know besides the kernel's handle.
 #[derive(Debug)]
@@ -50,11 +54,22 @@ pub enum Error {
     AgentGone,
 }
 
-/// Runs the chat until `/exit`, Ctrl-D or Ctrl-C at the prompt.
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Editor(_) | Self::Output(_) => "start it in a terminal, or use --jsonl",
+            Self::AgentGone => "start it again with --debug and report what logs/mneme.log of the home says",
+        }
+    }
+}
+
+/// Runs the chat until `/exit`, Ctrl-D or Ctrl-C at the prompt. Gives back how many messages could not be stored.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn run(handle: Handle, options: &Options<'_>) -> Result<(), Error> {
+pub fn run(handle: Handle, options: &Options<'_>) -> Result<usize, Error> {
     let mut editor = editor()?;
     // A history that cannot be read only lacks the lines of earlier days.
     let _ = editor.load_history(options.history);
@@ -64,14 +79,16 @@ pub fn run(handle: Handle, options: &Options<'_>) -> Result<(), Error> {
     let (done_sender, done) = channel();
     let chat = Chat { requests, done, prompt, screen };
     std::thread::scope(|scope| {
-        scope.spawn(move || display(&events, &done_sender, prompt, screen));
+        let display = scope.spawn(move || display(&events, &done_sender, prompt, screen));
         let outcome = chat.talk(&mut editor, options);
         if outcome.is_err() {
             // The display ends with the agent, which need not finish what nobody will see.
             options.cancel.raise();
         }
         drop(chat);
-        outcome
+        let unstored_messages = display.join();
+        outcome?;
+        unstored_messages.ok().flatten().ok_or(Error::AgentGone)
     })
 }
 
@@ -122,43 +139,56 @@ impl Chat<'_> {
         // A message that could not be stored stands in the line again: nobody has to type it twice.
         let mut unsaved = String::new();
         loop {
-            options.cancel.clear();
             let line = match self.prompt.read(editor, &std::mem::take(&mut unsaved)) {
                 Ok(line) => line,
-                Err(ReadlineError::Interrupted | ReadlineError::Eof) => "/exit".to_owned(),
+                // Nothing was typed: the history has no line of it.
+                Err(ReadlineError::Interrupted | ReadlineError::Eof) => return self.ask(Request::Exit).map(drop),
                 Err(error) => return Err(error.into()),
             };
-            let text = line.trim();
-            if text.is_empty() {
+            // Pressed while nothing was to be stopped, Ctrl-C is not for the request that comes.
+            options.cancel.clear();
+            let line = line.trim_end();
+            if line.is_empty() {
                 continue;
             }
-            let _ = editor.add_history_entry(text);
+            let _ = editor.add_history_entry(line);
             save_history(editor, options.history);
-            let command = Command::parse(text);
+            if !line.starts_with('/') {
+                if self.ask(Request::User { text: message_of(line).to_owned() })? == Done::MessageNotStored {
+                    line.clone_into(&mut unsaved);
+                }
+                continue;
+            }
+            let command = Command::parse(line);
             if command == Ok(Command::Exit) {
                 return self.ask(Request::Exit).map(drop);
             }
-            let done = self.ask(if text.starts_with('/') {
-                Request::Command { text: text.to_owned() }
-            } else {
-                Request::User { text: line.trim_end().to_owned() }
-            })?;
-            if done == Done::MessageNotStored {
-                line.trim_end().clone_into(&mut unsaved);
-            }
-            if command == Ok(Command::Help) {
-                lock(self.screen).show(&Event::Notice { text: KEYS.to_owned() })?;
+            self.ask(Request::Command { text: line.to_owned() })?;
+            match command {
+                Ok(Command::Help) => self.tell(KEYS)?,
+                Err(CommandError::Unknown { .. }) => self.tell(AS_MESSAGE)?,
+                _ => {}
             }
         }
+    }
+
+    /// Says something of the terminal's own.
+    fn tell(&self, text: &str) -> std::io::Result<()> {
+        let event = Event::Notice { text: text.to_owned() };
+        lock(self.screen).show(&Emitted { cause: Cause::Command, seq: None, event })
     }
 
     /// Sends a request and waits until its events have been shown.
     fn ask(&self, request: Request) -> Result<Done, Error> {
         let _quiet = Quiet::new();
-        lock(self.screen).wait_for(what_is_waited_for(&request));
-        if !self.requests.send(None, request) {
-            lock(self.screen).stop_spinning();
-            return Err(Error::AgentGone);
+        let what = what_is_waited_for(&request);
+        {
+            // Nothing of the answer is shown before the spinner, and that it can be stopped is said only once it can.
+            let mut screen = lock(self.screen);
+            if !self.requests.send(None, request) {
+                return Err(Error::AgentGone);
+            }
+            screen.wait_for(what);
         }
         self.await_done()
     }
@@ -170,8 +200,14 @@ impl Chat<'_> {
     }
 }
 
-/// Shows what the agent does, until it has left.
-fn display(events: &Receiver<Outgoing>, done: &Sender<std::io::Result<Done>>, prompt: &Prompt, screen: &Mutex<Screen>) {
+/// Shows what the agent does, until it has left; gives back how many messages could not be stored, none where it has not
+/// left by itself.
+fn display(
+    events: &Receiver<Outgoing>,
+    done: &Sender<std::io::Result<Done>>,
+    prompt: &Prompt,
+    screen: &Mutex<Screen>,
+) -> Option<usize> {
     let mut how = Done::Taken;
     for outgoing in events {
         if let Outgoing::Event(Emitted { event: Event::Error { message_stored: Some(false), .. }, .. }) = &outgoing {
@@ -179,10 +215,10 @@ fn display(events: &Receiver<Outgoing>, done: &Sender<std::io::Result<Done>>, pr
         }
         let outcome = match outgoing {
             Outgoing::Event(emitted) if prompt.is_open() => {
-                prompt.print_above(lock(screen).rendered(&emitted.event));
+                prompt.print_above(lock(screen).rendered(&emitted));
                 Ok(())
             }
-            Outgoing::Event(emitted) => lock(screen).show(&emitted.event),
+            Outgoing::Event(emitted) => lock(screen).show(&emitted),
             Outgoing::PassesLeft(messages) => {
                 lock(screen).wait_for_passes(messages);
                 Ok(())
@@ -191,19 +227,27 @@ fn display(events: &Receiver<Outgoing>, done: &Sender<std::io::Result<Done>>, pr
                 let _ = done.send(Ok(std::mem::replace(&mut how, Done::Taken)));
                 Ok(())
             }
-            Outgoing::Left => return,
+            Outgoing::Left { unstored_messages } => return Some(unstored_messages),
         };
         if let Err(error) = outcome {
             let _ = done.send(Err(error));
-            return;
+            return None;
         }
     }
+    None
+}
+
+/// The message that a line is. The space that tells one with a slash at its beginning from a command is no part of it.
+fn message_of(line: &str) -> &str {
+    let text = line.trim_start();
+    if text.starts_with('/') { text } else { line }
 }
 
 /// What the user waits for while `request` is answered.
 fn what_is_waited_for(request: &Request) -> &'static str {
     const PASSES: &str = "noting what you said, Ctrl-C puts it off";
-    const THINKING: &str = "thinking, Ctrl-C stops";
+    const THINKING: &str = "thinking, Ctrl-C stops; what you type is read afterwards";
+    const GREETING: &str = "reading its memory before it greets, Ctrl-C skips this";
     match request {
         Request::Exit => PASSES,
         Request::Command { text } => match Command::parse(text) {
@@ -211,7 +255,8 @@ fn what_is_waited_for(request: &Request) -> &'static str {
             Ok(command) if command.interrupt().is_some() => THINKING,
             Ok(_) | Err(_) => "one moment",
         },
-        Request::User { .. } | Request::Greet | Request::Unreadable { .. } => THINKING,
+        Request::Greet => GREETING,
+        Request::User { .. } | Request::Unreadable { .. } => THINKING,
     }
 }
 
@@ -248,7 +293,9 @@ impl Prompt {
     }
 
     fn print_above(&self, text: String) {
-        let _ = self.above.send(text);
+        if !text.is_empty() {
+            let _ = self.above.send(text);
+        }
     }
 
     /// Reads a line that begins as `initial`.
@@ -294,6 +341,8 @@ impl Quiet {
         let before = tcgetattr(std::io::stdin()).ok();
         if let Some(mut quiet) = before.clone() {
             quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
+            // Ctrl-C stops the reply; lines that were typed ahead are not to be lost with it.
+            quiet.local_modes.insert(LocalModes::NOFLSH);
             // Enter stays what the editor takes for Enter: a line feed begins a new line of the message.
             quiet.input_modes.remove(InputModes::ICRNL);
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &quiet);

@@ -88,7 +88,7 @@ impl Wrap {
 }
 
 /// A whole text for `columns` columns; its first line stands behind `column` columns of something else.
-pub(super) fn wrapped(text: &str, columns: Option<usize>, column: usize, indent: usize) -> String {
+pub(crate) fn wrapped(text: &str, columns: Option<usize>, column: usize, indent: usize) -> String {
     let mut wrap = Wrap::behind(column, indent);
     let mut out = wrap.push(text, columns);
     out.push_str(&wrap.finish(columns));

@@ -84,9 +84,14 @@ impl Program {
 
     /// Writes an input line.
     pub fn send_line(&mut self, line: &str) {
+        self.send_bytes(format!("{line}\n").as_bytes());
+    }
+
+    /// Writes an input line as it is, its end included.
+    pub fn send_bytes(&mut self, line: &[u8]) {
         self.seq += 1;
         let input = self.input.as_mut().unwrap();
-        writeln!(input, "{line}").unwrap();
+        input.write_all(line).unwrap();
         input.flush().unwrap();
     }
 

@@ -5,13 +5,15 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Child;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pty_process::Size;
 use pty_process::blocking::{Command, Pty};
 
 /// A program that shows nothing for so long hangs.
 const SILENCE: Duration = Duration::from_secs(60);
+/// A program that has not shown what is wanted for so long never will.
+const PATIENCE: Duration = Duration::from_secs(120);
 const ROWS: u16 = 40;
 const COLUMNS: u16 = 120;
 
@@ -34,21 +36,18 @@ impl Screen {
         if !config.exists() {
             std::fs::write(config, "memory_pass = false\n").unwrap();
         }
+        let script = script.to_str().unwrap();
+        let chat = ["run", "--yes", "--engine", "scripted", "--model", script];
+        Self::run(home, &[&chat[..], arguments].concat(), variables)
+    }
+
+    /// Starts any command in `home`.
+    pub fn run(home: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let (pty, pts) = pty_process::blocking::open().unwrap();
         pty.resize(Size::new(ROWS, COLUMNS)).unwrap();
         // Without a umask, so that what is private is so by the program's own doing.
         let mut command = Command::new("sh")
-            .args([
-                "-c",
-                "umask 000; exec \"$0\" \"$@\"",
-                env!("CARGO_BIN_EXE_mneme"),
-                "run",
-                "--yes",
-                "--engine",
-                "scripted",
-                "--model",
-            ])
-            .arg(script)
+            .args(["-c", "umask 000; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_mneme")])
             .args(arguments)
             .env("MNEME_HOME", home)
             .env("TERM", "xterm-256color")
@@ -107,11 +106,14 @@ impl Screen {
 
     /// Waits until what the user sees is as `wanted` says, and gives it back.
     pub fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let started = Instant::now();
         loop {
             let text = self.text();
             if wanted(&text) {
                 return text;
             }
+            // A spinner is never silent.
+            assert!(started.elapsed() < PATIENCE, "no {what} within {PATIENCE:?}:\n{text}");
             match self.pieces.recv_timeout(SILENCE) {
                 Ok(piece) => {
                     self.terminal.process(&piece);
@@ -153,10 +155,15 @@ impl Screen {
     /// Leaves the program, which must end well; gives back everything that it wrote.
     pub fn leave(mut self) -> Vec<u8> {
         self.line("/exit");
+        self.ends(0)
+    }
+
+    /// Waits until the program ends, with this exit code; gives back everything that it wrote.
+    pub fn ends(mut self, code: i32) -> Vec<u8> {
         while let Ok(piece) = self.pieces.recv_timeout(SILENCE) {
             self.raw.extend(piece);
         }
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        assert_eq!(self.child.wait().unwrap().code(), Some(code), "{}", String::from_utf8_lossy(&self.raw));
         self.raw
     }
 }

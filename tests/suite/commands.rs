@@ -56,6 +56,23 @@ fn load_brings_back_the_memory_of_the_save() {
 }
 
 #[test]
+fn checkpoints_of_one_minute_are_kept_apart_and_a_replaced_one_is_named() {
+    let mut talk = talk(Profile::Native, &[]);
+    let handled = |talk: &mut Talk, text: &str| {
+        // Without the minute that passes between two inputs otherwise.
+        talk.clock.advance(-60_000);
+        talk.notice(text)
+    };
+    assert_eq!(handled(&mut talk, "/save"), "Saved as 2026-03-03-09.30.");
+    assert_eq!(handled(&mut talk, "/save"), "Saved as 2026-03-03-09.30-2.");
+    assert_eq!(handled(&mut talk, "/save"), "Saved as 2026-03-03-09.30-3.");
+    assert_eq!(handled(&mut talk, "/load 2026-03-03-09.30"), "Back at 2026-03-03-09.30.");
+    assert_eq!(handled(&mut talk, "/save spring"), "Saved as spring.");
+    let again = handled(&mut talk, "/save spring");
+    assert_eq!(again, "Saved as spring. The earlier checkpoint of that name is replaced.");
+}
+
+#[test]
 fn popped_messages_are_gone_from_the_next_prompt() {
     for profile in PROFILES {
         let mut talk = talk(profile, &[answer(profile, "First answer."), answer(profile, "Second answer.")]);

@@ -6,7 +6,7 @@ use mneme::config::Idle;
 use mneme::dialect::Profile;
 use mneme::inference::{Script, ScriptedReply};
 use mneme::kernel::Request;
-use mneme::memory::{AgentMemory, BlockLabel, NewAgent, Store};
+use mneme::memory::Store;
 use mneme::types::{Cause, Event, ManualClock, Status};
 use serde_json::{Value, json};
 
@@ -147,22 +147,18 @@ fn a_fact_that_is_told_twice_is_saved_once() {
     assert_eq!(talk.memory().0.human, "The user has a kayak.");
 }
 
-/// No window in which an agent opens is too narrow for its notes of that day; those of a checkpoint can be longer.
+/// No window in which an agent opens is too narrow for its notes of that day; those of another program can be longer.
 #[test]
 fn a_note_too_long_to_be_compared_keeps_no_fact_out() {
     let long = "漢".repeat(1800);
-    let mut memory = AgentMemory::create(Store::open_in_memory().unwrap(), &NewAgent::named("t", START_MS)).unwrap();
-    let mut step = memory.step(START_MS).unwrap();
-    step.core_append(BlockLabel::Human, &format!("The user lives in a tent.\n{long}")).unwrap();
-    step.commit().unwrap();
-    memory.save_checkpoint("long", START_MS).unwrap();
-    let mut step = memory.step(START_MS).unwrap();
-    step.core_replace(BlockLabel::Human, &long, "").unwrap();
-    step.commit().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.db");
     let mut setting = setting(Profile::Native, &[("I have a kayak.", "FACT: The user has a kayak.")]);
     setting.script.context_window = 4096;
-    let mut talk = setting.open_in(memory.into_store());
-    assert_eq!(talk.notice("/load long"), "Back at long.");
+    let mut talk = setting.open_in(Store::open(&path, &ManualClock::at(START_MS)).unwrap());
+    let human = format!("The user lives in a tent.\n{long}");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute("UPDATE core_memory SET text = ?1 WHERE label = 'human'", [&human]).unwrap();
     let events = talk.say("I have a kayak.");
     assert_eq!(statuses(&events), [Status::Ok], "{events:?}");
     assert_eq!(talk.memory().0.human, format!("The user lives in a tent.\n{long}\nThe user has a kayak."));

@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::program::{Program, reply, types};
+#[cfg(unix)]
+use crate::harness::screen::Screen;
 use crate::harness::world::World;
 
 const USAGE: i32 = 2;
@@ -113,6 +115,178 @@ fn a_message_that_could_not_be_stored_stands_in_the_line_again() {
     screen.leave();
 }
 
+#[test]
+fn leaving_says_how_many_messages_were_not_stored_unless_they_were_sent_again() {
+    let world = World::new();
+    let mut program = world.start(json!([]), &[]);
+    world.refuse("user");
+    for message in ["The gate code is 4711.", "The gate is green.", "The gate is green."] {
+        assert_eq!(program.say(message)[0]["message_stored"], false);
+    }
+    world.accept();
+    program.say("The gate code is 4711.");
+    let notice = program.command("/exit").pop().unwrap();
+    assert!(text(&notice, "text").starts_with("1 message could not be stored"), "{notice}");
+    assert_eq!(program.close().code(), Some(1));
+    let mut program = world.start(json!([]), &[]);
+    assert_eq!(program.command("/exit").pop().unwrap()["text"], "Everything is saved. Goodbye.");
+    assert!(program.close().success());
+    #[cfg(unix)]
+    {
+        let mut screen = world.screen(&json!({"replies": [], "otherwise": "All right."}));
+        screen.until_prompt();
+        world.refuse("user");
+        screen.line("Lost.");
+        screen.until("error", |text| text.contains("error: your message was not stored"));
+        screen.until("the message again", |text| text.trim_end().ends_with("you> Lost."));
+        screen.keys(b"\x03");
+        screen.until("goodbye", |text| text.contains("1 message could not be stored"));
+        screen.ends(1);
+    }
+}
+
+#[test]
+fn a_line_that_is_no_text_is_told_what_to_write() {
+    let world = World::new();
+    let mut program = world.start(json!([]), &[]);
+    program.send_bytes(b"\xff\xfe\n");
+    let event = program.until(|event| event["type"] == "turn").remove(0);
+    assert!(text(&event, "message").contains("UTF-8") && text(&event, "hint").contains("UTF-8"), "{event}");
+}
+
+#[test]
+fn a_wrong_setting_is_told_by_file_and_key() {
+    let world = World::new();
+    let config = world.home.path().join("config.toml");
+    for (line, key) in [
+        ("temperature = 99", "temperature"),
+        ("core_memory_limit_chars = 0", "core_memory_limit_chars"),
+        ("max_steps = 0", "max_steps"),
+        ("context_window = 3", "context_window"),
+    ] {
+        std::fs::write(&config, line).unwrap();
+        let (code, event) = world.refused(&[]);
+        assert_eq!(code, USAGE, "{event}");
+        assert!(text(&event, "message").starts_with(&format!("{}: {key} is ", config.display())), "{event}");
+        assert!(!text(&event, "hint").contains("--help"), "{event}");
+    }
+    std::fs::write(&config, "core_memory_limit_chars = 200").unwrap();
+    let (_, event) = world.refused(&["--human", &world.file("long.txt", "x".repeat(300))]);
+    assert!(text(&event, "hint").contains("core_memory_limit_chars in config.toml"), "{event}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_of_logs_that_others_can_read_is_closed() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new();
+    assert!(world.start(json!([]), &[]).close().success());
+    let logs = world.home.path().join("logs");
+    std::fs::set_permissions(&logs, std::fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(world.start(json!([]), &[]).close().success());
+    assert_eq!(std::fs::metadata(&logs).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_is_full_is_told_as_that() {
+    let world = World::new();
+    let mut command = crate::harness::program::binary();
+    command.env("MNEME_HOME", world.home.path()).env("MNEME_MODELS", world.path("models")).args(["models", "list"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = command.stdout(full).stderr(std::process::Stdio::piped()).output().unwrap();
+    let said = text_of(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot write to standard output") && said.contains("free some disk space"), "{said}");
+    assert!(!said.contains("--jsonl"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_while_a_model_loads_is_an_error_line_and_exit_code_130() {
+    use std::io::Read;
+    let world = World::new();
+    let script = world.script(&json!({"replies": [], "load_delay_ms": 60_000}));
+    let mut command = crate::harness::program::binary();
+    command.env("MNEME_HOME", world.home.path());
+    command.args(["run", "--jsonl", "--engine", "scripted", "--model"]).arg(script);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // The database is opened before the model is loaded, and after signals are taken.
+    while !world.home.path().join("mneme.db").exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let mut said = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    let event: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&event["type"], text(&event, "message")), (&json!("error"), "stopped before the chat began"));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_complete_writes_ends_its_line_on_a_terminal_and_is_exact_elsewhere() {
+    let world = World::new();
+    let script = world.script(&json!({"replies": [{"reply": "Short.", "repeat": true}]}));
+    let arguments =
+        ["complete", "--chat", "--prompt", "Say it.", "--engine", "scripted", "--model", script.to_str().unwrap()];
+    let said = Screen::run(world.home.path(), &arguments, &[]).ends(0);
+    assert!(text_of(&said).ends_with("Short.\r\n"), "{:?}", text_of(&said));
+    assert_eq!(text_of(&world.run(&arguments).stdout), "Short.");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_error_is_wrapped_at_the_edge_and_spells_what_would_steer_the_terminal() {
+    let world = World::new();
+    let grammar = world.file("steering.gbnf", "root ::= \u{1b}x\n");
+    let said = text_of(&Screen::run(world.home.path(), &["grammar", "check", &grammar], &[]).ends(3));
+    assert!(said.contains("at `\\x1b"), "{said}");
+    let said = text_of(&Screen::run(world.home.path(), &["grammar", "check", &"no-such ".repeat(30)], &[]).ends(3));
+    assert!(said.lines().count() > 3 && said.lines().all(|line| line.chars().count() <= 120), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_wrong_answer_to_which_agent_is_asked_again() {
+    let world = World::new();
+    let script = world.script(&json!({"replies": [], "otherwise": "All right."}));
+    let script = script.to_str().unwrap();
+    for name in ["anna", "bo"] {
+        let path = Path::new(script);
+        assert!(Program::start(world.home.path(), path, &["--agent", name]).close().success());
+    }
+    let arguments = ["run", "--first", "--engine", "scripted", "--model", script];
+    let mut screen = Screen::run(world.home.path(), &arguments, &[]);
+    for wrong in ["3", "carl"] {
+        screen.until("question", |text| text.trim_end().ends_with("Which agent? [1]"));
+        screen.line(wrong);
+        screen.until("refusal", |text| text.contains(&format!("There is no agent {wrong}: type a number from 1 to 2")));
+    }
+    screen.line("anna");
+    let text = screen.until_prompt();
+    assert!(text.contains("anna (resumed)"), "{text}");
+    screen.leave();
+}
+
+#[test]
+fn a_checkpoint_that_does_not_fit_the_window_is_refused_and_changes_nothing() {
+    let world = World::new();
+    let long = "The user has a great many things to tell of the sea. ".repeat(30);
+    let mut program = world.start(json!([]), &["--human", &world.file("human.txt", &long)]);
+    program.command("/save long");
+    assert!(program.close().success());
+    world.sql("UPDATE core_memory SET text = '' WHERE label = 'human'");
+    let mut program = world.start(json!([]), &["--context-window", "1600"]);
+    let before = program.memory();
+    let event = program.command("/load long").pop().unwrap();
+    assert_eq!(event["type"], "error", "{event}");
+    assert!(text(&event, "message").contains("1600 tokens is too small"), "{event}");
+    assert_eq!(program.memory()["core"], before["core"]);
+    assert_eq!(reply(&program.say("Hello?")), "All right.");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_message_that_a_kill_left_without_an_answer_is_named_at_every_start_until_it_has_one() {
@@ -162,6 +336,35 @@ fn what_memory_waits_for_is_a_memory_pass_and_not_a_thought() {
     assert!(!text.contains("thinking"), "{text}");
     screen.until("memory", |text| text.contains("in recall storage"));
     screen.until_prompt();
+    screen.leave();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_greeting_that_is_prepared_says_what_is_waited_for_and_can_be_skipped() {
+    let world = World::new();
+    let slow = json!({"replies": [{"reply": "Good evening."}], "otherwise": "All right.", "read_delay_ms": 60_000});
+    let mut screen = Screen::start(world.home.path(), &world.script(&slow), &["--agent", "a"], &[]);
+    screen.until("what is waited for", |text| text.contains("reading its memory before it greets, Ctrl-C skips this"));
+    screen.keys(b"\x03");
+    let text = screen.until_prompt();
+    assert!(text.contains("the greeting is skipped") && !text.contains("kept"), "{text}");
+    screen.leave();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stop_before_the_first_word_says_that_nothing_was_written_and_how_the_message_is_answered() {
+    let world = World::new();
+    let slow = json!({"replies": [{"reply": "Too late."}], "read_delay_ms": 60_000});
+    let mut screen = world.screen(&slow);
+    screen.until_prompt();
+    screen.line("Where is the kayak?");
+    screen.until("what is waited for", |text| text.contains("thinking"));
+    screen.keys(b"\x03");
+    let text = screen.until_prompt();
+    assert!(text.contains("stopped before anything was written; /heartbeat has your message answered"), "{text}");
+    assert!(!text.contains("is kept"), "{text}");
     screen.leave();
 }
 

@@ -72,3 +72,30 @@ fn root_installs_what_is_missing_and_only_that() {
     assert!(machine.setup().0);
     assert_eq!(machine.asked_of_the_package_manager(), asked, "a second run has nothing to do");
 }
+
+/// `make install` of a program that is built already: whether it went well, and what it said.
+fn install(folder: &Path, path: &str) -> (bool, String) {
+    let target = folder.join("target");
+    fs::create_dir_all(target.join("release")).unwrap();
+    fs::write(target.join("release/mneme"), "#!/bin/sh\necho installed\n").unwrap();
+    let mut command = Command::new("make");
+    command.args(["-s", "-o", "build", "install"]).arg(format!("PREFIX={}", folder.join("prefix").display()));
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target).env("PATH", path);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.success(), said)
+}
+
+#[test]
+fn installing_says_where_to_and_whether_that_is_on_the_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let bin = folder.path().join("prefix/bin");
+    let (done, said) = install(folder.path(), &path);
+    assert!(done && said.contains(&format!("installed as {}/mneme", bin.display())), "{said}");
+    assert!(said.contains("not on your PATH") && said.contains(&format!("\"{}:$PATH\"", bin.display())), "{said}");
+    let output = Command::new(bin.join("mneme")).output().unwrap();
+    assert_eq!(output.stdout, b"installed\n");
+    let (done, said) = install(folder.path(), &format!("{}:{path}", bin.display()));
+    assert!(done && said.contains("is on your PATH"), "{said}");
+}

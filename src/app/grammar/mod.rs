@@ -13,7 +13,7 @@ use serde_json::json;
 use self::walk::ByteGrammar;
 use super::engine::Blueprint;
 use super::input::{self, GrammarText, Inputs};
-use super::output::print_text;
+use super::output::{print_text, tell};
 use super::writer::Writer;
 use super::{Error, chat};
 use crate::cli::{
@@ -75,7 +75,7 @@ fn check(arguments: &GrammarArgs) -> Result<ExitCode, Error> {
     print_text(&format!("{}: {rules} {rule_word}, {positions} positions, all right\n", text.name))?;
     let unused = unused_rules(&ir);
     if !unused.is_empty() {
-        anstream::eprintln!("note: not used from root: {}", unused.join(", "));
+        tell(&format!("note: not used from root: {}", unused.join(", ")));
     }
     Ok(ExitCode::Ok)
 }
@@ -153,7 +153,7 @@ fn show_next_step(agent: &str, model: Option<&str>, engine: EngineName) -> Resul
     let profile = chat::resumed_profile(&config, &info);
     let chosen = dialect::choose(&blueprint.identity, &blueprint.vocab, profile)?;
     if let Some(notice) = chosen.notice {
-        anstream::eprintln!("note: {}", ui::sanitize(&notice));
+        tell(&format!("note: {notice}"));
     }
     let settings = chat::settings(&config, profile);
     let grammar = kernel::next_step_grammar(view, &*chosen.dialect, &settings, info.context_window_tokens)?;
@@ -188,7 +188,7 @@ fn sample(file: &str, count: u32, model: &ModelArgs, writing: &WritingArgs) -> R
         }
         print_text(&format!("{}\n", serde_json::Value::from(written.text.as_str())))?;
         if written.accepted == Some(false) {
-            anstream::eprintln!("note: sample {} is not complete: {}", number + 1, written.stop_sentence());
+            tell(&format!("note: sample {} is not complete: {}", number + 1, written.stop_sentence()));
             code = ExitCode::Failed;
         }
     }

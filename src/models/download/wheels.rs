@@ -173,7 +173,7 @@ impl Wheels {
             error => error,
         })?;
         if !done {
-            let reason = last_words(&words);
+            let reason = why_pip_failed(&words);
             return Err(Failure::PipFailed { requirement, reason }.into());
         }
         let files = fs::read_dir(&into).map_err(|source| Error::io("read the folder", &into, source))?;
@@ -277,8 +277,14 @@ fn size_of(dir: &Path) -> u64 {
     items.flatten().map(size).sum()
 }
 
-/// The last line that pip wrote, without control characters.
-fn last_words(path: &Path) -> String {
+/// What pip says of a package where its index has none of that name, and just the same where it cannot reach the index.
+const NO_DISTRIBUTION: &str = "No matching distribution found";
+/// What pip writes beside that where the index does not answer.
+const RETRYING: &str = "WARNING: Retrying";
+
+/// Why pip failed: its last line, without control characters. Where that blames the package although the index did not
+/// answer, pip's warnings are the only thing that tells the two apart: it has one exit code for both.
+fn why_pip_failed(path: &Path) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = File::open(path)?;
         let length_bytes = file.metadata()?.len();
@@ -290,5 +296,35 @@ fn last_words(path: &Path) -> String {
     let bytes = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
+    if line.contains(NO_DISTRIBUTION) {
+        let is_silent = text.lines().any(|line| line.starts_with(RETRYING));
+        let reason = if is_silent {
+            "its package index does not answer"
+        } else {
+            "its package index cannot be reached or does not have it"
+        };
+        return reason.to_owned();
+    }
+    let line = line.strip_prefix("ERROR: ").unwrap_or(line);
     line.chars().filter(|one| !one.is_control()).take(PIP_WORDS_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_does_not_answer_is_not_told_as_a_missing_package() {
+        let words = tempfile::NamedTempFile::new().unwrap();
+        let reason = |text: &str| {
+            fs::write(words.path(), text).unwrap();
+            why_pip_failed(words.path())
+        };
+        let missing = "ERROR: No matching distribution found for piece==1\n";
+        let retrying = "WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError'\n";
+        assert_eq!(reason(&format!("{retrying}{missing}")), "its package index does not answer");
+        assert_eq!(reason(missing), "its package index cannot be reached or does not have it");
+        assert_eq!(reason("ERROR: Invalid requirement: x\n\n"), "Invalid requirement: x");
+        assert_eq!(reason(""), "it said nothing");
+    }
 }

@@ -127,11 +127,11 @@ fn what_a_memory_pass_saves_is_shown_above_a_half_typed_line() {
     screen.keys(b"half typed");
     let text = screen
         .until("the note above the line", |text| text.contains(note) && text.trim_end().ends_with("you> half typed"));
-    assert!(text.contains("> core_memory_append"), "{text}");
+    assert!(text.contains(&format!("  noted: {note}")) && !text.contains("core_memory_append"), "{text}");
     assert_eq!(text.matches("half typed").count(), 1, "{text}");
     screen.line(" and finished");
     let text = screen.until("reply", |text| text.contains("a> The whole line came."));
-    assert_eq!(text.matches("> core_memory_append").count(), 1, "{text}");
+    assert_eq!(text.matches("noted: ").count(), 1, "{text}");
     screen.until_prompt();
     screen.leave();
 }
@@ -151,6 +151,65 @@ fn what_is_typed_during_a_reply_does_not_stand_in_it() {
     assert!(text.contains("you> Typed too early."), "{text}");
     screen.until_prompt();
     screen.leave();
+}
+
+#[test]
+fn what_was_typed_ahead_outlives_ctrl_c() {
+    let home = tempfile::tempdir().unwrap();
+    let replies = json!([{"reply": "On and on it went. ".repeat(300)}, {"reply": "Yes, heard."}]);
+    let mut screen = start(home.path(), replies, 15, &[], &[]);
+    screen.until_prompt();
+    screen.line("Tell me a story.");
+    screen.until("beginning of the reply", |text| text.contains("On and on it went. On"));
+    screen.line("Typed ahead.");
+    screen.until("more of the reply", |text| text.matches("On and on").count() > 8);
+    screen.keys(b"\x03");
+    screen.until("stop", |text| text.contains("stopped"));
+    let text = screen.until("second reply", |text| text.contains("a> Yes, heard."));
+    assert!(text.contains("you> Typed ahead."), "{text}");
+    screen.until_prompt();
+    screen.leave();
+}
+
+#[test]
+fn a_message_may_begin_with_a_slash_behind_a_space() {
+    let home = tempfile::tempdir().unwrap();
+    let replies = json!([{"when": "/usr/bin is full of files", "reply": "Yes, heard."}]);
+    let mut screen = start(home.path(), replies, 0, &[], &[]);
+    screen.until_prompt();
+    screen.line("/usr/bin is full of files");
+    let text = screen.until("error", |text| text.contains("put a space before it"));
+    assert!(text.contains("error: there is no command /usr/bin\n  commands:\n  /exit"), "{text}");
+    assert!(text.lines().filter(|line| line.starts_with('/')).count() == 0, "every line is indented: {text}");
+    screen.until_prompt();
+    screen.line(" /usr/bin is full of files");
+    screen.until("reply", |text| text.contains("a> Yes, heard."));
+    screen.until_prompt();
+    screen.line("/pop x");
+    let text = screen.until("usage", |text| text.contains("usage: /pop [n]"));
+    assert_eq!(text.matches("commands:").count(), 1, "{text}");
+    screen.until_prompt();
+    screen.line("/dump 2");
+    let text = screen.until("dump", |text| text.contains("[1]"));
+    assert!(text.contains("user: /usr/bin is full"), "{text}");
+    screen.until_prompt();
+    screen.leave();
+}
+
+#[test]
+fn leaving_by_a_key_leaves_no_line_in_the_history() {
+    for key in [b"\x03", b"\x04"] {
+        let home = tempfile::tempdir().unwrap();
+        let mut screen = start(home.path(), json!([]), 0, &[], &[]);
+        screen.until_prompt();
+        screen.line("Hello.");
+        screen.until("reply", |text| text.contains("a> All right."));
+        screen.until_prompt();
+        screen.keys(key);
+        screen.ends(0);
+        let history = std::fs::read_to_string(home.path().join("history.txt")).unwrap();
+        assert!(history.contains("Hello.") && !history.contains("/exit"), "{history}");
+    }
 }
 
 #[test]
