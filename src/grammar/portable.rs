@@ -19,7 +19,7 @@ const MOST: u32 = 2000;
 /// The grammar with repetitions that llama.cpp takes; itself where it has no others. Printing what comes out and reading
 /// it back gives the same rules in the same order.
 pub(super) fn portable(ir: &Ir) -> Cow<'_, Ir> {
-    let is_portable = |rule: &Rule| cost(&rule.body).is_some();
+    let is_portable = |rule: &Rule| Size::of(&rule.body).is_portable;
     if ir.rules.iter().all(is_portable) {
         return Cow::Borrowed(ir);
     }
@@ -30,7 +30,7 @@ pub(super) fn portable(ir: &Ir) -> Cow<'_, Ir> {
             continue;
         }
         let (name, body) = (rule.name.clone(), std::mem::replace(&mut rule.body, Expr::Sequence(Vec::new())));
-        let (body, _) = made.rewritten(body, &name);
+        let body = made.rewritten(body, &name);
         if let Some(rule) = made.rules.get_mut(index) {
             rule.body = body;
         }
@@ -38,19 +38,53 @@ pub(super) fn portable(ir: &Ir) -> Cow<'_, Ir> {
     Cow::Owned(in_order_of_mention(Ir { rules: made.rules, root: ir.root }))
 }
 
-/// Rules that llama.cpp makes when it reads `expr`, at most; none where it would refuse it or read it differently.
-fn cost(expr: &Expr) -> Option<u32> {
-    match expr {
-        Expr::Literal(_) | Expr::Class(_) | Expr::Token { .. } => Some(0),
-        Expr::Rule(_) => Some(1),
-        Expr::Sequence(items) | Expr::Alternatives(items) => {
-            items.iter().try_fold(0_u32, |sum, item| Some(sum.saturating_add(nested(item, cost(item)?))))
+/// What llama.cpp makes of an expression.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    /// Rules that it makes when it reads the expression, at most.
+    rules: u32,
+    /// What it multiplies the count of a repetition of the expression with.
+    weight: u32,
+    /// It neither refuses the expression nor reads it differently.
+    is_portable: bool,
+}
+
+impl Size {
+    fn of(expr: &Expr) -> Self {
+        match expr {
+            Expr::Literal(_) | Expr::Class(_) | Expr::Token { .. } => Self { rules: 0, weight: 1, is_portable: true },
+            Expr::Rule(_) => Self { rules: 1, weight: 1, is_portable: true },
+            Expr::Sequence(items) | Expr::Alternatives(items) => {
+                let (mut rules, mut is_portable) = (0_u32, true);
+                for item in items {
+                    let size = Self::of(item);
+                    rules = rules.saturating_add(size.nested(item));
+                    is_portable &= size.is_portable;
+                }
+                Self { rules, weight: rules.saturating_add(1), is_portable }
+            }
+            Expr::Repeat { item, min, max } => {
+                let within = Self::of(item);
+                let times = times(*min, *max);
+                Self {
+                    rules: within.nested(item).saturating_add(max.map_or(1, |max| max.saturating_sub(*min))),
+                    // No brackets stand around a repetition in another one: its count is part of the product.
+                    weight: within.weight.saturating_mul(times),
+                    is_portable: within.is_portable && *min <= MOST && within.may_come(times),
+                }
+            }
         }
-        Expr::Repeat { item, min, max } => {
-            let within = cost(item)?;
-            let is_fine = *min <= MOST && is_small(item, within, times(*min, *max));
-            is_fine.then(|| nested(item, within).saturating_add(max.map_or(1, |max| max.saturating_sub(*min))))
-        }
+    }
+
+    /// Rules for `expr`, of this size, where brackets may have to stand around it.
+    fn nested(self, expr: &Expr) -> u32 {
+        let is_bracketed = matches!(expr, Expr::Sequence(_) | Expr::Alternatives(_));
+        self.rules.saturating_add(u32::from(is_bracketed))
+    }
+
+    /// Whether what has this size may be repeated so often.
+    const fn may_come(self, times: u32) -> bool {
+        self.weight.saturating_mul(times) <= MOST
     }
 }
 
@@ -59,70 +93,30 @@ fn times(min: u32, max: Option<u32>) -> u32 {
     max.filter(|max| *max > 0).unwrap_or(min).max(1)
 }
 
-/// Rules for `expr` where brackets may have to stand around it.
-fn nested(expr: &Expr, cost: u32) -> u32 {
-    if matches!(expr, Expr::Sequence(_) | Expr::Alternatives(_)) { cost.saturating_add(1) } else { cost }
-}
-
-/// Whether `item`, which comes to `cost` rules, may be repeated so often.
-fn is_small(item: &Expr, cost: u32, times: u32) -> bool {
-    weight(item, cost).saturating_mul(times) <= MOST
-}
-
-/// What llama.cpp multiplies a count with: the rules that it made for `expr`, which comes to `cost` of them.
-fn weight(expr: &Expr, inner: u32) -> u32 {
-    match expr {
-        // No brackets stand around it: its count is part of the product.
-        Expr::Repeat { item, min, max } => weight(item, cost(item).unwrap_or(MOST)).saturating_mul(times(*min, *max)),
-        Expr::Sequence(_) | Expr::Alternatives(_) => nested(expr, inner),
-        _ => 1,
-    }
-}
-
 struct Made {
     rules: Vec<Rule>,
     names: HashSet<String>,
 }
 
 impl Made {
-    /// The expression in the form that llama.cpp takes, and its [`cost`]. New rules are named after `owner`.
-    fn rewritten(&mut self, expr: Expr, owner: &str) -> (Expr, u32) {
+    /// The expression in the form that llama.cpp takes. New rules are named after `owner`.
+    fn rewritten(&mut self, expr: Expr, owner: &str) -> Expr {
         match expr {
-            Expr::Sequence(items) => {
-                let (items, cost) = self.all(items, owner);
-                (Expr::Sequence(items), cost)
-            }
-            Expr::Alternatives(items) => {
-                let (items, cost) = self.all(items, owner);
-                (Expr::Alternatives(items), cost)
-            }
+            Expr::Sequence(items) => Expr::Sequence(self.all(items, owner)),
+            Expr::Alternatives(items) => Expr::Alternatives(self.all(items, owner)),
             Expr::Repeat { item, min, max } => {
-                let (item, within) = self.rewritten(*item, owner);
+                let item = self.rewritten(*item, owner);
                 let is_short = min <= MOST && max.is_none_or(|max| max <= MOST);
-                let item = if is_small(&item, within, times(min, max).min(MOST)) && (is_short || is_atom(&item)) {
-                    item
-                } else {
-                    self.rule(item, owner)
-                };
-                let expr = if is_short { again(item, min, max) } else { self.blocks(item, min, max, owner) };
-                let cost = cost(&expr).unwrap_or(MOST);
-                (expr, cost)
+                let may_come = Size::of(&item).may_come(times(min, max).min(MOST));
+                let item = if may_come && (is_short || is_atom(&item)) { item } else { self.rule(item, owner) };
+                if is_short { again(item, min, max) } else { self.blocks(item, min, max, owner) }
             }
-            other => {
-                let cost = cost(&other).unwrap_or(MOST);
-                (other, cost)
-            }
+            other => other,
         }
     }
 
-    fn all(&mut self, items: Vec<Expr>, owner: &str) -> (Vec<Expr>, u32) {
-        let mut sum = 0_u32;
-        let rewritten = items.into_iter().map(|item| {
-            let (item, cost) = self.rewritten(item, owner);
-            sum = sum.saturating_add(nested(&item, cost));
-            item
-        });
-        (rewritten.collect(), sum)
+    fn all(&mut self, items: Vec<Expr>, owner: &str) -> Vec<Expr> {
+        items.into_iter().map(|item| self.rewritten(item, owner)).collect()
     }
 
     /// `item`, which is one symbol, so many times, in rules of at most [`MOST`].

@@ -139,8 +139,9 @@ fn the_deepest_grammars_that_are_taken_do_not_overflow_the_stack_of_a_thread() {
         ] {
             let source = format!("root ::= {}\"a\"{}\n", front.repeat(127), back.repeat(127));
             let ir = parse(&source, &vocab(), &Limits::default()).unwrap();
-            assert_eq!(parse(&ir.to_string(), &vocab(), &Limits::default()).unwrap(), ir);
             let compiler = Compiler::new(vocab(), Limits::default());
+            // What is printed has rules of its own where llama.cpp would refuse so many levels.
+            compiler.compile(&ir.to_string()).unwrap();
             compiler.compile(&source).unwrap();
             compiler.compile_ir(&ir).unwrap();
         }
