@@ -74,6 +74,16 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("Thanks, that was useful.", "NONE"),
 ];
 
+/// Words by which a message speaks of the user, and of the agent, in some languages. In others it may do both.
+const FIRST_PERSON: [&str; 19] = [
+    "i", "my", "mine", "we", "our", "ich", "mein", "meine", "wir", "unser", "je", "mon", "ma", "mes", "yo", "mi",
+    "mis", "io", "mio",
+];
+const SECOND_PERSON: [&str; 24] = [
+    "you", "your", "yours", "yourself", "u", "du", "dich", "dir", "dein", "deine", "sie", "ihr", "ihnen", "tu", "te",
+    "toi", "ton", "ta", "tes", "vous", "votre", "ti", "tú", "usted",
+];
+
 /// What a message states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Finding {
@@ -145,17 +155,28 @@ impl MemoryPass {
         (INSTRUCTIONS, EXAMPLES.iter().map(owned).collect(), question(&self.message))
     }
 
-    /// What may be written: that nothing is stated, or a few findings.
-    pub(super) fn grammar() -> String {
+    /// What may be written: that nothing is stated, or a few findings; none for the agent where the message speaks of
+    /// the user alone.
+    pub(super) fn grammar(&self) -> String {
         let more = MAX_FINDINGS - 1;
         let last = MAX_FACT_CHARS - 2;
+        let kinds = if self.is_of_the_user_alone() {
+            literal(FACT)
+        } else {
+            format!("({} | {})", literal(FACT), literal(WISH))
+        };
         format!(
-            "root ::= {} | item (\"\\n\" item){{0,{more}}}\nitem ::= ({} | {}) fact\n\
+            "root ::= {} | item (\"\\n\" item){{0,{more}}}\nitem ::= {kinds} fact\n\
              fact ::= [^ \\x00-\\x1F\\x7F] [^\\x00-\\x1F\\x7F]{{1,{last}}} [^ \\x00-\\x1F\\x7F]\n",
             literal(NOTHING),
-            literal(FACT),
-            literal(WISH)
         )
+    }
+
+    /// Whether the message says I and not you. Qwen2.5-Coder-1.5B took "I am called .." for the name that the agent is
+    /// to have, with odds of 100 to 1.
+    fn is_of_the_user_alone(&self) -> bool {
+        let has = |list: &[&str]| words(&self.message).any(|word| list.contains(&word.as_str()));
+        has(&FIRST_PERSON) && !has(&SECOND_PERSON)
     }
 
     /// What was written, without repetitions, without what says nothing, and without what small models take from the
@@ -252,11 +273,31 @@ mod tests {
     #[test]
     fn examples_are_answers_that_the_grammar_allows_and_that_are_found() {
         let vocab = Arc::clone(ScriptedEngine::new(Script::default()).vocab());
-        let grammar = Compiler::new(vocab, Limits::default()).compile(&MemoryPass::grammar()).unwrap();
+        let compiler = Compiler::new(vocab, Limits::default());
         for (message, answer) in EXAMPLES {
+            let grammar = compiler.compile(&pass(message).grammar()).unwrap();
             assert_eq!(grammar.judge(answer.as_bytes()).unwrap(), Verdict::Accepted, "{answer}");
             let lines = if *answer == NOTHING { 0 } else { answer.lines().count() };
             assert_eq!(pass(message).findings(answer).len(), lines, "{message}");
+        }
+    }
+
+    #[test]
+    fn what_a_message_says_of_the_user_alone_is_no_wish_for_the_agent() {
+        let compiler = Compiler::new(Arc::clone(ScriptedEngine::new(Script::default()).vocab()), Limits::default());
+        for (message, may_wish) in [
+            ("I am called Wenzel.", false),
+            ("Ich heiße Wenzel.", false),
+            // What the agent is to do with it is asked of the agent.
+            ("Call me Wenzel.", true),
+            ("Your name is Fern, and I am Wenzel.", true),
+            ("Talk like a pirate.", true),
+            ("我叫文策尔。", true),
+        ] {
+            let grammar = compiler.compile(&pass(message).grammar()).unwrap();
+            let verdict = grammar.judge(b"YOU: I am called Wenzel.").unwrap();
+            assert_eq!(verdict == Verdict::Accepted, may_wish, "{message}");
+            assert_eq!(grammar.judge(b"FACT: The user is called Wenzel.").unwrap(), Verdict::Accepted, "{message}");
         }
     }
 

@@ -123,7 +123,7 @@ impl Agent {
         loop {
             let (instructions, examples, question) = pass.prompt();
             let prompt = (instructions, examples.as_slice(), question.as_str());
-            match self.model.ask_aside(prompt, &MemoryPass::grammar(), odds, preempt) {
+            match self.model.ask_aside(prompt, &pass.grammar(), odds, preempt) {
                 Err(Error::Inference(crate::inference::Error::ContextOverflow { .. })) if pass.shrink() => {}
                 answer => return Ok(answer?.map(|written| pass.findings(&written))),
             }
