@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use crate::ui::{sanitize, spell_out, wrapped};
+use crate::ui::{columns_of, sanitize, spell_out, wrapped};
 
 /// Writes `text` and flushes.
 ///
@@ -21,25 +21,14 @@ pub(super) fn print_text(text: &str) -> std::io::Result<()> {
 /// Says something on standard error, on lines that fit the terminal. Steering characters are spelled: an error quotes
 /// them.
 pub(super) fn tell(text: &str) {
-    anstream::eprintln!("{}", wrapped(&spell_out(text), error_columns(), 0, 0));
+    anstream::eprintln!("{}", wrapped(&spell_out(text), columns_of(std::io::stderr()), 0, 0));
 }
 
 /// The same for lines that belong to what was said before: each is indented.
 pub(super) fn tell_below(text: &str) {
     for line in spell_out(text).lines() {
-        anstream::eprintln!("  {}", wrapped(line, error_columns(), 2, 2));
+        anstream::eprintln!("  {}", wrapped(line, columns_of(std::io::stderr()), 2, 2));
     }
-}
-
-/// Columns of the terminal that standard error is; none where it is no terminal.
-fn error_columns() -> Option<usize> {
-    #[cfg(unix)]
-    {
-        let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
-        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
-    }
-    #[cfg(not(unix))]
-    None
 }
 
 /// Makes text of bytes that come in pieces: a character is given out when it is whole.

@@ -8,4 +8,4 @@ pub mod terminal;
 mod wrap;
 
 pub use sanitize::{sanitize, spell_out, steers_terminal};
-pub(crate) use wrap::wrapped;
+pub(crate) use wrap::{columns_of, wrapped};

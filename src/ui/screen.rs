@@ -13,7 +13,7 @@ use crate::kernel::Emitted;
 use crate::types::{Cause, Event, Status, StopReason, TurnReport};
 
 use super::sanitize;
-use super::wrap::{Wrap, wrapped};
+use super::wrap::{Wrap, columns_of, wrapped};
 
 const NAME: Style = AnsiColor::Green.on_default().bold();
 const THOUGHT: Style = Style::new().dimmed().italic();
@@ -67,7 +67,7 @@ impl Screen {
     pub(super) fn show(&mut self, Emitted { cause, event, .. }: &Emitted) -> std::io::Result<()> {
         self.stop_spinning();
         let mut out = anstream::stdout().lock();
-        let columns = columns();
+        let columns = columns_of(std::io::stdout());
         match event {
             Event::Delta { text } => {
                 self.wrote = true;
@@ -100,7 +100,7 @@ impl Screen {
         let choice = anstream::AutoStream::choice(&std::io::stdout());
         let mut out = anstream::AutoStream::new(Vec::new(), choice);
         // Nothing fails that is written to memory.
-        let _ = self.write(&mut out, *cause, event, columns());
+        let _ = self.write(&mut out, *cause, event, columns_of(std::io::stdout()));
         String::from_utf8_lossy(&out.into_inner()).into_owned()
     }
 
@@ -256,17 +256,6 @@ impl Screen {
             spinner.finish_and_clear();
         }
     }
-}
-
-/// Columns of the terminal as it is now; none where standard output is no terminal.
-fn columns() -> Option<usize> {
-    #[cfg(unix)]
-    {
-        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
-    }
-    #[cfg(not(unix))]
-    None
 }
 
 fn write_costs(out: &mut impl Write, report: &TurnReport) -> std::io::Result<()> {

@@ -87,6 +87,19 @@ impl Wrap {
     }
 }
 
+/// Columns of the terminal behind `output` as it is now; none where it is no terminal.
+#[cfg(unix)]
+pub(crate) fn columns_of(output: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(output).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Columns of the terminal behind `output`: not known on this system.
+#[cfg(not(unix))]
+pub(crate) fn columns_of(_output: impl Sized) -> Option<usize> {
+    None
+}
+
 /// A whole text for `columns` columns; its first line stands behind `column` columns of something else.
 pub(crate) fn wrapped(text: &str, columns: Option<usize>, column: usize, indent: usize) -> String {
     let mut wrap = Wrap::behind(column, indent);
