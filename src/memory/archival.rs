@@ -9,7 +9,16 @@ use super::search::{Index, Page, ranked, search_page};
 use super::text::{normalised, similarity};
 use crate::types::PassageId;
 
-const INDEX: Index = Index { words: "passages_fts", trigrams: "passages_trigram", rows: "passages", text: "text" };
+const INDEX: Index = Index {
+    words: "passages_fts",
+    trigrams: "passages_trigram",
+    rows: "passages",
+    text: "text",
+    visible: "(t.agent_id = :agent OR t.document_id IN (SELECT d.id FROM attachments a JOIN documents d
+              ON d.source_id = a.source_id WHERE a.agent_id = :agent))",
+    all_visible: "SELECT (SELECT count(*) = 1 FROM agents)
+                  AND (SELECT count(*) FROM attachments) = (SELECT count(*) FROM sources)",
+};
 
 /// How alike a stored passage must be to be named as similar (Dice coefficient of character pairs).
 const SIMILAR: f64 = 0.9;

@@ -12,8 +12,14 @@ use super::error::{During, Result};
 use super::search::{Index, Page, search_page};
 use crate::types::MessageId;
 
-pub(super) const INDEX: Index =
-    Index { words: "messages_fts", trigrams: "messages_trigram", rows: "messages", text: "searchable" };
+pub(super) const INDEX: Index = Index {
+    words: "messages_fts",
+    trigrams: "messages_trigram",
+    rows: "messages",
+    text: "searchable",
+    visible: "t.agent_id = :agent",
+    all_visible: "SELECT count(*) = 1 FROM agents",
+};
 
 /// Who said it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

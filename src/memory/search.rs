@@ -48,6 +48,10 @@ pub(super) struct Index {
     pub(super) trigrams: &'static str,
     pub(super) rows: &'static str,
     pub(super) text: &'static str,
+    /// Condition for a row `t` of `rows` that `:agent` may find, if it is not hidden.
+    pub(super) visible: &'static str,
+    /// Whether all rows are visible to `:agent`, so that none needs to be looked up: one row, one column.
+    pub(super) all_visible: &'static str,
 }
 
 /// One page of the rows that match, best first; `read` makes a result of an id.
@@ -89,8 +93,8 @@ type Parameters = Vec<(String, Value)>;
 struct Ranking<'a> {
     view: View<'a>,
     index: &'a Index,
-    /// The indexes hold the rows of all agents; where there is but one, none needs to be looked up.
-    only_agent: bool,
+    /// See [`Index::all_visible`].
+    all_visible: bool,
     skip: u64,
     take: u64,
     /// Condition that leaves out what was found before, and its parameters.
@@ -102,10 +106,9 @@ struct Ranking<'a> {
 
 impl<'a> Ranking<'a> {
     fn new(view: View<'a>, index: &'a Index, skip: u64, take: u64) -> rusqlite::Result<Self> {
-        let only_agent =
-            view.connection.prepare_cached("SELECT count(*) = 1 FROM agents")?.query_row([], |row| row.get(0))?;
+        let all_visible = view.connection.prepare_cached(index.all_visible)?.query_row([], |row| row.get(0))?;
         let (not_found_before, found_before) = (String::new(), Vec::new());
-        Ok(Self { view, index, only_agent, skip, take, not_found_before, found_before, ids: Vec::new(), total: 0 })
+        Ok(Self { view, index, all_visible, skip, take, not_found_before, found_before, ids: Vec::new(), total: 0 })
     }
 
     /// The rows that the full-text index `table` finds; what is hidden is not in it.
@@ -115,16 +118,16 @@ impl<'a> Ranking<'a> {
         }
         let expression = terms.iter().map(|term| format!("\"{term}\"")).collect::<Vec<_>>().join(" OR ");
         let matching = format!("{table} WHERE {table} MATCH {parameter}");
-        let rows = self.index.rows;
+        let Index { rows, visible, .. } = self.index;
         let source = format!(
-            "{matching} AND (:only_agent OR EXISTS (SELECT 1 FROM {rows} t WHERE t.id = {table}.rowid
-             AND t.agent_id = :agent)){}",
+            "{matching} AND (:all_visible OR EXISTS (SELECT 1 FROM {rows} t WHERE t.id = {table}.rowid
+             AND {visible})){}",
             self.not_found_before
         );
         let own = (parameter.to_owned(), Value::Text(expression));
         let mut parameters = self.found_before.clone();
         parameters.push(own.clone());
-        parameters.push((":only_agent".to_owned(), self.only_agent.into()));
+        parameters.push((":all_visible".to_owned(), self.all_visible.into()));
         parameters.push((":agent".to_owned(), self.view.agent.into()));
         let connection = self.view.connection;
         let count: i64 = connection
@@ -158,15 +161,15 @@ impl<'a> Ranking<'a> {
         if terms.is_empty() {
             return Ok(());
         }
-        let Index { rows, text, .. } = self.index;
+        let Index { rows, text, visible, .. } = self.index;
         let scores: Vec<String> = (0..terms.len()).map(|at| format!("(instr(lower({text}), :term{at}) > 0)")).collect();
         let mut parameters = self.found_before.clone();
         parameters.push((":agent".to_owned(), self.view.agent.into()));
         let terms = terms.iter().enumerate();
         parameters.extend(terms.map(|(at, term)| (format!(":term{at}"), Value::Text(term.clone()))));
         let sql = format!(
-            "SELECT rowid FROM (SELECT id AS rowid, {} AS score FROM {rows}
-             WHERE agent_id = :agent AND hidden = 0 AND {text} IS NOT NULL)
+            "SELECT rowid FROM (SELECT id AS rowid, {} AS score FROM {rows} t
+             WHERE {visible} AND hidden = 0 AND {text} IS NOT NULL)
              WHERE score > 0{} ORDER BY score DESC, rowid DESC",
             scores.join(" + "),
             self.not_found_before

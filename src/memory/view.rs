@@ -224,12 +224,12 @@ impl View<'_> {
         self.count("messages WHERE agent_id = :agent AND hidden = 0 AND searchable IS NOT NULL AND in_queue = 0")
     }
 
-    /// Passages in archival storage.
+    /// Passages that a search in archival storage can find: the agent's own and those of the sources attached to it.
     ///
     /// # Errors
     /// The database failed.
     pub fn archival_count(&self) -> Result<u64> {
-        self.count("passages WHERE agent_id = :agent AND hidden = 0")
+        self.count("visible_passages WHERE viewer_id = :agent")
     }
 
     fn count(&self, rows: &'static str) -> Result<u64> {

@@ -11,8 +11,11 @@ use super::super::error::{During, Error, Result};
 use crate::types::{open_private_file, with_suffix};
 
 /// Position N-1 leads to version N. Files are only ever added.
-pub(super) const ALL: &[&str] =
-    &[include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_inbox.sql")];
+pub(super) const ALL: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_inbox.sql"),
+    include_str!("migrations/0003_sources.sql"),
+];
 
 /// Version of the schema in the file; 0 for a new file.
 pub(super) fn version(connection: &Connection) -> Result<u32> {
@@ -165,6 +168,7 @@ mod tests {
         assert_eq!(
             names,
             [
+                "index attachments_of_source",
                 "index block_edits_of_agent",
                 "index block_edits_of_message",
                 "index inbox_of_agent",
@@ -174,10 +178,13 @@ mod tests {
                 "index messages_streaming",
                 "index passages_by_fingerprint",
                 "index passages_hidden",
+                "index passages_of_document",
                 "table agents",
+                "table attachments",
                 "table block_edits",
                 "table checkpoints",
                 "table core_memory",
+                "table documents",
                 "table inbox",
                 "table messages",
                 "table messages_fts",
@@ -185,6 +192,7 @@ mod tests {
                 "table passages",
                 "table passages_fts",
                 "table passages_trigram",
+                "table sources",
                 "trigger messages_deleted",
                 "trigger messages_inserted",
                 "trigger messages_updated",
@@ -193,6 +201,7 @@ mod tests {
                 "trigger passages_updated",
                 "view searchable_messages",
                 "view searchable_passages",
+                "view visible_passages",
             ]
         );
         let columns: String = connection
