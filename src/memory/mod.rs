@@ -6,7 +6,7 @@
 //! sees the same whether a step is under way or not.
 //!
 //! Not responsible for when to warn, evict or search (`kernel`), nor for how a prompt is spelled (`dialect`). Counting
-//! tokens and summarising are asked for through [`CountTokens`] and [`Summarize`].
+//! tokens, summarising and embedding are asked for through [`CountTokens`], [`Summarize`] and [`Embed`].
 //!
 //! Source: Packer et al., MemGPT, arXiv 2310.08560, section 2.
 
@@ -15,6 +15,7 @@ pub mod main_context;
 mod agent;
 mod archival;
 mod checkpoint;
+mod embed;
 mod error;
 mod inbox;
 mod messages;
@@ -29,6 +30,7 @@ mod view;
 
 pub use agent::{AgentMemory, NewAgent};
 pub use archival::{ArchivalHit, Inserted};
+pub use embed::Embed;
 pub use error::{BoxError, EditError, Error, Result};
 pub use inbox::Inbox;
 pub use main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, QueueLimits, same_line};

@@ -1,0 +1,24 @@
+//! What the memory asks of an embedder: vectors by which texts of like meaning are found.
+
+use super::error::BoxError;
+
+/// Turns texts into vectors. The memory keeps them with [`Embed::name`]: those of another embedder are made anew.
+pub trait Embed: Send {
+    /// The model, told apart from every other that gives other vectors.
+    fn name(&self) -> &str;
+
+    /// Numbers in a vector.
+    fn dimensions(&self) -> usize;
+
+    /// Most tokens of a text that the vector takes in; what follows is not part of it.
+    fn max_tokens(&self) -> usize;
+
+    /// Tokens of a text, the marks at its ends apart.
+    fn token_count(&self, text: &str) -> usize;
+
+    /// A vector of length 1 for each text, in their order. An empty text gets one, too.
+    ///
+    /// # Errors
+    /// The model failed.
+    fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, BoxError>;
+}
