@@ -173,6 +173,37 @@ pub enum Error {
         /// The newest ones that there are, newest first.
         known: Vec<String>,
     },
+    /// Fewer turns can be taken back.
+    #[error("cannot take back {asked} {}: {}", turns(*asked), that_many(*available, "can be taken back"))]
+    TooFewTurns {
+        /// How many should be taken back.
+        asked: usize,
+        /// How many can be.
+        available: usize,
+    },
+    /// Fewer turns can be brought back.
+    #[error("cannot bring back {asked} {}: {}", turns(*asked), that_many(*available, "was taken back since the last change"))]
+    TooFewUndone {
+        /// How many should be brought back.
+        asked: usize,
+        /// How many can be.
+        available: usize,
+    },
+    /// No message of the user is there that could be answered again.
+    #[error("there is no turn of yours that could be taken again")]
+    NoTurn,
+    /// Nothing that the agent wrote after the last message of the user can be replaced.
+    #[error("there is no {what} of the agent since your last message")]
+    NothingToReplace {
+        /// What should have been replaced: `reply` or `inner thought`.
+        what: &'static str,
+    },
+    /// A block is no longer what the user began to edit.
+    #[error("the {label} block was changed while it was being edited")]
+    BlockChanged {
+        /// Which block.
+        label: BlockLabel,
+    },
     /// Nothing has been saved yet.
     #[error("nothing has been saved yet")]
     NoCheckpoint,
@@ -238,6 +269,14 @@ impl Error {
             }
             Self::Edit(_) => "the model is told what to try",
             Self::TooFewMessages { .. } => "ask for fewer",
+            Self::TooFewTurns { .. } => "the last 50 turns are kept; /load goes back to a checkpoint",
+            Self::TooFewUndone { .. } => "/redo works after /undo, until your next message or another change",
+            Self::NoTurn => "say something first; what came in from elsewhere cannot be taken again",
+            Self::NothingToReplace { .. } => {
+                "/dump shows what is in view; only the classic profile has inner thoughts, and /heartbeat has a message \
+                 answered"
+            }
+            Self::BlockChanged { .. } => "look at it with /core and edit it again",
             Self::UnknownCheckpoint { .. } => "take one of these, or none for the newest",
             Self::NoCheckpoint => "save one first with /save",
             Self::WindowTooSmall { .. } => "choose a larger --context-window, or shorten core memory",
@@ -312,6 +351,14 @@ fn known_agents(known: &[String]) -> String {
         0 => format!("; there are {named}"),
         more => format!("; there are {named} and {more} more"),
     }
+}
+
+const fn turns(count: usize) -> &'static str {
+    if count == 1 { "turn" } else { "turns" }
+}
+
+fn that_many(available: usize, what: &str) -> String {
+    if available == 0 { format!("none {what}") } else { format!("only {available} {what}") }
 }
 
 fn closest_line(closest: Option<&str>) -> String {

@@ -7,7 +7,7 @@
 use rusqlite::{Connection, named_params};
 
 use super::error::{During, Result};
-use super::{Store, messages};
+use super::{Store, turns};
 use crate::types::{Body, InboxId, Message, NewMessage};
 
 /// The way into the inbox of one agent, for the side that reads what the user types.
@@ -59,7 +59,7 @@ pub(super) fn recover(connection: &Connection, agent: i64) -> Result<Vec<Message
             .collect::<rusqlite::Result<Vec<_>>>()
     };
     let waiting = read().during("read the inbox")?;
-    let recorded = waiting.iter().map(|message| messages::insert(connection, agent, message)).collect::<Result<_>>()?;
+    let recorded = waiting.iter().map(|message| turns::begin(connection, agent, message)).collect::<Result<_>>()?;
     connection
         .prepare_cached("DELETE FROM inbox WHERE agent_id = :agent")
         .and_then(|mut statement| statement.execute(named_params! {":agent": agent}))

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::error::{During, Error, Result};
 use super::main_context::is_call_and_result;
+use super::turns;
 use crate::types::{Body, Message, MessageId, NewMessage};
 
 /// Columns in the order that [`parse_row`] expects.
@@ -44,6 +45,9 @@ pub(super) fn insert_streaming(connection: &Connection, agent: i64, at_ms: i64) 
 }
 
 fn insert_row(connection: &Connection, agent: i64, message: &NewMessage, state: &str) -> Result<MessageId> {
+    if turns::begins_new_way(&message.body) {
+        turns::drop_redo(connection, agent)?;
+    }
     let body = to_json(&message.body)?;
     let write = || {
         connection
@@ -232,7 +236,28 @@ pub(super) fn pop(connection: &Connection, agent: i64, count: usize) -> Result<V
     for message in &popped {
         hide(connection, agent, message.id).during("remove messages")?;
     }
+    turns::drop_redo(connection, agent)?;
     Ok(popped)
+}
+
+/// Puts another body in the place of a message in the queue. Rows keep what they held, so that an undo is exact: the
+/// message is hidden, and so are those behind it, and all of them are recorded anew in their order. No message of the
+/// user may be behind it: its row is what its turn and its memory pass go by.
+pub(super) fn replace(connection: &Connection, agent: i64, id: MessageId, body: Body) -> Result<Message> {
+    let operation = "replace a message";
+    let mut tail: Vec<Message> = queue(connection, agent)?.into_iter().skip_while(|message| message.id != id).collect();
+    let Some(first) = tail.first_mut() else { return Err(Error::UnknownMessage { operation, id: id.0 }) };
+    *first = Message { body, interrupted: false, stub: None, ..first.clone() };
+    let mut replaced = None;
+    for Message { id, at_ms, body, interrupted, stub } in tail {
+        hide(connection, agent, id).during(operation)?;
+        let message = insert(connection, agent, &NewMessage { at_ms, body, interrupted })?;
+        if stub.is_some() {
+            set_stub(connection, agent, message.id, stub.as_deref())?;
+        }
+        replaced.get_or_insert(message);
+    }
+    replaced.ok_or(Error::UnknownMessage { operation, id: id.0 })
 }
 
 fn hide(connection: &Connection, agent: i64, id: MessageId) -> rusqlite::Result<usize> {

@@ -110,6 +110,34 @@ pub fn make_room(
     }
 }
 
+/// Evicts and summarises now what an eviction would take, whether the window is full or not. Nothing is evicted where
+/// only what always stays is in the queue.
+///
+/// # Errors
+/// The database or the counter failed.
+pub fn evict_now(
+    memory: &mut AgentMemory,
+    context: &mut MainContext,
+    counter: &mut dyn CountTokens,
+    summarizer: &mut dyn Summarize,
+    limits: &QueueLimits,
+    window_tokens: usize,
+    at_ms: i64,
+) -> Result<RoomReport> {
+    limits.validate()?;
+    let mut report = RoomReport::default();
+    context.messages = memory.view().queue()?;
+    let entries = measured(&context.messages, counter, limits);
+    let queue_tokens: usize = entries.iter().map(|entry| entry.tokens).sum();
+    let plan = plan_eviction(&entries, limits.evict_target_tokens(queue_tokens), limits);
+    if !plan.is_empty() {
+        let mut tools = Tools { counter, summarizer, limits, window_tokens, at_ms };
+        evict(memory, context, &plan, &mut tools, &mut report)?;
+        context.messages = memory.view().queue()?;
+    }
+    Ok(report)
+}
+
 /// What an eviction needs besides the memory.
 struct Tools<'a> {
     counter: &'a mut dyn CountTokens,

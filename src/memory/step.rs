@@ -2,9 +2,11 @@
 
 use rusqlite::{Connection, Transaction, named_params};
 
-use super::error::{During, Result};
+use super::agent::to_i64;
+use super::error::{During, EditError, Error, Result};
 use super::main_context::{BlockLabel, CoreBlock};
-use super::{Inserted, View, archival, checkpoint, inbox, messages};
+use super::text::passages;
+use super::{Inserted, Retaken, Undone, View, archival, checkpoint, inbox, messages, turns};
 use crate::types::{Body, InboxId, Message, MessageId, NewMessage};
 
 /// A transaction under way. Dropping it without [`Step::commit`] takes everything back.
@@ -58,6 +60,157 @@ impl<'a> Step<'a> {
         let message = messages::insert(&self.transaction, self.agent, message)?;
         self.cause_message = Some(message.id);
         Ok(message)
+    }
+
+    /// Records what the user said and remembers the state before it, for [`Step::undo`]. To be called before anything
+    /// else of the turn is written.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn begin_turn(&mut self, message: &NewMessage) -> Result<Message> {
+        let message = turns::begin(&self.transaction, self.agent, message)?;
+        self.cause_message = Some(message.id);
+        Ok(message)
+    }
+
+    /// Puts core memory, archival storage, queue and what belongs to them back to before the last `count` turns.
+    ///
+    /// # Errors
+    /// [`Error::TooFewTurns`]; the database failed.
+    pub fn undo(&mut self, count: usize) -> Result<Undone> {
+        turns::undo(&self.transaction, self.agent, count, self.at_ms)
+    }
+
+    /// Brings back `count` turns that were taken back.
+    ///
+    /// # Errors
+    /// [`Error::TooFewUndone`]; the database failed.
+    pub fn redo(&mut self, count: usize) -> Result<()> {
+        turns::redo(&self.transaction, self.agent, count, self.at_ms)
+    }
+
+    /// Takes back all that followed the last message of the user, which then waits for its answer.
+    ///
+    /// # Errors
+    /// [`Error::NoTurn`]; the database failed.
+    pub fn retake(&mut self) -> Result<Retaken> {
+        turns::retake(&self.transaction, self.agent, self.at_ms)
+    }
+
+    /// Replaces the text of the agent's last reply. What stood there is hidden, not changed.
+    ///
+    /// # Errors
+    /// [`Error::NothingToReplace`]; the database failed.
+    pub fn rewrite_reply(&mut self, new_text: &str) -> Result<Message> {
+        self.replace_last("reply", |body| match body {
+            Body::Assistant { thoughts, text: Some(_), call } => {
+                let (thoughts, call) = (thoughts.clone(), call.clone());
+                Some(Body::Assistant { thoughts, text: Some(new_text.to_owned()), call })
+            }
+            _ => None,
+        })
+    }
+
+    /// Replaces the agent's last inner thought. What stood there is hidden, not changed.
+    ///
+    /// # Errors
+    /// [`Error::NothingToReplace`]; the database failed.
+    pub fn rewrite_thoughts(&mut self, new_thoughts: &str) -> Result<Message> {
+        self.replace_last("inner thought", |body| match body {
+            Body::Assistant { thoughts: Some(_), text, call } => {
+                let (text, call) = (text.clone(), call.clone());
+                Some(Body::Assistant { thoughts: Some(new_thoughts.to_owned()), text, call })
+            }
+            _ => None,
+        })
+    }
+
+    fn replace_last(&mut self, what: &'static str, replaced: impl Fn(&Body) -> Option<Body>) -> Result<Message> {
+        let queue = self.view().queue()?;
+        let since = queue.iter().rev().take_while(|message| !matches!(message.body, Body::User { .. }));
+        let found = since.filter_map(|message| Some((message.id, replaced(&message.body)?))).next();
+        let (id, body) = found.ok_or(Error::NothingToReplace { what })?;
+        messages::replace(&self.transaction, self.agent, id, body)
+    }
+
+    /// Puts another text in the place of a block, as the user wrote it; `before` is the text that it is to replace,
+    /// none for whatever stands there.
+    ///
+    /// # Errors
+    /// [`Error::BlockTooLong`], [`Error::BlockChanged`], or [`Error::Edit`] where nothing would change; the database
+    /// failed.
+    pub fn set_block(&mut self, label: BlockLabel, before: Option<&str>, text: &str) -> Result<CoreBlock> {
+        let block = self.view().block(label)?;
+        let text = text.replace("\r\n", "\n").trim().to_owned();
+        if before.is_some_and(|before| before != block.text) {
+            return Err(Error::BlockChanged { label });
+        }
+        if text == block.text {
+            return Err(EditError::NoChange.into());
+        }
+        let (chars, limit_chars) = (text.chars().count(), block.limit_chars);
+        if chars > limit_chars {
+            return Err(Error::BlockTooLong { label, chars, limit_chars });
+        }
+        turns::drop_redo(&self.transaction, self.agent)?;
+        self.cause_message = None;
+        self.write_block(block, text, "core")
+    }
+
+    /// Puts a text of the user into archival storage, in passages of at most `passage_chars` characters, and gives how
+    /// many were new.
+    ///
+    /// # Errors
+    /// [`Error::Edit`] where all of them are stored already; the database failed.
+    pub fn archive(&mut self, text: &str, passage_chars: usize) -> Result<usize> {
+        let mut stored = 0;
+        for passage in passages(text, passage_chars) {
+            match self.archival_insert(&passage, Some("the user")) {
+                Ok(_) => stored += 1,
+                Err(Error::Edit(EditError::DuplicatePassage)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if stored == 0 {
+            return Err(EditError::DuplicatePassage.into());
+        }
+        turns::drop_redo(&self.transaction, self.agent)?;
+        Ok(stored)
+    }
+
+    /// Remembers the model that the agent runs on from now on, with its window; `chosen` is what the user called it,
+    /// none for that of the config.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn switch_model(&mut self, chosen: Option<&str>, model: &str, window_tokens: usize) -> Result<()> {
+        self.transaction
+            .prepare_cached(
+                "UPDATE agents SET chosen_model = :chosen, model = :model, context_window_tokens = :window
+                 WHERE id = :agent",
+            )
+            .and_then(|mut statement| {
+                statement.execute(named_params! {
+                    ":chosen": chosen,
+                    ":model": model,
+                    ":window": to_i64(window_tokens),
+                    ":agent": self.agent,
+                })
+            })
+            .during("remember the model")?;
+        Ok(())
+    }
+
+    /// Puts the user's own system instructions in the place of the default ones; none: the default.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn set_instructions(&mut self, instructions: Option<&str>) -> Result<()> {
+        self.transaction
+            .prepare_cached("UPDATE agents SET instructions = :text WHERE id = :agent")
+            .and_then(|mut statement| statement.execute(named_params! {":text": instructions, ":agent": self.agent}))
+            .during("swap the system instructions")?;
+        Ok(())
     }
 
     /// Puts core memory, queue and visibility back to a checkpoint (none: the newest) and gives back its name.

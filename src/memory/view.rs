@@ -8,7 +8,7 @@ use super::agent::to_i64;
 use super::error::{During, Result};
 use super::main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, compose};
 use super::store::agent_info;
-use super::{AgentInfo, ArchivalHit, Page, RecallHit, archival, messages, recall};
+use super::{AgentInfo, ArchivalHit, Page, RecallHit, archival, checkpoint, messages, recall};
 use crate::types::{Message, MessageId};
 
 /// One edit of a core-memory block.
@@ -57,6 +57,29 @@ impl View<'_> {
     pub fn is_warned(&self) -> Result<bool> {
         self.connection
             .prepare_cached("SELECT memory_pressure_warned FROM agents WHERE id = :agent")
+            .and_then(|mut statement| statement.query_row(named_params! {":agent": self.agent}, |row| row.get(0)))
+            .during("read the agent")
+    }
+
+    /// The user's own system instructions; none where the default ones hold.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn instructions(&self) -> Result<Option<String>> {
+        self.setting("instructions")
+    }
+
+    /// The model that the user has chosen for this agent; none where that of the config holds.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn chosen_model(&self) -> Result<Option<String>> {
+        self.setting("chosen_model")
+    }
+
+    fn setting(&self, column: &'static str) -> Result<Option<String>> {
+        self.connection
+            .prepare_cached(&format!("SELECT {column} FROM agents WHERE id = :agent"))
             .and_then(|mut statement| statement.query_row(named_params! {":agent": self.agent}, |row| row.get(0)))
             .during("read the agent")
     }
@@ -110,6 +133,14 @@ impl View<'_> {
             Some((id, kind)) if kind == "user" => self.message(MessageId(id)),
             _ => Ok(None),
         }
+    }
+
+    /// Names of checkpoints, the newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn checkpoints(&self) -> Result<Vec<String>> {
+        checkpoint::newest_names(self.connection, self.agent)
     }
 
     /// Whether there is a checkpoint of this name.

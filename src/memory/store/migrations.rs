@@ -15,6 +15,7 @@ pub(super) const ALL: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_inbox.sql"),
     include_str!("migrations/0003_sources.sql"),
+    include_str!("migrations/0005_turns.sql"),
 ];
 
 /// Version of the schema in the file; 0 for a new file.
@@ -179,6 +180,8 @@ mod tests {
                 "index passages_by_fingerprint",
                 "index passages_hidden",
                 "index passages_of_document",
+                "index turn_marks_of_agent",
+                "index turn_marks_of_message",
                 "table agents",
                 "table attachments",
                 "table block_edits",
@@ -193,6 +196,7 @@ mod tests {
                 "table passages_fts",
                 "table passages_trigram",
                 "table sources",
+                "table turn_marks",
                 "trigger messages_deleted",
                 "trigger messages_inserted",
                 "trigger messages_updated",

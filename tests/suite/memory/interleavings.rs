@@ -1,5 +1,7 @@
 //! Random interleavings against a simple model.
 
+use std::rc::Rc;
+
 use mneme::memory::{AgentMemory, BlockLabel, NewAgent};
 use mneme::types::Body;
 use proptest::prelude::*;
@@ -8,6 +10,12 @@ use super::{at, call, found, reply, reply_body, result, texts, user};
 
 #[derive(Debug, Clone)]
 enum Action {
+    Turn(u8),
+    Undo(usize),
+    Redo(usize),
+    Retake,
+    Rewrite(u8),
+    Block(u8),
     User(u8),
     Exchange(u8),
     Append(u8),
@@ -24,7 +32,13 @@ enum Action {
 
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
-        4 => any::<u8>().prop_map(Action::User),
+        6 => any::<u8>().prop_map(Action::Turn),
+        4 => (1_usize..4).prop_map(Action::Undo),
+        4 => (1_usize..4).prop_map(Action::Redo),
+        1 => Just(Action::Retake),
+        1 => any::<u8>().prop_map(Action::Rewrite),
+        1 => (0_u8..20).prop_map(Action::Block),
+        1 => any::<u8>().prop_map(Action::User),
         3 => any::<u8>().prop_map(Action::Exchange),
         2 => (0_u8..20).prop_map(Action::Append),
         2 => (0_u8..20).prop_map(Action::Archive),
@@ -46,6 +60,31 @@ struct Model {
     queue: Vec<String>,
     said: Vec<String>,
     passages: Vec<String>,
+    /// How the marked turns that are visible began: what the user said, and everything as it was before.
+    turns: Vec<(String, Rc<Model>)>,
+}
+
+impl Model {
+    fn without_turns(&self) -> Self {
+        Self { turns: Vec::new(), said: sorted(&self.said), passages: sorted(&self.passages), ..self.clone() }
+    }
+
+    fn said_by_user(&self) -> Vec<String> {
+        let is_users = |text: &&String| ["says", "turn", "waits"].iter().any(|verb| text.contains(verb));
+        self.said.iter().filter(is_users).cloned().collect()
+    }
+
+    /// A turn is there while what the user said in it is.
+    fn forget_turns_without_message(&mut self) {
+        let said = self.said.clone();
+        self.turns.retain(|(text, _)| said.contains(text));
+    }
+}
+
+fn sorted(texts: &[String]) -> Vec<String> {
+    let mut texts = texts.to_vec();
+    texts.sort();
+    texts
 }
 
 fn observed(memory: &AgentMemory) -> Model {
@@ -58,7 +97,7 @@ fn observed(memory: &AgentMemory) -> Model {
     let mut passages: Vec<String> =
         view.archival_search("passage", 0, 1000).unwrap().items.into_iter().map(|hit| hit.text).collect();
     passages.sort();
-    Model { human: view.core().unwrap().human.text, summary, queue, said, passages }
+    Model { human: view.core().unwrap().human.text, summary, queue, said, passages, turns: Vec::new() }
 }
 
 proptest! {
@@ -71,10 +110,100 @@ proptest! {
         let mut memory = AgentMemory::create(at(&path), &NewAgent::named("ada", 0)).unwrap();
         let mut model = Model::default();
         let mut saved: std::collections::HashMap<u8, Model> = std::collections::HashMap::new();
+        // States that lie ahead after an undo, the next one first.
+        let mut ahead: Vec<Model> = Vec::new();
+        // The state as the last way back or forth left it.
+        let mut marked = Model::default();
         let mut number = 0;
         for action in actions {
             number += 1;
+            let is_way = matches!(action, Action::Undo(_) | Action::Redo(_) | Action::Reopen | Action::Abandon(_));
+            // Edits of the agent by itself are those of memory passes here: they leave the way forth open.
+            let mut changes = !is_way && !matches!(action, Action::Append(_) | Action::Archive(_) | Action::Save(_));
             match action {
+                Action::Turn(n) => {
+                    let text = format!("marker {number} turn {n}");
+                    let before = Rc::new(model.clone());
+                    let mut step = memory.step(1).unwrap();
+                    step.begin_turn(&user(&text)).unwrap();
+                    step.commit().unwrap();
+                    model.turns.push((text.clone(), before));
+                    model.queue.push(text.clone());
+                    model.said.push(text);
+                }
+                Action::Undo(count) => {
+                    let mut step = memory.step(1).unwrap();
+                    let outcome = step.undo(count);
+                    prop_assert_eq!(outcome.is_ok(), model.turns.len() >= count, "{:?}", outcome);
+                    if let Ok(undone) = outcome {
+                        step.commit().unwrap();
+                        let gone = model.turns[model.turns.len() - count..].to_vec();
+                        prop_assert_eq!(&undone.text, &gone[0].0);
+                        // What passes saved behind an undo is not part of what lies ahead.
+                        let left = if ahead.is_empty() { model.clone() } else { marked.clone() };
+                        let between = gone[1..].iter().map(|(_, before)| (**before).clone());
+                        ahead = between.chain([left]).chain(std::mem::take(&mut ahead)).collect();
+                        model = (*gone[0].1).clone();
+                        marked = model.clone();
+                    }
+                }
+                Action::Redo(count) => {
+                    let mut step = memory.step(1).unwrap();
+                    let outcome = step.redo(count);
+                    prop_assert_eq!(outcome.is_ok(), ahead.len() >= count, "{:?}", outcome);
+                    if outcome.is_ok() {
+                        step.commit().unwrap();
+                        model = ahead.drain(..count).next_back().unwrap();
+                        marked = model.clone();
+                    }
+                }
+                Action::Retake => {
+                    let mut step = memory.step(1).unwrap();
+                    let last = model.turns.last().cloned();
+                    // What was recorded without a turn cannot be taken again.
+                    let newest_said = model.said_by_user().last().cloned();
+                    match step.retake() {
+                        Ok(retaken) => {
+                            step.commit().unwrap();
+                            let (text, before) = last.unwrap();
+                            prop_assert_eq!(retaken.message.body.searchable_text(), Some(text.as_str()));
+                            model = (*before).clone();
+                            model.turns.push((text.clone(), before));
+                            model.queue.push(text.clone());
+                            model.said.push(text);
+                        }
+                        Err(error) => {
+                            prop_assert!(last.is_none_or(|(text, _)| Some(text) != newest_said), "{:?}", error);
+                            changes = false;
+                        }
+                    }
+                }
+                Action::Rewrite(n) => {
+                    let text = format!("marker {number} rewritten {n}");
+                    let is_said = |line: &String| model.said_by_user().contains(line);
+                    let since = model.queue.iter().rposition(is_said).map_or(0, |at| at + 1);
+                    let at = model.queue[since..].iter().rposition(|line| line.starts_with("marker"));
+                    let mut step = memory.step(1).unwrap();
+                    let outcome = step.rewrite_reply(&text);
+                    prop_assert_eq!(outcome.is_ok(), at.is_some(), "{:?}", outcome);
+                    if let Some(at) = at {
+                        step.commit().unwrap();
+                        let old = std::mem::replace(&mut model.queue[since + at], text.clone());
+                        model.said.retain(|said| *said != old);
+                        model.said.push(text);
+                    } else {
+                        changes = false;
+                    }
+                }
+                Action::Block(n) => {
+                    let text = format!("Fact {n}.\nAnother.");
+                    let mut step = memory.step(1).unwrap();
+                    let outcome = step.set_block(BlockLabel::Human, Some(&model.human), &text);
+                    prop_assert_eq!(outcome.is_ok(), model.human != text);
+                    changes = outcome.is_ok();
+                    step.commit().unwrap();
+                    model.human = text;
+                }
                 Action::User(n) => {
                     let text = format!("marker {number} says {n}");
                     memory.record(&[user(&text)]).unwrap();
@@ -138,7 +267,10 @@ proptest! {
                             }
                             model.queue.truncate(before - popped.len());
                         }
-                        Err(error) => prop_assert!(before < count, "{:?}", error),
+                        Err(error) => {
+                            prop_assert!(before < count, "{:?}", error);
+                            changes = false;
+                        }
                     }
                 }
                 Action::Save(n) => {
@@ -148,6 +280,7 @@ proptest! {
                 Action::Load(n) => {
                     let outcome = memory.load_checkpoint(Some(&format!("c{n}")), 1);
                     prop_assert_eq!(outcome.is_ok(), saved.contains_key(&n));
+                    changes = outcome.is_ok();
                     if let Some(saved) = saved.get(&n) {
                         model = saved.clone();
                     }
@@ -166,6 +299,7 @@ proptest! {
                     memory.inbox().unwrap().unwrap().put(&text, 1).unwrap();
                     drop(memory);
                     memory = AgentMemory::open(at(&path), "ada").unwrap();
+                    model.turns.push((text.clone(), Rc::new(model.clone())));
                     model.queue.push(text.clone());
                     model.said.push(text);
                 }
@@ -174,10 +308,11 @@ proptest! {
                     memory = AgentMemory::open(at(&path), "ada").unwrap();
                 }
             }
-            let mut expected = model.clone();
-            expected.said.sort();
-            expected.passages.sort();
-            prop_assert_eq!(observed(&memory), expected);
+            if changes {
+                ahead.clear();
+            }
+            model.forget_turns_without_message();
+            prop_assert_eq!(observed(&memory), model.without_turns());
         }
     }
 }

@@ -1,0 +1,226 @@
+//! The state of an agent's memory as plain data, and the way back to it: what checkpoints and `/undo` share.
+//!
+//! Rows are never copied: a state names the newest message and passage of its time, those that were hidden then, and
+//! the queue; only the two blocks are held as text. Restoring one hides what came later and shows again what was hidden
+//! since. Sources that are attached are no part of it, nor is the model.
+
+use rusqlite::{Connection, named_params};
+use serde::{Deserialize, Serialize};
+
+use super::View;
+use super::error::{During, Result};
+use super::main_context::BlockLabel;
+use super::step::{Edit, write_block};
+
+/// What can be put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
+    persona: String,
+    human: String,
+    /// The queue with its stubs.
+    queue: Vec<Entry>,
+    last_message: i64,
+    hidden_messages: Vec<Run>,
+    last_passage: i64,
+    hidden_passages: Vec<Run>,
+    warned: bool,
+    /// None in checkpoints of earlier releases: then it stays as it is.
+    #[serde(default)]
+    passes: Option<Passes>,
+    /// The user's own system instructions, empty for the default; none where they are no part of the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    instructions: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    id: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stub: Option<String>,
+}
+
+/// Work beside the turns: how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Passes {
+    passed_message_id: i64,
+    heartbeats_paused_until_ms: Option<i64>,
+}
+
+/// Ids without a gap. Earlier releases wrote each id by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Run {
+    One(i64),
+    Many([i64; 2]),
+}
+
+impl Run {
+    const fn bounds(self) -> (i64, i64) {
+        match self {
+            Self::One(id) => (id, id),
+            Self::Many([first, last]) => (first, last),
+        }
+    }
+
+    const fn holds(self, id: i64) -> bool {
+        let (first, last) = self.bounds();
+        first <= id && id <= last
+    }
+}
+
+/// Ascending ids as runs.
+fn runs(ids: &[i64]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for &id in ids {
+        match runs.last_mut() {
+            Some(run) if run.bounds().1 + 1 == id => *run = Run::Many([run.bounds().0, id]),
+            _ => runs.push(Run::One(id)),
+        }
+    }
+    runs
+}
+
+/// The state now, without the system instructions.
+pub(super) fn capture(connection: &Connection, agent: i64) -> Result<State> {
+    let view = View { connection, agent };
+    let core = view.core()?;
+    let newest = |table: &str| -> rusqlite::Result<i64> {
+        connection
+            .prepare_cached(&format!("SELECT coalesce(max(id), 0) FROM {table} WHERE agent_id = :agent"))?
+            .query_row(named_params! {":agent": agent}, |row| row.get(0))
+    };
+    let queue = || -> rusqlite::Result<Vec<Entry>> {
+        connection
+            .prepare_cached(
+                "SELECT id, stub FROM messages
+                 WHERE agent_id = :agent AND in_queue = 1 AND hidden = 0 AND state = 'complete' ORDER BY id",
+            )?
+            .query_map(named_params! {":agent": agent}, |row| Ok(Entry { id: row.get(0)?, stub: row.get(1)? }))?
+            .collect()
+    };
+    let read = || -> rusqlite::Result<State> {
+        let (warned, passes) = connection
+            .prepare_cached(
+                "SELECT memory_pressure_warned, passed_message_id, heartbeats_paused_until_ms FROM agents
+                 WHERE id = :agent",
+            )?
+            .query_row(named_params! {":agent": agent}, |row| {
+                let passes = Passes { passed_message_id: row.get(1)?, heartbeats_paused_until_ms: row.get(2)? };
+                Ok((row.get(0)?, passes))
+            })?;
+        Ok(State {
+            persona: core.persona.text,
+            human: core.human.text,
+            queue: queue()?,
+            last_message: newest("messages")?,
+            hidden_messages: runs(&hidden(connection, agent, "messages")?),
+            last_passage: newest("passages")?,
+            hidden_passages: runs(&hidden(connection, agent, "passages")?),
+            warned,
+            passes: Some(passes),
+            instructions: None,
+        })
+    };
+    read().during("read the state of the memory")
+}
+
+/// The state now with the system instructions.
+pub(super) fn capture_whole(connection: &Connection, agent: i64) -> Result<State> {
+    let instructions = View { connection, agent }.instructions()?.unwrap_or_default();
+    Ok(State { instructions: Some(instructions), ..capture(connection, agent)? })
+}
+
+fn hidden(connection: &Connection, agent: i64, table: &str) -> rusqlite::Result<Vec<i64>> {
+    connection
+        .prepare_cached(&format!("SELECT id FROM {table} WHERE agent_id = :agent AND hidden = 1 ORDER BY id"))?
+        .query_map(named_params! {":agent": agent}, |row| row.get(0))?
+        .collect()
+}
+
+/// Puts a state back. The edits of core memory that this takes are kept with `cause`.
+pub(super) fn restore(connection: &Connection, agent: i64, state: &State, at_ms: i64, cause: &str) -> Result<()> {
+    let core = View { connection, agent }.core()?;
+    for (label, after) in [(BlockLabel::Persona, &state.persona), (BlockLabel::Human, &state.human)] {
+        let before = &core.block(label).text;
+        if before != after {
+            write_block(connection, agent, &Edit { label, before, after }, at_ms, None, cause)?;
+        }
+    }
+    restore_rows(connection, agent, state).during("put the memory back")
+}
+
+fn restore_rows(connection: &Connection, agent: i64, state: &State) -> rusqlite::Result<()> {
+    restore_visibility(connection, agent, "messages", state.last_message, &state.hidden_messages)?;
+    restore_visibility(connection, agent, "passages", state.last_passage, &state.hidden_passages)?;
+    connection
+        .prepare_cached("UPDATE messages SET in_queue = 0 WHERE agent_id = :agent AND in_queue = 1")?
+        .execute(named_params! {":agent": agent})?;
+    let mut enqueue = connection
+        .prepare_cached("UPDATE messages SET in_queue = 1, stub = :stub WHERE id = :id AND agent_id = :agent")?;
+    for entry in &state.queue {
+        enqueue.execute(named_params! {":stub": entry.stub, ":id": entry.id, ":agent": agent})?;
+    }
+    connection
+        .prepare_cached("UPDATE agents SET memory_pressure_warned = :warned WHERE id = :agent")?
+        .execute(named_params! {":warned": state.warned, ":agent": agent})?;
+    if let Some(Passes { passed_message_id, heartbeats_paused_until_ms }) = &state.passes {
+        connection
+            .prepare_cached(
+                "UPDATE agents SET passed_message_id = :passed, heartbeats_paused_until_ms = :until WHERE id = :agent",
+            )?
+            .execute(named_params! {
+                ":passed": passed_message_id,
+                ":until": heartbeats_paused_until_ms,
+                ":agent": agent,
+            })?;
+    }
+    if let Some(instructions) = &state.instructions {
+        let own = Some(instructions).filter(|text| !text.is_empty());
+        connection
+            .prepare_cached("UPDATE agents SET instructions = :own WHERE id = :agent")?
+            .execute(named_params! {":own": own, ":agent": agent})?;
+    }
+    Ok(())
+}
+
+/// Hides the rows that came later or were hidden then, and shows the others. Only rows that change are touched: an
+/// agent has far more of them than a few turns make.
+fn restore_visibility(
+    connection: &Connection,
+    agent: i64,
+    table: &str,
+    last: i64,
+    hidden_then: &[Run],
+) -> rusqlite::Result<()> {
+    let hidden_now = hidden(connection, agent, table)?;
+    let mut hide = connection.prepare_cached(&format!(
+        "UPDATE {table} SET hidden = 1 WHERE agent_id = :agent AND hidden = 0 AND id BETWEEN :first AND :last"
+    ))?;
+    for (first, last) in hidden_then.iter().map(|run| run.bounds()).chain([(last + 1, i64::MAX)]) {
+        hide.execute(named_params! {":agent": agent, ":first": first, ":last": last})?;
+    }
+    let mut show = connection.prepare_cached(&format!("UPDATE {table} SET hidden = 0 WHERE id = :id"))?;
+    for id in hidden_now {
+        if id <= last && !hidden_then.iter().any(|run| run.holds(id)) {
+            show.execute(named_params! {":id": id})?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_become_one_run_and_lists_of_earlier_releases_are_read() {
+        let runs = runs(&[3, 5, 6, 7, 9]);
+        assert_eq!(serde_json::to_string(&runs).unwrap(), "[3,[5,7],9]");
+        assert_eq!(serde_json::from_str::<Vec<Run>>("[3,[5,7],9]").unwrap(), runs);
+        let old = r#"{"persona":"p","human":"h","queue":[{"id":4,"stub":null}],"last_message":4,"hidden_messages":[1,2],
+                      "last_passage":0,"hidden_passages":[],"warned":true}"#;
+        let state: State = serde_json::from_str(old).unwrap();
+        assert!(state.hidden_messages.iter().any(|run| run.holds(2)) && state.passes.is_none());
+        assert_eq!(state.instructions, None);
+    }
+}
