@@ -28,4 +28,5 @@ mod suite {
     mod schema;
     #[cfg(unix)]
     mod setup;
+    mod undo;
 }

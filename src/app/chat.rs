@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::personas::{self, Kind};
 use super::{Error, logging};
-use crate::cli::{ExitCode, RunArgs};
+use crate::cli::{EngineName, ExitCode, RunArgs};
 use crate::config::{self, Config, ConfigFile, Idle};
 use crate::dialect::{self, Profile};
 use crate::inference::Engine;
-use crate::kernel::{self, Agent, Emitted};
+use crate::kernel::{self, Agent, Emitted, LoadModel, LoadedModel};
 use crate::memory::{self, AgentInfo, AgentMemory, BlockLabel, NewAgent, Store};
 use crate::types::{Cancel, Cause, Clock, Event, Message, SystemClock};
 use crate::ui;
@@ -71,15 +71,22 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
     let home = config::home_from_environment()?;
     config::prepare_home(&home)?;
     logging::start(&home, arguments.debug)?;
-    let config = Config::new(home.clone(), ConfigFile::read(&home)?, arguments.overrides())?;
+    let mut config = Config::new(home.clone(), ConfigFile::read(&home)?, arguments.overrides())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = Store::open(&home.join(DATABASE_NAME), &*clock)?;
     let Some(name) = agent_name(arguments, &store)? else { return Ok(ExitCode::Ok) };
     // Everything that can be refused is refused before minutes go into loading a model.
     let texts = Texts::read(&config, &store, &name)?;
+    let default_model = config.model.clone();
+    if arguments.model.is_none() && store.has_agent(&name)? {
+        config.model = store.view(&name)?.chosen_model()?.or(config.model);
+    }
     let engine = super::engine::load(arguments.engine, &config, &cancel)?;
     refuse_if_stopped(&cancel)?;
-    let Opened { agent, mut ready } = open_agent(&config, store, &name, texts, engine, clock, cancel.clone())?;
+    let Opened { mut agent, mut ready } = open_agent(&config, store, &name, texts, engine, clock, cancel.clone())?;
+    let profile = agent.profile();
+    let config = Config { model: default_model, ..config };
+    agent.set_loader(Box::new(Loader { engine: arguments.engine, config, profile }));
     if let Event::Ready { resumed: true, notices, .. } = &mut ready {
         notices.extend(unchanged_texts_notice(arguments, &name));
     }
@@ -95,6 +102,7 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
             first: arguments.first,
             show_costs: arguments.debug,
             history: &home.join("history.txt"),
+            drafts: &home,
             cancel: &cancel,
         };
         #[cfg(unix)]
@@ -102,6 +110,38 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
         ui::terminal::run(handle, &options)?
     };
     Ok(if unstored_messages == 0 { ExitCode::Ok } else { ExitCode::Failed })
+}
+
+/// Loads the models that the user asks for while the agent runs.
+struct Loader {
+    engine: EngineName,
+    /// Names the model that holds where the user has chosen none.
+    config: Config,
+    profile: Profile,
+}
+
+impl LoadModel for Loader {
+    fn load(&self, name: Option<&str>, cancel: &Cancel) -> Result<LoadedModel, kernel::Error> {
+        let model = name.map(str::to_owned).or_else(|| self.config.model.clone());
+        let config = Config { model, ..self.config.clone() };
+        let loaded = || -> Result<LoadedModel, Error> {
+            let engine = super::engine::load(self.engine, &config, cancel)?;
+            refuse_if_stopped(cancel)?;
+            let identity = engine.identity();
+            let chosen = dialect::choose(identity, engine.vocab(), self.profile)?;
+            let window = window_notice(config.context_window, engine.context_window_tokens(), &identity.name);
+            let notices = chosen.notice.into_iter().chain(window).collect();
+            Ok(LoadedModel { engine, dialect: chosen.dialect, notices })
+        };
+        loaded().map_err(|error| kernel::Error::Load { message: error.sentence(), hint: error.hint() })
+    }
+
+    fn installed(&self) -> Vec<String> {
+        match self.engine {
+            EngineName::LlamaCpp => super::models::installed(),
+            EngineName::Scripted => Vec::new(),
+        }
+    }
 }
 
 /// Ends a start in which Ctrl-C was pressed.

@@ -75,6 +75,17 @@ pub(super) fn resolve(argument: &str) -> Result<ModelFile, Error> {
     Ok(ModelFile { name: resolved.name, path: resolved.path, is_of_catalogue: resolved.entry.is_some() })
 }
 
+/// Names of the models that are installed and can talk; none where their folder cannot be read.
+pub(super) fn installed() -> Vec<String> {
+    let Ok(store) = store() else { return Vec::new() };
+    let listed = store.list(Hardware::detect().memory_bytes);
+    let can_talk = listed.iter().filter(|line| line.installed == Installed::Yes && line.entry.kind == Kind::Chat);
+    let mut names: Vec<String> = can_talk.map(|line| line.entry.name.clone()).collect();
+    let others = store.other_files().unwrap_or_default().into_iter();
+    names.extend(others.filter_map(|(path, _)| Some(path.file_name()?.to_string_lossy().into_owned())));
+    names
+}
+
 /// The model of this machine where none was named: the best that is installed, chosen once and written to the
 /// configuration. Where the catalogue has a better one, it is written as a stopgap: a small model that came first must
 /// not stay for good.

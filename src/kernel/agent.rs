@@ -14,11 +14,13 @@ use crate::inference::{Engine, SamplerOptions, StateStore};
 use crate::memory::main_context::system::{CoreMemoryEditor, classic_instructions, native_instructions};
 use crate::memory::{AgentMemory, Inbox, MainContext, QueueLimits, RoomReport, make_room};
 use crate::types::{
-    Body, Call, Cancel, Clock, CoreMemoryText, Event, InboxId, NewMessage, Notification, StopReason, TurnReport,
+    Body, Call, Cancel, Clock, CoreMemoryEdit, CoreMemoryText, Event, InboxId, NewMessage, Notification, StopReason,
+    TurnReport,
 };
 
 use super::Error;
 use super::command::{self, Command};
+use super::commands::LoadModel;
 use super::cost::Cost;
 use super::dump::{dump, local_time};
 use super::interrupt::Interrupt;
@@ -30,6 +32,9 @@ use super::step::{Effect, Generated, Happened, Offer, Turn};
 
 /// Room that the queue must have beside the fixed part of the prompt: a short exchange.
 const MIN_QUEUE_TOKENS: usize = 160;
+
+/// Edits of core memory that `/memory` shows.
+const SHOWN_EDITS: usize = 3;
 
 /// Reason of a heartbeat while the user waits for an answer: without it, a small model answers the event instead.
 const UNANSWERED: &str = "The user's last message has no answer yet. Answer it now.";
@@ -68,6 +73,10 @@ pub struct Agent {
     pub(super) idle: Duration,
     /// What passes within a turn have done; shown behind the turn.
     pub(super) idle_events: Vec<Event>,
+    /// What the last eviction that the user asked for did.
+    pub(super) summarized: RoomReport,
+    /// Loads another model; none where there is no other.
+    pub(super) loader: Option<Box<dyn LoadModel>>,
     /// Messages that could not be stored.
     unstored: Vec<String>,
 }
@@ -123,18 +132,8 @@ impl Agent {
         cancel: Cancel,
         settings: Settings,
     ) -> Result<Self, Error> {
-        let (instructions, without): (String, &[Function]) = match settings.profile {
-            Profile::Classic => (classic_instructions().to_owned(), &[]),
-            // Plain text is the message.
-            Profile::Native if settings.memory_pass => (
-                native_instructions(CoreMemoryEditor::Pass),
-                &[Function::SendMessage, Function::CoreMemoryAppend, Function::CoreMemoryReplace],
-            ),
-            Profile::Native => (native_instructions(CoreMemoryEditor::Model), &[Function::SendMessage]),
-        };
-        let schemas = functions::schemas(without);
-        let states = settings.states.clone().map(StateStore::new);
-        let model = Model::new(engine, dialect, settings.sampler, schemas, clock.zone(), cancel.clone(), states)?;
+        let model = make_model(engine, dialect, &*clock, &cancel, &settings)?;
+        let instructions = memory.view().instructions()?.unwrap_or_else(|| default_instructions(&settings));
         let mut context = memory.view().main_context(&instructions)?;
         context.messages.clear();
         let mut agent = Self {
@@ -147,6 +146,8 @@ impl Agent {
             idle_passes: 0,
             idle: Duration::ZERO,
             idle_events: Vec::new(),
+            summarized: RoomReport::default(),
+            loader: None,
             unstored: Vec::new(),
         };
         check_window(&agent.model, &agent.settings, &agent.context)?;
@@ -154,6 +155,17 @@ impl Agent {
         let last_login_at_ms = agent.memory.login(now_ms)?;
         agent.notify(Notification::Login { last_login_at_ms })?;
         Ok(agent)
+    }
+
+    /// The call format.
+    #[must_use]
+    pub const fn profile(&self) -> Profile {
+        self.settings.profile
+    }
+
+    /// Lets the user go on with another model.
+    pub fn set_loader(&mut self, loader: Box<dyn LoadModel>) {
+        self.loader = Some(loader);
     }
 
     /// The turn that a command begins, for those that run the model. A heartbeat says which message waits.
@@ -240,6 +252,15 @@ impl Agent {
                     self.unstored.remove(index);
                 }
                 progress.message_stored = Some(true);
+                Ok(None)
+            }
+            Effect::RetakeUser => {
+                self.retake()?;
+                progress.message_stored = Some(true);
+                Ok(None)
+            }
+            Effect::Summarize => {
+                self.summarize()?;
                 Ok(None)
             }
             Effect::Notify(notification) => {
@@ -414,7 +435,7 @@ impl Agent {
         if let Some(entry) = entry {
             step.take_out(entry)?;
         }
-        let message = step.record(&NewMessage { at_ms, body: Body::User { text }, interrupted: false })?;
+        let message = step.begin_turn(&NewMessage { at_ms, body: Body::User { text }, interrupted: false })?;
         if !self.settings.memory_pass {
             step.pass_over(message.id)?;
         }
@@ -475,6 +496,7 @@ impl Agent {
                     core: CoreMemoryText { persona: core.persona.text, human: core.human.text },
                     recall_count: memory.recall_count()?,
                     archival_count: memory.archival_count()?,
+                    edits: self.last_edits()?,
                 });
             }
             Command::Pop { count } => {
@@ -482,33 +504,38 @@ impl Agent {
                 let noun = if popped == 1 { "message" } else { "messages" };
                 format!("Removed the last {popped} {noun}.")
             }
+            Command::Undo { count } => self.undo(*count)?,
+            Command::Redo { count } => self.redo(*count)?,
+            Command::Retry => self.retaken(),
+            Command::Rethink { text } => self.rethink(text)?,
+            Command::Rewrite { text } => self.rewrite(text)?,
+            Command::Summarize => self.summarized(),
+            Command::ContextLength => self.context_length()?,
+            Command::Search { text } => self.search(text)?,
+            Command::Archive { text } => self.archive(text)?,
+            Command::Core { label: Some(label), text: Some(text) } => self.set_block(*label, None, text)?,
+            Command::Core { label, .. } => self.core(*label)?,
+            Command::SystemSwap { text } => self.system_swap(text.as_deref())?,
+            Command::Model { name } => self.switch_model(name.as_deref())?,
             Command::Heartbeat => "The agent has had its heartbeat.".to_owned(),
             Command::MemoryWarning => "The agent has been warned.".to_owned(),
         };
         Ok(Event::Notice { text })
     }
 
-    /// Goes back to a checkpoint; refused where its core memory leaves no room to talk.
-    fn load(&mut self, name: Option<&str>) -> Result<String, Error> {
-        let mut step = self.memory.step(self.clock.now_ms())?;
-        let name = step.load_checkpoint(name)?;
-        let core_memory = step.view().core()?.render();
-        let context = MainContext { core_memory, messages: Vec::new(), ..self.context.clone() };
-        check_window(&self.model, &self.settings, &context)?;
-        step.commit()?;
-        self.context.core_memory = context.core_memory;
-        Ok(name)
-    }
-
-    /// The name of a checkpoint that was given none: the local time, with a number behind it where that is taken.
-    fn checkpoint_name(&self, now_ms: i64) -> Result<String, Error> {
-        let time = local_time(now_ms, &self.clock.zone()).replace(' ', "-").replace(':', ".");
-        let (mut name, mut number) = (time.clone(), 1_u32);
-        while self.memory.view().has_checkpoint(&name)? {
-            number += 1;
-            name = format!("{time}-{number}");
-        }
-        Ok(name)
+    fn last_edits(&self) -> Result<Vec<CoreMemoryEdit>, Error> {
+        let zone = self.clock.zone();
+        let edits = self.memory.view().block_edits(SHOWN_EDITS)?.into_iter();
+        Ok(edits
+            .map(|edit| CoreMemoryEdit {
+                at_ms: edit.at_ms,
+                time: local_time(edit.at_ms, &zone),
+                section: edit.label.as_str().to_owned(),
+                before: edit.before,
+                after: edit.after,
+                cause: edit.cause,
+            })
+            .collect())
     }
 
     fn goodbye(&self) -> String {
@@ -558,8 +585,38 @@ fn room_notice(room: &RoomReport) -> Option<String> {
     (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
+/// The system instructions of an agent that has none of its own.
+pub(super) fn default_instructions(settings: &Settings) -> String {
+    match settings.profile {
+        Profile::Classic => classic_instructions().to_owned(),
+        Profile::Native if settings.memory_pass => native_instructions(CoreMemoryEditor::Pass),
+        Profile::Native => native_instructions(CoreMemoryEditor::Model),
+    }
+}
+
+/// The model on an engine, with the functions that the profile offers.
+pub(super) fn make_model(
+    engine: Box<dyn Engine>,
+    dialect: Box<dyn Dialect>,
+    clock: &dyn Clock,
+    cancel: &Cancel,
+    settings: &Settings,
+) -> Result<Model, Error> {
+    let without: &[Function] = match settings.profile {
+        Profile::Classic => &[],
+        // Plain text is the message, and a memory pass edits core memory.
+        Profile::Native if settings.memory_pass => {
+            &[Function::SendMessage, Function::CoreMemoryAppend, Function::CoreMemoryReplace]
+        }
+        Profile::Native => &[Function::SendMessage],
+    };
+    let states = settings.states.clone().map(StateStore::new);
+    let schemas = functions::schemas(without);
+    Model::new(engine, dialect, settings.sampler, schemas, clock.zone(), cancel.clone(), states)
+}
+
 /// Refuses a window in which the fixed part of the prompt leaves no room to talk.
-fn check_window(model: &Model, settings: &Settings, context: &MainContext) -> Result<(), Error> {
+pub(super) fn check_window(model: &Model, settings: &Settings, context: &MainContext) -> Result<(), Error> {
     let fixed_tokens = model.prompt(context)?.len();
     let window_tokens = model.window_tokens();
     let reserve_tokens = settings.queue.answer_reserve_tokens(window_tokens);

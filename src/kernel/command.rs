@@ -1,5 +1,7 @@
 //! The commands of the chat: names, arguments and help in one table.
 
+use crate::memory::BlockLabel;
+
 use super::interrupt::Interrupt;
 
 /// What a command asks for.
@@ -29,6 +31,59 @@ pub enum Command {
         /// How many.
         count: usize,
     },
+    /// Take back the last turns of the user with all that they did.
+    Undo {
+        /// How many.
+        count: usize,
+    },
+    /// Bring back turns that were taken back.
+    Redo {
+        /// How many.
+        count: usize,
+    },
+    /// Have the last message of the user answered again.
+    Retry,
+    /// Replace the last inner thought.
+    Rethink {
+        /// The new thought.
+        text: String,
+    },
+    /// Replace the text of the last reply.
+    Rewrite {
+        /// The new text.
+        text: String,
+    },
+    /// Evict and summarise older messages now.
+    Summarize,
+    /// Show how the window is filled.
+    ContextLength,
+    /// Search what was said.
+    Search {
+        /// What for.
+        text: String,
+    },
+    /// Put a text into archival storage.
+    Archive {
+        /// The text.
+        text: String,
+    },
+    /// Show core memory, or change a block of it.
+    Core {
+        /// The block; by default both are shown.
+        label: Option<BlockLabel>,
+        /// Its new text; without one it is shown, or edited where there is a terminal.
+        text: Option<String>,
+    },
+    /// Show the system instructions, or put others in their place.
+    SystemSwap {
+        /// A text, a file or `default`.
+        text: Option<String>,
+    },
+    /// Show the model, or go on with another one.
+    Model {
+        /// Its name or file, or `default`.
+        name: Option<String>,
+    },
     /// Let the model run without a message.
     Heartbeat,
     /// Warn the model that its window is nearly full.
@@ -43,10 +98,22 @@ pub(super) const DEFAULT_POP_COUNT: usize = 3;
 const HELP: &[(&str, &str)] = &[
     ("/exit", "leave; everything is saved already"),
     ("/save [name]", "make a checkpoint of the whole agent"),
-    ("/load [name]", "go back to a checkpoint, the newest by default"),
+    ("/load [name]", "go back to a checkpoint, the newest by default; an unknown name lists them"),
+    ("/undo [n]", "take back your last n messages (1 by default) with all that they brought about"),
+    ("/redo [n]", "bring them back, until your next message"),
+    ("/retry", "have your last message answered again"),
+    ("/rewrite TEXT", "replace the agent's last reply"),
+    ("/rethink TEXT", "replace the agent's last inner thought (classic profile)"),
+    ("/pop [n]", "remove the last n messages (3 by default); what they did to the memory stays"),
     ("/dump [n]", "show the messages in view, or the last n"),
-    ("/memory", "show core memory and what is in storage"),
-    ("/pop [n]", "remove the last n messages (3 by default)"),
+    ("/search TEXT", "search everything that was said"),
+    ("/memory", "show core memory with its last edits, and what is in storage"),
+    ("/core [persona|human [TEXT]]", "show core memory; edit a block in $EDITOR, or put TEXT in its place"),
+    ("/archive TEXT", "put a text into archival storage"),
+    ("/summarize", "summarise older messages now; they can still be searched"),
+    ("/contextlength", "show how the window is filled"),
+    ("/systemswap [TEXT|FILE|default]", "show the system instructions, or put others in their place"),
+    ("/model [NAME|FILE|default]", "show the model, or go on with another one"),
     ("/heartbeat", "let the agent think without a message from you"),
     ("/memorywarning", "warn the agent that its window is nearly full"),
     ("/help", "this list"),
@@ -96,13 +163,15 @@ impl Command {
         match self {
             Self::Heartbeat => Some(Interrupt::Heartbeat { reason: "Automated timer".to_owned() }),
             Self::MemoryWarning => Some(Interrupt::MemoryPressure),
+            Self::Retry => Some(Interrupt::Retry),
+            Self::Summarize => Some(Interrupt::Summarize),
             _ => None,
         }
     }
 
     /// Whether the command shows or leaves the memory, so that what is still to be saved is saved first.
     pub(crate) const fn needs_settled_memory(&self) -> bool {
-        matches!(self, Self::Memory | Self::Exit | Self::Save { .. })
+        matches!(self, Self::Memory | Self::Exit | Self::Save { .. } | Self::Core { .. })
     }
 
     /// Reads a command as typed; case does not matter.
@@ -110,8 +179,11 @@ impl Command {
     /// # Errors
     /// There is no such command, or its arguments are wrong; a name that is none is told before its arguments.
     pub fn parse(text: &str) -> Result<Self, CommandError> {
-        let mut words = text.split_whitespace();
-        let name = words.next().unwrap_or_default().to_ascii_lowercase();
+        let text = text.trim();
+        let (name, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        let rest = rest.trim_start();
+        let mut words = rest.split_whitespace();
+        let name = name.to_ascii_lowercase();
         let name = if name == "/" { "/help" } else { &name };
         let Some((usage, meaning)) = HELP.iter().find(|(usage, _)| usage.split(' ').next() == Some(name)) else {
             return Err(CommandError::Unknown { name: name.to_owned() });
@@ -121,16 +193,22 @@ impl Command {
         if let Some(argument) = argument.filter(|_| !usage.contains(' ')) {
             return Err(wrong(format!("{name} takes no argument, but {argument:?} was given")));
         }
-        if let Some(extra) = words.next() {
+        // Capitals stand for what the user words: it is taken as it stands.
+        let is_text = usage.bytes().any(|byte| byte.is_ascii_uppercase());
+        if let Some(extra) = words.next().filter(|_| !is_text) {
             return Err(wrong(format!("{name} takes at most one argument, but {extra:?} follows")));
         }
-        let count = || match argument {
+        let count_of = |what: &str| match argument {
             None => Ok(None),
             Some(argument) => match argument.parse::<usize>() {
                 Ok(count) if count > 0 => Ok(Some(count)),
-                _ => Err(wrong(format!("{name} takes a number of messages from 1, not {argument:?}"))),
+                _ => Err(wrong(format!("{name} takes a number of {what} from 1, not {argument:?}"))),
             },
         };
+        let count = || count_of("messages");
+        let turns = || Ok(count_of("turns")?.unwrap_or(1));
+        let whole = || (!rest.is_empty()).then(|| rest.to_owned());
+        let needed = || whole().ok_or_else(|| wrong(format!("{name} takes a text")));
         match name {
             "/exit" => Ok(Self::Exit),
             "/save" => Ok(Self::Save { name: argument.map(str::to_owned) }),
@@ -138,6 +216,29 @@ impl Command {
             "/dump" => Ok(Self::Dump { count: count()? }),
             "/memory" => Ok(Self::Memory),
             "/pop" => Ok(Self::Pop { count: count()?.unwrap_or(DEFAULT_POP_COUNT) }),
+            "/undo" => Ok(Self::Undo { count: turns()? }),
+            "/redo" => Ok(Self::Redo { count: turns()? }),
+            "/retry" => Ok(Self::Retry),
+            "/rethink" => Ok(Self::Rethink { text: needed()? }),
+            "/rewrite" => Ok(Self::Rewrite { text: needed()? }),
+            "/summarize" => Ok(Self::Summarize),
+            "/contextlength" => Ok(Self::ContextLength),
+            "/search" => Ok(Self::Search { text: needed()? }),
+            "/archive" => Ok(Self::Archive { text: needed()? }),
+            "/core" => {
+                let (section, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+                let label = match section {
+                    "" => None,
+                    section => Some(
+                        BlockLabel::parse(&section.to_ascii_lowercase())
+                            .ok_or_else(|| wrong(format!("core memory has no section {section:?}")))?,
+                    ),
+                };
+                let text = text.trim();
+                Ok(Self::Core { label, text: (!text.is_empty()).then(|| text.to_owned()) })
+            }
+            "/systemswap" => Ok(Self::SystemSwap { text: whole() }),
+            "/model" => Ok(Self::Model { name: whole() }),
             "/heartbeat" => Ok(Self::Heartbeat),
             "/memorywarning" => Ok(Self::MemoryWarning),
             "/help" => Ok(Self::Help),
@@ -154,8 +255,27 @@ mod tests {
     fn every_command_of_the_help_can_be_typed() {
         for (usage, _) in HELP {
             let name = usage.split(' ').next().unwrap();
-            assert!(Command::parse(name).is_ok(), "{name}");
+            let line = if usage.ends_with(" TEXT") { format!("{name} a text") } else { name.to_owned() };
+            assert!(Command::parse(&line).is_ok(), "{line}");
         }
+    }
+
+    #[test]
+    fn texts_are_taken_as_they_stand() {
+        let text = "Two  words.\n  And a line.".to_owned();
+        assert_eq!(Command::parse(&format!("/Rewrite {text} ")), Ok(Command::Rewrite { text: text.clone() }));
+        assert_eq!(Command::parse(&format!("/archive\n{text}")), Ok(Command::Archive { text: text.clone() }));
+        let label = Some(BlockLabel::Human);
+        assert_eq!(
+            Command::parse(&format!("/core HUMAN {text}")),
+            Ok(Command::Core { label, text: Some(text.clone()) })
+        );
+        assert_eq!(Command::parse("/core human"), Ok(Command::Core { label, text: None }));
+        assert_eq!(Command::parse("/core"), Ok(Command::Core { label: None, text: None }));
+        assert_eq!(
+            Command::parse("/model my models/a.gguf"),
+            Ok(Command::Model { name: Some("my models/a.gguf".into()) })
+        );
     }
 
     #[test]
@@ -164,13 +284,32 @@ mod tests {
         assert_eq!(Command::parse("/POP"), Ok(Command::Pop { count: DEFAULT_POP_COUNT }));
         assert_eq!(Command::parse("/dump 3"), Ok(Command::Dump { count: Some(3) }));
         assert_eq!(Command::parse("/save spring"), Ok(Command::Save { name: Some("spring".into()) }));
-        for wrong in ["/pop x", "/pop 0", "/pop 1 2", "/memory now"] {
+        assert_eq!(Command::parse("/undo"), Ok(Command::Undo { count: 1 }));
+        assert_eq!(Command::parse("/redo 3"), Ok(Command::Redo { count: 3 }));
+        let wrong = [
+            "/pop x",
+            "/pop 0",
+            "/pop 1 2",
+            "/memory now",
+            "/undo -1",
+            "/undo 1 2",
+            "/redo 0",
+            "/retry it",
+            "/search",
+            "/rewrite  ",
+            "/rethink",
+            "/archive",
+            "/core humans",
+            "/contextlength 3",
+            "/summarize all",
+        ];
+        for wrong in wrong {
             let error = Command::parse(wrong).unwrap_err();
             let name = wrong.split(' ').next().unwrap();
             assert!(error.hint().starts_with(&format!("usage: {name}")), "{wrong}: {error:?}");
             assert_eq!(error.hint().lines().count(), 1, "{wrong}: {error:?}");
         }
-        for unknown in ["/undone", "/usr/bin is full of files", "/poppy 1 2", ""] {
+        for unknown in ["/undone", "/cor", "/usr/bin is full of files", "/poppy 1 2", ""] {
             let error = Command::parse(unknown).unwrap_err();
             assert!(error.to_string().starts_with("there is no command"), "{unknown}: {error:?}");
             assert!(HELP.iter().all(|(usage, _)| error.hint().contains(usage)), "{unknown}: {error:?}");

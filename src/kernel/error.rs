@@ -17,6 +17,22 @@ pub enum Error {
     /// The grammar of a step.
     #[error("the grammar of this step cannot be used: {0}")]
     Grammar(#[from] grammar::Error),
+    /// Another model could not be loaded; the one before goes on.
+    #[error("{message}")]
+    Load {
+        /// What failed.
+        message: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// System instructions cannot be read.
+    #[error("no system instructions can be taken from {}: {reason}", path.display())]
+    Instructions {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        reason: String,
+    },
 }
 
 impl Error {
@@ -24,7 +40,10 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
+            Self::Memory(memory::Error::Edit(_)) => "nothing was changed, and nothing needs to be".to_owned(),
             Self::Memory(error) => error.hint().to_string(),
+            Self::Load { hint, .. } => hint.clone(),
+            Self::Instructions { .. } => "check the path; a text of several words is taken as it stands".to_owned(),
             // The grammar is that of the step, not the user's.
             Self::Grammar(_) | Self::Inference(inference::Error::Constraint(_)) => {
                 "start with --debug, try again and report the log".to_owned()

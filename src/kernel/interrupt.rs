@@ -21,4 +21,8 @@ pub enum Interrupt {
     },
     /// The user asked for the memory-pressure warning.
     MemoryPressure,
+    /// The user wants the last turn taken again.
+    Retry,
+    /// The user wants older messages summarised now.
+    Summarize,
 }

@@ -5,6 +5,8 @@
 
 mod agent;
 mod command;
+mod commands;
+mod context_length;
 mod cost;
 mod dump;
 mod error;
@@ -20,8 +22,10 @@ mod requests;
 mod service;
 pub mod step;
 
+pub use crate::memory::BlockLabel;
 pub use agent::{Agent, Settings};
 pub use command::{Command, CommandError};
+pub use commands::{LoadModel, LoadedModel};
 pub use error::Error;
 pub use interrupt::Interrupt;
 pub use model::prompt_tokens;

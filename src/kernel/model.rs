@@ -107,6 +107,16 @@ impl Model {
         })
     }
 
+    /// The model's name.
+    pub(super) fn name(&self) -> &str {
+        &self.session.engine().identity().name
+    }
+
+    /// Chooses tokens in this way from now on.
+    pub(super) fn sample_as(&mut self, options: SamplerOptions) {
+        self.sampler = Sampler::new(options);
+    }
+
     pub(super) fn window_tokens(&self) -> usize {
         self.session.engine().context_window_tokens()
     }

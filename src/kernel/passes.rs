@@ -48,14 +48,18 @@ impl Agent {
 
     /// Messages leave the view with an eviction: what they bring is saved first.
     pub(super) fn settle_before_eviction(&mut self) -> Result<(), Error> {
-        if !self.settings.memory_pass || !self.window_is_full()? {
-            return Ok(());
+        if self.settings.memory_pass && self.window_is_full()? {
+            self.settle_passes();
         }
+        Ok(())
+    }
+
+    /// Looks at every message that has not been looked at.
+    pub(super) fn settle_passes(&mut self) {
         let cancel = self.cancel.clone();
         let mut events = Vec::new();
         while self.memory_pass(&cancel, &mut |event| events.push(event)) {}
         self.idle_events.append(&mut events);
-        Ok(())
     }
 
     fn window_is_full(&mut self) -> Result<bool, Error> {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::memory::Inbox;
+use crate::memory::{BlockLabel, Inbox};
 use crate::types::{Cancel, Clock, InboxId};
 
 use super::agent::Agent;
@@ -28,6 +28,20 @@ pub enum Request {
     Unreadable {
         /// Why.
         reason: String,
+    },
+    /// The user wants to edit a block of core memory: its text is asked for.
+    Block {
+        /// Which block.
+        label: BlockLabel,
+    },
+    /// The user has edited a block of core memory.
+    EditBlock {
+        /// Which block.
+        label: BlockLabel,
+        /// Its text when the editing began.
+        before: String,
+        /// Its text now.
+        after: String,
     },
     /// Save and leave.
     Exit,

@@ -184,6 +184,15 @@ pub fn handle(agent: &mut Agent, request: Request, entry: Option<InboxId>, sink:
                 false
             }
         },
+        Request::Block { label } => {
+            settle_memory(agent, sink);
+            sink.event(Cause::Command, agent.block(label));
+            false
+        }
+        Request::EditBlock { label, before, after } => {
+            sink.event(Cause::Command, agent.edit_block(label, &before, &after));
+            false
+        }
         Request::Exit => run_command(agent, &Command::Exit, sink),
     }
 }

@@ -73,6 +73,10 @@ pub enum Effect {
         /// Where it is kept until then.
         entry: Option<InboxId>,
     },
+    /// Take back all that followed the user's last message.
+    RetakeUser,
+    /// Evict and summarise what an eviction would take.
+    Summarize,
     /// Write a notification to recall storage and the queue.
     Notify(Notification),
     /// Remember that the warning of this period was sent.
@@ -140,6 +144,12 @@ impl Turn {
                 effects
             }
             Interrupt::MemoryPressure => self.save(StopReason::Answer),
+            Interrupt::Retry => {
+                let mut effects = vec![Effect::RetakeUser];
+                effects.extend(self.next_step(false));
+                effects
+            }
+            Interrupt::Summarize => vec![Effect::Summarize, Effect::End(StopReason::Answer)],
         }
     }
 
@@ -196,6 +206,17 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_turn_taken_again_is_a_turn_and_a_summary_generates_no_step() {
+        let (turn, effects) = Turn::new(4).advance(Happened::Begin(Interrupt::Retry));
+        assert_eq!(effects, [Effect::RetakeUser, Effect::Generate(Offer::Everything)]);
+        let (_, effects) = turn.advance(Happened::Generated { outcome: Generated::Answer, pressure: false });
+        assert_eq!(effects, [Effect::End(StopReason::Answer)]);
+        let (turn, effects) = Turn::new(4).advance(Happened::Begin(Interrupt::Summarize));
+        assert_eq!(effects, [Effect::Summarize, Effect::End(StopReason::Answer)]);
+        assert_eq!(turn.steps(), 0);
+    }
 
     fn user(turn: Turn) -> Turn {
         let (turn, effects) = turn.advance(Happened::Begin(Interrupt::User { text: "hello".into(), entry: None }));

@@ -77,6 +77,15 @@ pub enum Event {
         recall_count: u64,
         /// Passages in archival storage.
         archival_count: u64,
+        /// The last edits of core memory, newest first.
+        edits: Vec<CoreMemoryEdit>,
+    },
+    /// The text of a core-memory block, for an editor on the terminal; no input line of the JSON-lines mode asks for it.
+    Block {
+        /// `persona` or `human`.
+        section: String,
+        /// Its text.
+        text: String,
     },
     /// Something that the user should know.
     Notice {
@@ -104,6 +113,23 @@ pub struct CoreMemoryText {
     pub persona: String,
     /// The block about the user.
     pub human: String,
+}
+
+/// One edit of core memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CoreMemoryEdit {
+    /// When, UTC milliseconds.
+    pub at_ms: i64,
+    /// When, in the user's zone: `2026-02-03 14:05`.
+    pub time: String,
+    /// `persona` or `human`.
+    pub section: String,
+    /// The block's text before.
+    pub before: String,
+    /// The block's text after.
+    pub after: String,
+    /// Name of the function or command.
+    pub cause: String,
 }
 
 /// Why a turn ended.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use unicode_width::UnicodeWidthStr;
 
 use crate::kernel::Emitted;
-use crate::types::{Cause, Event, Status, StopReason, TurnReport};
+use crate::types::{Cause, CoreMemoryEdit, Event, Status, StopReason, TurnReport};
 
 use super::sanitize;
 use super::wrap::{Wrap, columns_of, wrapped};
@@ -180,14 +180,21 @@ impl Screen {
                 let text = format!("{} {}", status.as_str(), shorten(message));
                 writeln!(out, "{style}  = {}{style:#}", indented(&text))
             }
-            Event::Memory { core, recall_count, archival_count } => {
+            // The editor shows it.
+            Event::Block { .. } => Ok(()),
+            Event::Memory { core, recall_count, archival_count, edits } => {
                 for (label, text) in [("persona", &core.persona), ("human", &core.human)] {
                     let text = if text.is_empty() { "(nothing yet)" } else { text };
                     writeln!(out, "{CALL}{label}{CALL:#}\n{}", lines(text))?;
                 }
                 let counts =
                     format!("{recall_count} messages in recall storage, {archival_count} passages in archival storage");
-                writeln!(out, "{DIM}{}{DIM:#}", lines(&counts))
+                writeln!(out, "{DIM}{}{DIM:#}", lines(&counts))?;
+                // The oldest first, as everything else that is read downwards.
+                edits.iter().rev().try_for_each(|edit| {
+                    let text = wrapped(&shorten(&changed_lines(edit)), columns, 2, INDENT_COLUMNS);
+                    writeln!(out, "{DIM}  {text}{DIM:#}")
+                })
             }
             Event::Notice { text } => writeln!(out, "{NOTICE}{}{NOTICE:#}", lines(text)),
             Event::Error { message, hint, .. } => {
@@ -285,6 +292,22 @@ fn in_words(name: &str, arguments: &Map<String, Value>) -> Option<(&'static str,
         "archival_memory_insert" => Some(("put into the archive", argument("content")?.to_owned())),
         _ => None,
     }
+}
+
+/// An edit in a line: time, block, and what went out of it and came into it.
+fn changed_lines(edit: &CoreMemoryEdit) -> String {
+    let missing = |of: &str, in_text: &str| {
+        let lines: Vec<&str> = of.lines().filter(|line| !in_text.lines().any(|known| known == *line)).collect();
+        lines.join(" / ")
+    };
+    let (gone, come) = (missing(&edit.before, &edit.after), missing(&edit.after, &edit.before));
+    let what = match (gone.is_empty(), come.is_empty()) {
+        (true, true) => "the order of lines".to_owned(),
+        (true, false) => format!("+ {come}"),
+        (false, true) => format!("- {gone}"),
+        (false, false) => format!("{gone} -> {come}"),
+    };
+    format!("{} {} ({}): {what}", edit.time, edit.section, edit.cause)
 }
 
 fn shorten(text: &str) -> String {

@@ -12,15 +12,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustyline::error::ReadlineError;
 use rustyline::{Cmd, Config, DefaultEditor, ExternalPrinter, KeyCode, KeyEvent, Modifiers};
 
-use crate::kernel::{Command, CommandError, Emitted, Handle, Outgoing, Request, Requests};
+use crate::kernel::{BlockLabel, Command, CommandError, Emitted, Handle, Outgoing, Request, Requests};
 use crate::types::{Cancel, Cause, Event};
 
+use super::editor::{self, Edited};
 use super::screen::Screen;
 
 /// Keys that `/help` names besides the commands.
-const KEYS: &str = "Ctrl-C stops a reply, Alt-Enter or Ctrl-J begins a new line of your message, Ctrl-R searches what \
-                    you typed before, Ctrl-D leaves. A line that begins with a space is a message, also with a slash \
-                    behind it.";
+const KEYS: &str = "Ctrl-C stops a reply, Ctrl-R searches what you typed before, Ctrl-D leaves. A message can have \
+                    several lines: end a line with a backslash, press Alt-Enter or Ctrl-J, or paste them. A line that \
+                    begins with a space is a message, also with a slash behind it.";
+
+/// Before the first line of what the user types, and before its further lines.
+const PROMPT: &str = "you> ";
+const FURTHER_PROMPT: &str = "...> ";
 
 /// What a line with an unknown command is told besides the list of commands.
 const AS_MESSAGE: &str = "To send it as a message, put a space before it.";
@@ -36,6 +41,8 @@ pub struct Options<'a> {
     pub show_costs: bool,
     /// File of typed lines.
     pub history: &'a Path,
+    /// Folder of texts that are being edited.
+    pub drafts: &'a Path,
     /// Stops the generation.
     pub cancel: &'a Cancel,
 }
@@ -113,12 +120,17 @@ fn save_history(editor: &mut DefaultEditor, path: &Path) {
 }
 
 /// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 enum Done {
     /// It was taken.
+    #[default]
     Taken,
     /// Its message could not be stored.
     MessageNotStored,
+    /// It was refused.
+    Refused,
+    /// The text of a block that is to be edited.
+    Block(String),
 }
 
 /// The reading side.
@@ -139,8 +151,9 @@ impl Chat<'_> {
         // A message that could not be stored stands in the line again: nobody has to type it twice.
         let mut unsaved = String::new();
         loop {
-            let line = match self.prompt.read(editor, &std::mem::take(&mut unsaved)) {
-                Ok(line) => line,
+            let line = match self.prompt.read_all(editor, &std::mem::take(&mut unsaved)) {
+                Ok(Some(line)) => line,
+                Ok(None) => continue,
                 // Nothing was typed: the history has no line of it.
                 Err(ReadlineError::Interrupted | ReadlineError::Eof) => return self.ask(Request::Exit).map(drop),
                 Err(error) => return Err(error.into()),
@@ -163,11 +176,37 @@ impl Chat<'_> {
             if command == Ok(Command::Exit) {
                 return self.ask(Request::Exit).map(drop);
             }
+            if let Ok(Command::Core { label: Some(label), text: None }) = command {
+                self.edit(label, options.drafts)?;
+                continue;
+            }
             self.ask(Request::Command { text: line.to_owned() })?;
             match command {
                 Ok(Command::Help) => self.tell(KEYS)?,
                 Err(CommandError::Unknown { .. }) => self.tell(AS_MESSAGE)?,
                 _ => {}
+            }
+        }
+    }
+
+    /// Lets the user edit a block of core memory. What is refused stays in a draft, from which the next editing goes on.
+    fn edit(&self, label: BlockLabel, drafts: &Path) -> Result<(), Error> {
+        let Done::Block(before) = self.ask(Request::Block { label })? else { return Ok(()) };
+        let draft = drafts.join(format!("core-{label}.draft.txt"));
+        match editor::edit(&draft, &before) {
+            Ok(Edited::Unchanged) => Ok(self.tell("Nothing was changed.")?),
+            Ok(Edited::Changed(after)) => {
+                if self.ask(Request::EditBlock { label, before, after })? == Done::Refused {
+                    Ok(self.tell(&format!("What you wrote is kept: /core {label} opens it again."))?)
+                } else {
+                    editor::discard(&draft);
+                    Ok(())
+                }
+            }
+            Err(error) => {
+                let (message, hint) = (error.to_string(), error.hint());
+                let event = Event::Error { message, hint, message_stored: None };
+                Ok(lock(self.screen).show(&Emitted { cause: Cause::Command, seq: None, event })?)
             }
         }
     }
@@ -210,8 +249,13 @@ fn display(
 ) -> Option<usize> {
     let mut how = Done::Taken;
     for outgoing in events {
-        if let Outgoing::Event(Emitted { event: Event::Error { message_stored: Some(false), .. }, .. }) = &outgoing {
-            how = Done::MessageNotStored;
+        if let Outgoing::Event(Emitted { cause, event, .. }) = &outgoing {
+            match event {
+                Event::Error { message_stored: Some(false), .. } => how = Done::MessageNotStored,
+                Event::Error { .. } if *cause == Cause::Command => how = Done::Refused,
+                Event::Block { text, .. } => how = Done::Block(text.clone()),
+                _ => {}
+            }
         }
         let outcome = match outgoing {
             Outgoing::Event(emitted) if prompt.is_open() => {
@@ -224,7 +268,7 @@ fn display(
                 Ok(())
             }
             Outgoing::Done => {
-                let _ = done.send(Ok(std::mem::replace(&mut how, Done::Taken)));
+                let _ = done.send(Ok(std::mem::take(&mut how)));
                 Ok(())
             }
             Outgoing::Left { unstored_messages } => return Some(unstored_messages),
@@ -248,11 +292,14 @@ fn what_is_waited_for(request: &Request) -> &'static str {
     const PASSES: &str = "noting what you said, Ctrl-C puts it off";
     const THINKING: &str = "thinking, Ctrl-C stops; what you type is read afterwards";
     const GREETING: &str = "reading its memory before it greets, Ctrl-C skips this";
+    const LOADING: &str = "loading the model, Ctrl-C stops";
     match request {
-        Request::Exit => PASSES,
+        Request::Exit | Request::Block { .. } => PASSES,
+        Request::EditBlock { .. } => "one moment",
         Request::Command { text } => match Command::parse(text) {
             Ok(command) if command.needs_settled_memory() => PASSES,
             Ok(command) if command.interrupt().is_some() => THINKING,
+            Ok(Command::Model { name: Some(_) }) => LOADING,
             Ok(_) | Err(_) => "one moment",
         },
         Request::Greet => GREETING,
@@ -298,16 +345,39 @@ impl Prompt {
         }
     }
 
+    /// Reads a message or command, whose lines but the last end in a backslash; none where the user gave it up behind
+    /// the first.
+    fn read_all(&self, editor: &mut DefaultEditor, initial: &str) -> Result<Option<String>, ReadlineError> {
+        let mut text = self.read(editor, PROMPT, initial)?;
+        while goes_on(&text) {
+            text.pop();
+            match self.read(editor, FURTHER_PROMPT, "") {
+                Ok(line) => {
+                    text.push('\n');
+                    text.push_str(&line);
+                }
+                Err(ReadlineError::Interrupted) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(text))
+    }
+
     /// Reads a line that begins as `initial`.
-    fn read(&self, editor: &mut DefaultEditor, initial: &str) -> Result<String, ReadlineError> {
+    fn read(&self, editor: &mut DefaultEditor, prompt: &str, initial: &str) -> Result<String, ReadlineError> {
         for text in std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner)) {
             anstream::print!("{text}");
         }
         self.open.store(true, Ordering::SeqCst);
-        let line = editor.readline_with_initial("you> ", (initial, ""));
+        let line = editor.readline_with_initial(prompt, (initial, ""));
         self.open.store(false, Ordering::SeqCst);
         line
     }
+}
+
+/// Whether another line follows: a backslash stands at the end. Two of them are two characters of the text.
+fn goes_on(text: &str) -> bool {
+    text.len().saturating_sub(text.trim_end_matches('\\').len()) % 2 == 1
 }
 
 fn print_texts(
@@ -364,6 +434,7 @@ impl Drop for Quiet {
         }
     }
 }
+
 /// Gives the terminal back as it was found when a signal ends the program: nothing else runs then.
 #[cfg(unix)]
 pub fn restore_on_signals() {
@@ -379,4 +450,17 @@ pub fn restore_on_signals() {
             let _ = signal_hook::low_level::emulate_default_handler(signal);
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_backslash_at_the_end_begins_another_line_and_two_do_not() {
+        for (text, more) in [("a\\", true), ("a\\\\", false), ("a", false), ("", false), ("\\", true), ("a\\ ", false)]
+        {
+            assert_eq!(goes_on(text), more, "{text:?}");
+        }
+    }
 }

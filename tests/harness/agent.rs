@@ -134,7 +134,7 @@ impl Talk {
     /// Core memory and counts.
     pub fn memory(&mut self) -> (CoreMemoryText, u64, u64) {
         match self.command("/memory").pop() {
-            Some(Event::Memory { core, recall_count, archival_count }) => (core, recall_count, archival_count),
+            Some(Event::Memory { core, recall_count, archival_count, .. }) => (core, recall_count, archival_count),
             other => panic!("/memory ended in {other:?}"),
         }
     }

@@ -1,5 +1,8 @@
 //! A long talk of random turns and commands on the scripted engine, checked against a model of what must be the case:
-//! core memory as a list of lines, and every text that was said and not taken back.
+//! core memory as a list of lines, archival storage, and every text that was said and not taken back.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use mneme::dialect::Profile;
 use mneme::inference::{Script, ScriptedReply};
@@ -21,6 +24,19 @@ struct Expected {
     lines: Vec<String>,
     /// Texts of the user that are to be found.
     said: Vec<String>,
+    /// The turn of each of them.
+    turns: Vec<Turn>,
+    /// Replies that the user has rewritten, by the number of their turn.
+    rewritten: BTreeMap<usize, String>,
+    /// Passages.
+    archived: Vec<String>,
+}
+
+/// What a turn did.
+#[derive(Debug, Clone)]
+struct Turn {
+    before: Rc<Expected>,
+    lines_after: Vec<String>,
 }
 
 struct Soak {
@@ -30,10 +46,12 @@ struct Soak {
     random: ChaCha8Rng,
     expected: Expected,
     saved: Option<Expected>,
+    /// What lies ahead after an undo, the next state first.
+    ahead: Vec<Expected>,
 }
 
-/// Holds `turns` turns with random edits, searches, pops, checkpoints and restarts in between, half of them in each
-/// profile, and checks memory and window after each.
+/// Holds `turns` turns with random edits, searches, pops, undos, redos, checkpoints, kills and restarts in between, half
+/// of them in each profile, and checks memory and window after each.
 pub fn soak(seed: u64, turns: usize, window_tokens: usize) {
     for profile in [Profile::Native, Profile::Classic] {
         let mut soak = Soak {
@@ -43,6 +61,7 @@ pub fn soak(seed: u64, turns: usize, window_tokens: usize) {
             random: ChaCha8Rng::seed_from_u64(seed),
             expected: Expected::default(),
             saved: None,
+            ahead: Vec::new(),
         };
         soak.run(turns / 2);
     }
@@ -110,16 +129,29 @@ impl Soak {
         for turn in 0..turns {
             let what = self.random.random_range(0..100);
             match what {
-                0..70 => evictions += self.turn(&mut talk, turn),
-                70..80 => self.pop(&mut talk, turn),
-                80..86 => {
+                0..50 => evictions += self.turn(&mut talk, turn),
+                50..56 => self.pop(&mut talk, turn),
+                56..64 => self.undo(&mut talk, turn),
+                64..71 => self.redo(&mut talk, turn),
+                71..74 => self.retry(&mut talk, turn),
+                74..77 => self.rewrite(&mut talk, turn),
+                77..80 => self.edit(&mut talk, turn),
+                80..82 => self.archive(&mut talk, turn),
+                82..83 => {
+                    let notice = talk.notice("/summarize");
+                    if !notice.contains("Nothing was summarised") {
+                        self.ahead.clear();
+                    }
+                }
+                83..87 => {
                     talk.notice("/save point");
                     self.saved = Some(self.expected.clone());
                 }
-                86..90 => {
+                87..90 => {
                     if let Some(saved) = self.saved.clone() {
                         talk.notice("/load point");
                         self.expected = saved;
+                        self.ahead.clear();
                     }
                 }
                 90..95 => {
@@ -151,6 +183,8 @@ impl Soak {
     fn turn(&mut self, talk: &mut Talk, turn: usize) -> usize {
         let thing = THINGS[self.random.random_range(0..THINGS.len())];
         let (line, corrected) = (owns(thing), sold(thing));
+        let before = Rc::new(self.expected.clone());
+        self.ahead.clear();
         let lines = &mut self.expected.lines;
         let has = |lines: &[String], wanted: &String| lines.contains(wanted);
         let can_search = talk.notice("/dump").contains("summary of");
@@ -174,6 +208,7 @@ impl Soak {
         let text = format!("{verb} {thing}, said in turn number{turn} while it rained over the old house.");
         let events = talk.say(&text);
         self.expected.said.push(text);
+        self.expected.turns.push(Turn { before, lines_after: self.expected.lines.clone() });
         let Some(Event::Turn(report)) = events.last() else { panic!("turn {turn}: {events:?}") };
         assert_eq!(report.stop_reason, StopReason::Answer, "turn {turn}: {events:?}");
         assert_eq!(messages(&events).len(), 1, "turn {turn}: {events:?}");
@@ -198,12 +233,95 @@ impl Soak {
         let back = self.random.random_range(1..4);
         let Some(number) = numbers.iter().rev().nth(back - 1) else { return };
         talk.notice(&format!("/pop {number}"));
+        self.ahead.clear();
         let dump = talk.notice("/dump");
-        let gone = self.expected.said.split_off(self.expected.said.len() - back);
+        let left = self.expected.said.len() - back;
+        let gone = self.expected.said.split_off(left);
+        self.expected.turns.truncate(left);
+        self.expected.rewritten.retain(|turn, _| *turn < left);
         for text in gone {
             assert!(!dump.contains(&text), "turn {turn}: /pop {number} left {text:?}");
             assert!(!self.is_found(&text), "turn {turn}: {text:?} was removed and is found");
         }
+    }
+
+    /// Takes back the last turns with all that they did.
+    fn undo(&mut self, talk: &mut Talk, turn: usize) {
+        let count = self.random.random_range(1..4);
+        let events = talk.command(&format!("/undo {count}"));
+        let Some(first) = self.expected.turns.len().checked_sub(count) else {
+            assert!(matches!(events.as_slice(), [Event::Error { .. }]), "turn {turn}: {events:?}");
+            return;
+        };
+        assert!(matches!(events.as_slice(), [Event::Notice { .. }]), "turn {turn}: {events:?}");
+        let gone = self.expected.turns[first..].to_vec();
+        let said = self.expected.said[first..].to_vec();
+        let between = gone[1..].iter().map(|turn| (*turn.before).clone());
+        let ahead = between.chain([self.expected.clone()]).chain(std::mem::take(&mut self.ahead)).collect();
+        self.ahead = ahead;
+        self.expected = (*gone[0].before).clone();
+        let dump = talk.notice("/dump");
+        for text in said {
+            assert!(!dump.contains(&text), "turn {turn}: /undo {count} left {text:?}");
+            assert!(!self.is_found(&text), "turn {turn}: {text:?} was taken back and is found");
+        }
+    }
+
+    fn redo(&mut self, talk: &mut Talk, turn: usize) {
+        let count = self.random.random_range(1..3);
+        let events = talk.command(&format!("/redo {count}"));
+        if count > self.ahead.len() {
+            assert!(matches!(events.as_slice(), [Event::Error { .. }]), "turn {turn}: {events:?}");
+            return;
+        }
+        assert!(matches!(events.as_slice(), [Event::Notice { .. }]), "turn {turn}: {events:?}");
+        self.expected = self.ahead.drain(..count).next_back().unwrap();
+        if let Some(text) = self.expected.said.last() {
+            assert!(self.is_found(text), "turn {turn}: {text:?} was brought back and is not found");
+        }
+    }
+
+    /// The same message does the same again, from the state before it.
+    fn retry(&mut self, talk: &mut Talk, turn: usize) {
+        let Some(last) = self.expected.turns.last().cloned() else { return };
+        let Some(text) = self.expected.said.last().cloned() else { return };
+        let events = talk.command("/retry");
+        assert!(matches!(events.as_slice(), [.., Event::Turn(_), Event::Notice { .. }]), "turn {turn}: {events:?}");
+        assert_eq!(messages(&events).len(), 1, "turn {turn}: {events:?}");
+        let mut expected = (*last.before).clone();
+        expected.lines.clone_from(&last.lines_after);
+        expected.said.push(text);
+        expected.turns.push(last);
+        self.expected = expected;
+        self.ahead.clear();
+    }
+
+    fn rewrite(&mut self, talk: &mut Talk, turn: usize) {
+        let Some(place) = self.expected.said.len().checked_sub(1) else { return };
+        let text = format!("Rewritten in turn number{turn}.");
+        talk.notice(&format!("/rewrite {text}"));
+        if let Some(old) = self.expected.rewritten.insert(place, text) {
+            assert!(!self.is_told(&old), "turn {turn}: {old:?} was rewritten and is found");
+        }
+        self.ahead.clear();
+    }
+
+    /// The user edits the block by hand.
+    fn edit(&mut self, talk: &mut Talk, turn: usize) {
+        let lines = &mut self.expected.lines;
+        if lines.len() == MAX_LINES {
+            lines.pop();
+        }
+        lines.insert(0, format!("Written by hand in turn {turn}."));
+        talk.notice(&format!("/core human {}", lines.join("\n")));
+        self.ahead.clear();
+    }
+
+    fn archive(&mut self, talk: &mut Talk, turn: usize) {
+        let text = format!("A note of turn number{turn} on the house.");
+        talk.notice(&format!("/archive {text}"));
+        self.expected.archived.push(text);
+        self.ahead.clear();
     }
 
     /// Something that was said is in view or can be found.
@@ -219,11 +337,20 @@ impl Soak {
         assert!(self.is_found(text), "{text:?} is not found, {:?}", self.profile);
     }
 
-    /// Whether recall storage has the text where a search looks.
+    /// Whether recall storage has what the user said where a search looks.
     fn is_found(&self, text: &str) -> bool {
+        self.is_stored("user", text)
+    }
+
+    /// The same for what the user was told.
+    fn is_told(&self, text: &str) -> bool {
+        self.is_stored("assistant", text)
+    }
+
+    fn is_stored(&self, kind: &str, text: &str) -> bool {
         let connection = rusqlite::Connection::open(self.folder.path().join("mneme.db")).unwrap();
-        let sql = "SELECT count(*) FROM messages WHERE hidden = 0 AND kind = 'user' AND searchable = ?1";
-        connection.query_row(sql, [text], |row| row.get::<_, i64>(0)).unwrap() == 1
+        let sql = "SELECT count(*) FROM messages WHERE hidden = 0 AND kind = ?1 AND searchable = ?2";
+        connection.query_row(sql, [kind, text], |row| row.get::<_, i64>(0)).unwrap() == 1
     }
 
     fn check(&self, talk: &mut Talk, turn: usize) {
@@ -231,7 +358,10 @@ impl Soak {
         assert_eq!(core.human.lines().collect::<Vec<_>>(), self.expected.lines, "turn {turn}, {:?}", self.profile);
         assert_eq!(core.persona, "I am a test.");
         assert!(recall_count >= self.expected.said.len() as u64, "turn {turn}: {recall_count}");
-        assert_eq!(archival_count, 0, "turn {turn}");
+        assert_eq!(archival_count, self.expected.archived.len() as u64, "turn {turn}");
+        for text in self.expected.rewritten.values() {
+            assert!(self.is_told(text), "turn {turn}: {text:?} is not found");
+        }
         for generation in talk.log.generations() {
             assert!(
                 generation.prompt.len() < self.window_tokens,

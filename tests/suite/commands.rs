@@ -263,8 +263,9 @@ fn help_names_every_command_and_exit_says_that_all_is_saved() {
     for profile in PROFILES {
         let mut talk = talk(profile, &[]);
         let help = talk.notice("/help");
-        for command in ["/exit", "/save", "/load", "/dump", "/memory", "/pop", "/heartbeat", "/memorywarning", "/help"]
-        {
+        let commands = "/exit /save /load /undo /redo /retry /rewrite /rethink /pop /dump /search /memory /core /archive \
+                        /summarize /contextlength /systemswap /model /heartbeat /memorywarning /help";
+        for command in commands.split(' ') {
             assert!(help.contains(command), "{command}: {help}");
         }
         assert_eq!(talk.notice("/exit"), "Everything is saved. Goodbye.");

@@ -2,6 +2,8 @@
 //! terminal is not steered, and a full disk loses nothing.
 
 #[cfg(unix)]
+mod commands;
+#[cfg(unix)]
 mod home;
 mod specials;
 #[cfg(unix)]

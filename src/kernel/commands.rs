@@ -1,0 +1,383 @@
+//! What the commands do that change the agent or look into it: back and forth between turns, replies written anew, core
+//! memory, checkpoints, the system instructions and the model.
+//!
+//! Each is one transaction; whatever could leave no room to talk is refused before it is stored.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::dialect::Dialect;
+use crate::inference::Engine;
+use crate::memory::{BlockLabel, CoreBlock, MainContext, RoomReport, Step, evict_now};
+use crate::types::{Cancel, Event};
+
+use super::Error;
+use super::agent::{Agent, Settings, check_window, default_instructions, make_model};
+use super::context_length::Parts;
+use super::dump::local_time;
+use super::model::{Counter, Model, Summarizer};
+
+/// Messages that `/search` shows.
+const SHOWN_HITS: u64 = 10;
+/// Longest part of a message of the user that a notice quotes, in characters.
+const QUOTED_CHARS: usize = 60;
+/// Longest file of system instructions, in bytes, as for personas.
+const MAX_INSTRUCTIONS_BYTES: u64 = 64 << 10;
+/// What puts the default instructions, or the model of the config, back.
+const DEFAULT: &str = "default";
+
+/// A model that was loaded while the agent runs.
+pub struct LoadedModel {
+    /// Its engine.
+    pub engine: Box<dyn Engine>,
+    /// The way of talking to it.
+    pub dialect: Box<dyn Dialect>,
+    /// What the user should know of it.
+    pub notices: Vec<String>,
+}
+
+/// Loads models while an agent runs.
+pub trait LoadModel: Send {
+    /// The model `name`, or that of the config.
+    ///
+    /// # Errors
+    /// [`Error::Load`]: there is no such model, it cannot be loaded, or `cancel` was raised.
+    fn load(&self, name: Option<&str>, cancel: &Cancel) -> Result<LoadedModel, Error>;
+
+    /// Names of the models that are installed.
+    fn installed(&self) -> Vec<String>;
+}
+
+/// Stores what `step` has put into the memory, and shows it to the model from now on; refused where core memory or
+/// instructions leave no room to talk.
+fn commit(step: Step<'_>, model: &Model, settings: &Settings, context: &mut MainContext) -> Result<(), Error> {
+    let memory = step.view();
+    let shown = MainContext {
+        instructions: memory.instructions()?.unwrap_or_else(|| default_instructions(settings)),
+        core_memory: memory.core()?.render(),
+        messages: Vec::new(),
+    };
+    check_window(model, settings, &shown)?;
+    step.commit()?;
+    *context = shown;
+    Ok(())
+}
+
+impl Agent {
+    /// Goes back to a checkpoint.
+    pub(super) fn load(&mut self, name: Option<&str>) -> Result<String, Error> {
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        let name = step.load_checkpoint(name)?;
+        commit(step, &self.model, &self.settings, &mut self.context)?;
+        Ok(name)
+    }
+
+    /// The name of a checkpoint that was given none: the local time, with a number behind it where that is taken.
+    pub(super) fn checkpoint_name(&self, now_ms: i64) -> Result<String, Error> {
+        let time = local_time(now_ms, &self.clock.zone()).replace(' ', "-").replace(':', ".");
+        let (mut name, mut number) = (time.clone(), 1_u32);
+        while self.memory.view().has_checkpoint(&name)? {
+            number += 1;
+            name = format!("{time}-{number}");
+        }
+        Ok(name)
+    }
+
+    /// Takes back the last turns of the user.
+    pub(super) fn undo(&mut self, count: usize) -> Result<String, Error> {
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        let undone = step.undo(count)?;
+        commit(step, &self.model, &self.settings, &mut self.context)?;
+        let what = if undone.turns == 1 { "turn".to_owned() } else { format!("{} turns", undone.turns) };
+        let back = if undone.turns == 1 { "it back" } else { "them back" };
+        Ok(format!(
+            "Took back the last {what}: you are where you were before \"{}\" /redo brings {back} until your next message.",
+            quoted(&undone.text)
+        ))
+    }
+
+    /// Brings back turns that were taken back.
+    pub(super) fn redo(&mut self, count: usize) -> Result<String, Error> {
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        step.redo(count)?;
+        commit(step, &self.model, &self.settings, &mut self.context)?;
+        Ok(format!("Brought back {}.", counted(count, "turn")))
+    }
+
+    /// Takes back all that followed the last message of the user; what is written next begins with another seed.
+    pub(super) fn retake(&mut self) -> Result<(), Error> {
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        let retaken = step.retake()?;
+        if !self.settings.memory_pass {
+            step.pass_over(retaken.message.id)?;
+        }
+        commit(step, &self.model, &self.settings, &mut self.context)?;
+        let seed = self.settings.sampler.seed.wrapping_add(retaken.attempt);
+        self.model.sample_as(crate::inference::SamplerOptions { seed, ..self.settings.sampler });
+        Ok(())
+    }
+
+    /// What the user is told of a turn that was taken again.
+    pub(super) fn retaken(&self) -> String {
+        if self.settings.sampler.temperature > 0.0 {
+            "Your last message was answered again. /undo takes it back altogether.".to_owned()
+        } else {
+            "Your last message was answered again. At temperature 0 the answer stays the same: start with \
+             --temperature 0.8, say."
+                .to_owned()
+        }
+    }
+
+    pub(super) fn rewrite(&mut self, text: &str) -> Result<String, Error> {
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        step.rewrite_reply(text)?;
+        step.commit()?;
+        Ok(format!("The last reply is now: {text}"))
+    }
+
+    pub(super) fn rethink(&mut self, thoughts: &str) -> Result<String, Error> {
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        step.rewrite_thoughts(thoughts)?;
+        step.commit()?;
+        Ok(format!("The last inner thought is now: {thoughts}"))
+    }
+
+    /// Evicts and summarises now; what memory passes have still to save is saved first.
+    pub(super) fn summarize(&mut self) -> Result<(), Error> {
+        self.settle_passes();
+        let window_tokens = self.model.window_tokens();
+        let (instructions, core_memory) = (self.context.instructions.clone(), self.context.core_memory.clone());
+        let model = std::cell::RefCell::new(&mut self.model);
+        let report = evict_now(
+            &mut self.memory,
+            &mut self.context,
+            &mut Counter { model: &model },
+            &mut Summarizer { model: &model, instructions: &instructions, core_memory: &core_memory },
+            &self.settings.queue,
+            window_tokens,
+            self.clock.now_ms(),
+        )?;
+        self.summarized = report;
+        Ok(())
+    }
+
+    /// What the user is told of an eviction that they asked for.
+    pub(super) fn summarized(&mut self) -> String {
+        let report = std::mem::take(&mut self.summarized);
+        match report {
+            RoomReport { evicted_messages: 0, .. } => {
+                "Nothing was summarised: only the last exchange is in view, and that stays.".to_owned()
+            }
+            RoomReport { evicted_messages, has_mechanical_summary: true, .. } => format!(
+                "{} shortened without the model, which wrote no summary; they can still be searched.",
+                were(evicted_messages)
+            ),
+            RoomReport { evicted_messages, .. } => {
+                format!("{} summarised; they can still be searched.", were(evicted_messages))
+            }
+        }
+    }
+
+    /// How the window is filled.
+    pub(super) fn context_length(&mut self) -> Result<String, Error> {
+        self.context.messages = self.memory.view().queue()?;
+        Ok(Parts::measure(&self.model, &self.context, &self.settings.queue)?.drawn())
+    }
+
+    /// What was said about `text`, the best first, with times.
+    pub(super) fn search(&self, text: &str) -> Result<String, Error> {
+        let found = self.memory.view().search(text, 0, SHOWN_HITS)?;
+        if found.items.is_empty() {
+            return Ok(format!("Nothing was said about {text:?}."));
+        }
+        let zone = self.clock.zone();
+        let lines = found.items.iter().map(|hit| {
+            let who = match hit.role {
+                crate::memory::Role::User => "user",
+                crate::memory::Role::Agent => "agent",
+            };
+            format!("{} {who}: {}", local_time(hit.at_ms, &zone), hit.text)
+        });
+        let lines: Vec<String> = lines.collect();
+        let shown = lines.len() as u64;
+        let more = if found.total > shown { format!("\n(the best {shown} of {})", found.total) } else { String::new() };
+        Ok(format!("{}{more}", lines.join("\n")))
+    }
+
+    /// Puts a text into archival storage.
+    pub(super) fn archive(&mut self, text: &str) -> Result<String, Error> {
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        let stored = step.archive(text, self.settings.queue.passage_chars)?;
+        step.commit()?;
+        let count = self.memory.view().archival_count()?;
+        Ok(format!("Archived as {}; archival storage holds {count} now.", counted(stored, "passage")))
+    }
+
+    /// Shows core memory, or one block of it.
+    pub(super) fn core(&self, label: Option<BlockLabel>) -> Result<String, Error> {
+        let core = self.memory.view().core()?;
+        let shown = BlockLabel::ALL.into_iter().filter(|each| label.is_none_or(|label| label == *each));
+        let blocks: Vec<String> = shown.map(|label| shown_block(core.block(label))).collect();
+        Ok(blocks.join("\n\n"))
+    }
+
+    /// Puts another text in the place of a block; `before` is what it is to replace, if that matters.
+    pub(super) fn set_block(&mut self, label: BlockLabel, before: Option<&str>, text: &str) -> Result<String, Error> {
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        let block = step.set_block(label, before, text)?;
+        commit(step, &self.model, &self.settings, &mut self.context)?;
+        Ok(format!("{label} is changed: {} of {} characters.", block.used_chars(), block.limit_chars))
+    }
+
+    /// The text of a block, for an editor.
+    pub(super) fn block(&self, label: BlockLabel) -> Event {
+        match self.memory.view().block(label) {
+            Ok(block) => Event::Block { section: label.as_str().to_owned(), text: block.text },
+            Err(error) => failure(&error.into()),
+        }
+    }
+
+    /// What an editor has made of a block.
+    pub(super) fn edit_block(&mut self, label: BlockLabel, before: &str, after: &str) -> Event {
+        match self.set_block(label, Some(before), after) {
+            Ok(text) => Event::Notice { text },
+            Err(error) => failure(&error),
+        }
+    }
+
+    /// Shows the system instructions, or puts others in their place: a text, the text of a file, or the default.
+    pub(super) fn system_swap(&mut self, argument: Option<&str>) -> Result<String, Error> {
+        let Some(argument) = argument else {
+            let whose = if self.memory.view().instructions()?.is_some() { "your own" } else { "the default" };
+            return Ok(format!("System instructions ({whose}):\n{}", self.context.instructions));
+        };
+        let own = if argument == DEFAULT { None } else { Some(instructions_of(argument)?) };
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        step.set_instructions(own.as_deref())?;
+        commit(step, &self.model, &self.settings, &mut self.context)?;
+        Ok(match own {
+            None => "The default system instructions hold again.".to_owned(),
+            Some(text) => format!(
+                "The system instructions of this agent are now ({} characters); /systemswap default goes back:\n{text}",
+                text.chars().count()
+            ),
+        })
+    }
+
+    /// Shows the model, or goes on with another one.
+    pub(super) fn switch_model(&mut self, name: Option<&str>) -> Result<String, Error> {
+        let Some(name) = name else { return self.model_and_others() };
+        let Some(loader) = &self.loader else {
+            let message = "this chat cannot load another model".to_owned();
+            return Err(Error::Load { message, hint: "start it again with --model".to_owned() });
+        };
+        let chosen = (name != DEFAULT).then_some(name);
+        let LoadedModel { engine, dialect, notices } = loader.load(chosen, &self.cancel)?;
+        let model = make_model(engine, dialect, &*self.clock, &self.cancel, &self.settings)?;
+        let shown = MainContext {
+            core_memory: self.memory.view().core()?.render(),
+            messages: Vec::new(),
+            ..self.context.clone()
+        };
+        check_window(&model, &self.settings, &shown)?;
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        step.switch_model(chosen, model.name(), model.window_tokens())?;
+        step.commit()?;
+        self.model = model;
+        self.context = shown;
+        let (name, window) = (self.model.name(), self.model.window_tokens());
+        let first = format!("{name} answers from now on, window {window} tokens. This agent keeps it.");
+        Ok(std::iter::once(first).chain(notices).collect::<Vec<_>>().join("\n"))
+    }
+
+    fn model_and_others(&self) -> Result<String, Error> {
+        let (name, window) = (self.model.name(), self.model.window_tokens());
+        let installed = self.loader.as_ref().map(|loader| loader.installed()).unwrap_or_default();
+        let whose = match self.memory.view().chosen_model()? {
+            Some(_) => "chosen for this agent",
+            None => "as the configuration or --model says",
+        };
+        let others =
+            if installed.is_empty() { String::new() } else { format!("\nInstalled: {}.", installed.join(", ")) };
+        Ok(format!("{name}, window {window} tokens ({whose}). /model NAME goes on with another one.{others}"))
+    }
+}
+
+fn failure(error: &Error) -> Event {
+    Event::Error { message: error.to_string(), hint: error.hint(), message_stored: None }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn were(messages: usize) -> String {
+    format!("{} {}", counted(messages, "older message"), if messages == 1 { "was" } else { "were" })
+}
+
+/// The beginning of a text on one line.
+fn quoted(text: &str) -> String {
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut head: String = flat.chars().take(QUOTED_CHARS).collect();
+    if head.len() < flat.len() {
+        head.push_str(" ..");
+    }
+    head
+}
+
+fn shown_block(block: &CoreBlock) -> String {
+    let text = if block.text.is_empty() { "(empty)" } else { &block.text };
+    format!("{} ({} of {} characters)\n{text}", block.label, block.used_chars(), block.limit_chars)
+}
+
+/// The instructions that an argument of `/systemswap` means: the text of a file, or the argument itself. A single word
+/// with a slash or the ending `.txt` can only be meant as a file.
+fn instructions_of(argument: &str) -> Result<String, Error> {
+    let path = match argument.strip_prefix("~/").zip(std::env::home_dir()) {
+        Some((rest, home)) => home.join(rest),
+        None => PathBuf::from(argument),
+    };
+    let is_word = !argument.contains(char::is_whitespace);
+    let must_be_file = is_word && (argument.contains(std::path::MAIN_SEPARATOR) || argument.ends_with(".txt"));
+    let text = if path.is_file() || must_be_file { read_instructions(&path)? } else { argument.to_owned() };
+    let text = text.replace("\r\n", "\n").trim().to_owned();
+    if text.is_empty() {
+        return Err(Error::Instructions { path, reason: "it is empty".to_owned() });
+    }
+    Ok(text)
+}
+
+fn read_instructions(path: &Path) -> Result<String, Error> {
+    let refused = |reason: String| Error::Instructions { path: path.to_owned(), reason };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| refused(error.to_string()))?;
+    file.take(MAX_INSTRUCTIONS_BYTES + 1).read_to_end(&mut bytes).map_err(|error| refused(error.to_string()))?;
+    if bytes.len() as u64 > MAX_INSTRUCTIONS_BYTES {
+        return Err(refused(format!("it is larger than {MAX_INSTRUCTIONS_BYTES} bytes")));
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| refused(format!("it is not UTF-8 at byte {}", error.utf8_error().valid_up_to())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_are_a_text_or_the_text_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("calm.txt");
+        std::fs::write(&path, "You are calm.\r\nVery.\n").unwrap();
+        assert_eq!(instructions_of(path.to_str().unwrap()).unwrap(), "You are calm.\nVery.");
+        assert_eq!(instructions_of("You are a pirate and/or a parrot.").unwrap(), "You are a pirate and/or a parrot.");
+        assert_eq!(instructions_of("Obey.").unwrap(), "Obey.");
+        std::fs::write(&path, " \n").unwrap();
+        for wrong in [path.to_str().unwrap(), "/no/such/file", "none.txt"] {
+            assert!(matches!(instructions_of(wrong), Err(Error::Instructions { .. })), "{wrong}");
+        }
+        std::fs::write(&path, vec![b'a'; 1 + MAX_INSTRUCTIONS_BYTES as usize]).unwrap();
+        let error = instructions_of(path.to_str().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("65536"), "{error}");
+    }
+}

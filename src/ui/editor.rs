@@ -1,0 +1,132 @@
+//! A text in the user's own editor. The text lies in a private file only while it is edited, and longer where what was
+//! written could not be taken: nothing that was typed is lost.
+
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::types::open_private_file;
+
+/// Where neither `VISUAL` nor `EDITOR` names one.
+#[cfg(unix)]
+const DEFAULT_EDITOR: &str = "vi";
+#[cfg(not(unix))]
+const DEFAULT_EDITOR: &str = "notepad";
+
+/// Longest text that is read back, in bytes; blocks are far smaller.
+const MAX_TEXT_BYTES: u64 = 1 << 20;
+
+/// How an editing ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Edited {
+    /// With the text that was there.
+    Unchanged,
+    /// With another one.
+    Changed(String),
+}
+
+/// A text cannot be edited.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The file of the text cannot be written or read.
+    #[error("cannot use the file {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is no such editor.
+    #[error("the editor {editor} cannot be started: {source}")]
+    NoEditor {
+        /// What was called.
+        editor: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The editor says that it failed.
+    #[error("the editor {editor} ended with {status}; nothing was changed")]
+    Failed {
+        /// What was called.
+        editor: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+    },
+}
+
+impl Error {
+    /// What to do about it.
+    pub(super) fn hint(&self) -> String {
+        match self {
+            Self::File { .. } => "check the home folder and the file's encoding (UTF-8)".to_owned(),
+            Self::NoEditor { .. } | Self::Failed { .. } => {
+                "name your editor in VISUAL or EDITOR, or give the text with the command".to_owned()
+            }
+        }
+    }
+}
+
+/// Lets the user edit `before` in the file `draft`; what an earlier editing has left there comes first. The file stays
+/// where it differs from `before`.
+///
+/// # Errors
+/// See [`Error`]; nothing that was written is lost.
+pub(super) fn edit(draft: &Path, before: &str) -> Result<Edited, Error> {
+    let failed = |source| Error::File { path: draft.to_owned(), source };
+    if !draft.exists() {
+        let mut file = open_private_file(draft).map_err(failed)?;
+        file.write_all(before.as_bytes()).map_err(failed)?;
+        if !before.is_empty() {
+            file.write_all(b"\n").map_err(failed)?;
+        }
+    }
+    let ran = run_editor(draft);
+    let text = read(draft).map_err(failed)?;
+    let text = text.replace("\r\n", "\n").trim().to_owned();
+    let is_unchanged = text == before.trim();
+    if is_unchanged {
+        discard(draft);
+    }
+    ran?;
+    Ok(if is_unchanged { Edited::Unchanged } else { Edited::Changed(text) })
+}
+
+/// Deletes a draft that is not needed any more.
+pub(super) fn discard(draft: &Path) {
+    // One that stays is opened again, with nothing lost but the surprise.
+    let _ = std::fs::remove_file(draft);
+}
+
+fn read(draft: &Path) -> std::io::Result<String> {
+    // Editors may have put another file in its place, with other permissions.
+    let mut file = open_private_file(draft)?;
+    file.rewind()?;
+    let mut text = String::new();
+    file.take(MAX_TEXT_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn run_editor(draft: &Path) -> Result<(), Error> {
+    let named = |variable| std::env::var(variable).ok().filter(|editor: &String| !editor.trim().is_empty());
+    let editor = named("VISUAL").or_else(|| named("EDITOR")).unwrap_or_else(|| DEFAULT_EDITOR.to_owned());
+    let status =
+        command(&editor, draft).status().map_err(|source| Error::NoEditor { editor: editor.clone(), source })?;
+    if status.success() { Ok(()) } else { Err(Error::Failed { editor, status }) }
+}
+
+/// `EDITOR` may hold arguments and quotes, as the shell reads them.
+#[cfg(unix)]
+fn command(editor: &str, draft: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(draft);
+    command
+}
+
+#[cfg(not(unix))]
+fn command(editor: &str, draft: &Path) -> Command {
+    let mut command = Command::new(editor);
+    command.arg(draft);
+    command
+}

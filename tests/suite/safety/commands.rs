@@ -1,0 +1,108 @@
+//! Commands on a pseudo-terminal: a block in the user's own editor, messages of several lines.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::harness::screen::Screen;
+use crate::harness::world::World;
+
+fn start(world: &World, editor: &str) -> Screen {
+    let script = world.script(&json!({"replies": [], "otherwise": "All right."}));
+    let variables = [("VISUAL", ""), ("EDITOR", editor)];
+    let mut screen = Screen::start(world.home.path(), &script, &["--agent", "a", "--first"], &variables);
+    screen.until_prompt();
+    screen
+}
+
+fn human(world: &World) -> String {
+    let sql = "SELECT text FROM core_memory WHERE label = 'human'";
+    world.database().query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+fn drafts(home: &Path) -> usize {
+    let is_draft = |name: &str| name.ends_with(".draft.txt");
+    let entries = std::fs::read_dir(home).unwrap();
+    entries.filter(|entry| is_draft(&entry.as_ref().unwrap().file_name().to_string_lossy())).count()
+}
+
+#[test]
+fn a_block_is_edited_in_the_users_editor_from_a_private_file() {
+    let world = World::new();
+    let log = world.path("log");
+    let editor = format!("sh -c 'stat -c %a \"$1\" > {log}; echo Edited by hand. >> \"$1\"' ed");
+    let mut screen = start(&world, &editor);
+    let before = human(&world);
+    screen.line("/core human");
+    screen.until("notice", |text| text.contains("human is changed"));
+    screen.until_prompt();
+    assert_eq!(std::fs::read_to_string(&log).unwrap().trim(), "600");
+    assert_eq!(human(&world), format!("{before}\nEdited by hand.").trim());
+    assert_eq!(drafts(world.home.path()), 0);
+    screen.line("/memory");
+    screen.until("edit", |text| text.contains("human (core): + Edited by hand."));
+    screen.until_prompt();
+    screen.leave();
+}
+
+#[test]
+fn what_is_too_long_for_a_block_is_refused_and_kept_for_the_next_editing() {
+    let world = World::new();
+    let once = world.path("once");
+    // The first time it writes too much, later it shortens what it finds.
+    let editor = format!(
+        "sh -c 'if [ -e {once} ]; then cut -c1-40 \"$1\" > {once}; cat {once} > \"$1\"; else touch {once}; \
+         head -c 3000 /dev/zero | tr \"\\\\0\" x > \"$1\"; fi' ed"
+    );
+    let mut screen = start(&world, &editor);
+    let before = human(&world);
+    screen.line("/core human");
+    screen.until("refusal", |text| text.contains("3000 characters") && text.contains("opens it again"));
+    screen.until_prompt();
+    assert_eq!((human(&world), drafts(world.home.path())), (before, 1));
+    screen.line("/core human");
+    screen.until("notice", |text| text.contains("human is changed"));
+    screen.until_prompt();
+    assert_eq!((human(&world), drafts(world.home.path())), ("x".repeat(40), 0));
+    screen.leave();
+}
+
+#[test]
+fn an_editor_that_fails_or_changes_nothing_changes_nothing() {
+    for (editor, told) in [("true", "Nothing was changed."), ("false", "ended with"), ("/no/such/editor", "ended with")]
+    {
+        let world = World::new();
+        let mut screen = start(&world, editor);
+        let before = human(&world);
+        screen.line("/core human");
+        screen.until("answer", |text| text.contains(told));
+        screen.until_prompt();
+        assert_eq!((human(&world), drafts(world.home.path())), (before, 0), "{editor}");
+        screen.leave();
+    }
+}
+
+#[test]
+fn a_message_has_several_lines_by_a_backslash_or_by_pasting() {
+    let world = World::new();
+    let mut screen = start(&world, "true");
+    screen.line("first line\\");
+    screen.until("further prompt", |text| text.trim_end().ends_with("...>"));
+    screen.line("second line");
+    screen.until("reply", |text| text.contains("a> All right."));
+    screen.until_prompt();
+    screen.keys(b"\x1b[200~pasted one\rpasted two\x1b[201~");
+    screen.line("");
+    screen.until("reply", |text| text.matches("a> All right.").count() == 2);
+    screen.until_prompt();
+    // Ctrl-C gives up what was begun, and not the chat.
+    screen.line("never sent\\");
+    screen.until("further prompt", |text| text.trim_end().ends_with("...>"));
+    screen.keys(b"\x03");
+    screen.until_prompt();
+    screen.leave();
+    let database = world.database();
+    let mut statement = database.prepare("SELECT searchable FROM messages WHERE kind = 'user' ORDER BY id").unwrap();
+    let said: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(said, ["first line\nsecond line", "pasted one\npasted two"]);
+}
