@@ -26,6 +26,11 @@ pub enum Command {
     },
     /// Show the state of the memory.
     Memory,
+    /// Attach a source of documents.
+    Attach {
+        /// Its name; without one the sources are listed.
+        source: Option<String>,
+    },
     /// Remove the last messages.
     Pop {
         /// How many.
@@ -114,6 +119,7 @@ const HELP: &[(&str, &str)] = &[
     ("/contextlength", "show how the window is filled"),
     ("/systemswap [TEXT|FILE|default]", "show the system instructions, or put others in their place"),
     ("/model [NAME|FILE|default]", "show the model, or go on with another one"),
+    ("/attach [source]", "let the agent search a source of documents, or list the sources"),
     ("/heartbeat", "let the agent think without a message from you"),
     ("/memorywarning", "warn the agent that its window is nearly full"),
     ("/help", "this list"),
@@ -215,6 +221,7 @@ impl Command {
             "/load" => Ok(Self::Load { name: argument.map(str::to_owned) }),
             "/dump" => Ok(Self::Dump { count: count()? }),
             "/memory" => Ok(Self::Memory),
+            "/attach" => Ok(Self::Attach { source: argument.map(str::to_owned) }),
             "/pop" => Ok(Self::Pop { count: count()?.unwrap_or(DEFAULT_POP_COUNT) }),
             "/undo" => Ok(Self::Undo { count: turns()? }),
             "/redo" => Ok(Self::Redo { count: turns()? }),

@@ -22,6 +22,7 @@ mod messages;
 mod queue_manager;
 mod recall;
 mod search;
+mod sources;
 mod state;
 mod step;
 mod store;
@@ -31,7 +32,7 @@ mod turns;
 mod view;
 
 pub use agent::{AgentMemory, NewAgent};
-pub use archival::{ArchivalHit, Inserted};
+pub use archival::{ArchivalHit, DocumentPlace, Inserted};
 pub use embed::Embed;
 pub use error::{BoxError, EditError, Error, Result};
 pub use inbox::Inbox;
@@ -39,6 +40,7 @@ pub use main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, QueueLimi
 pub use queue_manager::{CountTokens, RoomReport, evict_now, make_room};
 pub use recall::{RecallHit, Role};
 pub use search::Page;
+pub use sources::{DocumentInfo, NewDocument, SourceInfo};
 pub use step::Step;
 pub use store::{AgentInfo, Store};
 pub use summary::Summarize;
