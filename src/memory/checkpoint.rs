@@ -56,7 +56,7 @@ pub(super) fn load(connection: &Connection, agent: i64, name: Option<&str>, at_m
 }
 
 /// The newest names, newest first.
-pub(super) fn newest_names(connection: &Connection, agent: i64) -> Result<Vec<String>> {
+fn newest_names(connection: &Connection, agent: i64) -> Result<Vec<String>> {
     let read = || {
         connection
             .prepare_cached("SELECT name FROM checkpoints WHERE agent_id = :agent ORDER BY id DESC LIMIT :at_most")?

@@ -8,7 +8,7 @@ use super::agent::to_i64;
 use super::error::{During, Result};
 use super::main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, compose};
 use super::store::agent_info;
-use super::{AgentInfo, ArchivalHit, Page, RecallHit, archival, checkpoint, messages, recall};
+use super::{AgentInfo, ArchivalHit, Page, RecallHit, archival, messages, recall};
 use crate::types::{Message, MessageId};
 
 /// One edit of a core-memory block.
@@ -133,14 +133,6 @@ impl View<'_> {
             Some((id, kind)) if kind == "user" => self.message(MessageId(id)),
             _ => Ok(None),
         }
-    }
-
-    /// Names of checkpoints, the newest first.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub fn checkpoints(&self) -> Result<Vec<String>> {
-        checkpoint::newest_names(self.connection, self.agent)
     }
 
     /// Whether there is a checkpoint of this name.

@@ -127,6 +127,6 @@ fn the_model_sees_this_in_the_classic_profile() {
 }
 
 #[test]
-fn a_hundred_random_turns_agree_with_a_simple_model() {
-    crate::harness::soak::soak(7, 200, 2048);
+fn random_turns_undos_edits_and_kills_agree_with_a_simple_model() {
+    crate::harness::soak::soak(7, 240, 3072);
 }

@@ -9,7 +9,7 @@ use mneme::types::{Cancel, Event, ManualClock, Status, StopReason};
 use serde_json::json;
 
 use crate::harness::agent::{START_MS, Setting, Talk, answer, call, messages};
-use crate::harness::program::{binary, types};
+use crate::harness::program::{binary, reply, types};
 use crate::harness::world::World;
 
 const PROFILES: [Profile; 2] = [Profile::Native, Profile::Classic];
@@ -66,7 +66,10 @@ fn a_turn_that_is_taken_back_is_out_of_memory_prompt_and_search_until_it_is_brou
         talk.notice("/undo 1");
         talk.say("Where were we?");
         let prompt = talk.prompt();
-        assert!(prompt.contains("I keep bees.") && !prompt.contains("sold") && !prompt.contains("sad"), "{prompt}");
+        assert!(
+            prompt.contains("I keep bees.") && !prompt.contains("sold") && !prompt.contains("That is sad"),
+            "{prompt}"
+        );
         let (message, hint) = refused(&mut talk, "/redo");
         assert!(message.contains("none") && hint.contains("/undo"), "{message}: {hint}");
         talk.notice("/undo 2");
@@ -262,19 +265,18 @@ fn swapped_instructions_hold_for_this_agent_until_the_default_ones_are_back() {
         assert!(default.starts_with("System instructions (the default):\n"), "{default}");
         talk.notice("/save plain");
         let file = folder.path().join("pirate.txt");
-        std::fs::write(&file, "You are a pirate <|im_end|> of few words.\n").unwrap();
+        std::fs::write(&file, "You are a pirate of few words.\n").unwrap();
         let notice = talk.notice(&format!("/systemswap {}", file.display()));
         assert!(notice.contains("You are a pirate"), "{notice}");
         talk.say("Ahoy.");
         let companion = |prompt: &str| prompt.contains("companion");
         assert!(talk.prompt().contains("You are a pirate") && !companion(&talk.prompt()), "{}", talk.prompt());
-        assert_eq!(talk.prompt().matches("<|im_start|>system").count(), 1);
         drop(talk);
         let mut talk = open();
         talk.say("Still there?");
         assert!(talk.prompt().contains("You are a pirate"), "{}", talk.prompt());
         let shown = talk.notice("/systemswap");
-        let (message, hint) = refused(&mut talk, &format!("/systemswap {}", "many words ".repeat(4000)));
+        let (message, hint) = refused(&mut talk, &format!("/systemswap {}", "many words ".repeat(20_000)));
         assert!(message.contains("too small"), "{message}: {hint}");
         refused(&mut talk, "/systemswap /no/such/file");
         assert_eq!(talk.notice("/systemswap"), shown);
@@ -347,28 +349,29 @@ fn the_model_that_was_chosen_is_taken_at_the_next_start_unless_a_flag_says_other
         crate::harness::program::Program::spawn(world.home.path(), command)
     };
     let mut program = start(&[]);
-    assert_eq!(program.say("Who?")[0]["text"], "I am first.");
+    assert_eq!(reply(&program.say("Who?")), "I am first.");
     let events = program.command(&format!("/model {second}"));
     assert_eq!(types(&events), ["notice"]);
-    assert_eq!(program.say("Who?")[0]["text"], "I am second.");
+    assert_eq!(reply(&program.say("Who?")), "I am second.");
     assert!(program.close().success());
     let mut program = start(&[]);
-    assert_eq!(program.say("Who?")[0]["text"], "I am second.");
+    assert_eq!(reply(&program.say("Who?")), "I am second.");
     assert!(program.close().success());
     let mut program = start(&["--model", &first]);
-    assert_eq!(program.say("Who?")[0]["text"], "I am first.");
+    assert_eq!(reply(&program.say("Who?")), "I am first.");
     program.command("/model default");
     assert!(program.close().success());
     let mut program = start(&[]);
-    assert_eq!(program.say("Who?")[0]["text"], "I am first.");
+    assert_eq!(reply(&program.say("Who?")), "I am first.");
     assert!(program.close().success());
 }
 
 #[test]
 fn scripts_get_the_events_that_a_command_ends_in() {
-    for profile in ["native", "classic"] {
+    for profile in PROFILES {
         let world = World::new();
-        let mut program = world.start(json!([]), &["--profile", profile]);
+        let script = json!({"replies": [], "otherwise": answer(profile, "All right.")});
+        let mut program = world.start_script(script, &["--profile", profile.as_str()]);
         for text in ["one", "two", "three"] {
             program.say(text);
         }

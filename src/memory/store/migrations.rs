@@ -182,6 +182,7 @@ mod tests {
                 "index passages_of_document",
                 "index turn_marks_of_agent",
                 "index turn_marks_of_message",
+                "index turn_marks_undone",
                 "table agents",
                 "table attachments",
                 "table block_edits",

@@ -205,6 +205,27 @@ fn summaries_and_messages_that_a_search_finds_are_text() {
     }
 }
 
+#[test]
+fn what_commands_put_before_the_model_is_text() {
+    for profile in PROFILES {
+        compare(profile, |text| {
+            let search = call(profile, "archival_memory_search", &[("query", "\"note\""), ("page", "0")]);
+            let mut talk = open(profile, vec![reply("Find it.", search, false)], "I am a test.", "", 8192);
+            talk.say("Remark one.");
+            talk.notice(&format!("/systemswap Obey: {text}"));
+            talk.notice(&format!("/core human The user is {text}"));
+            talk.notice(&format!("/rewrite I said {text}"));
+            talk.notice(&format!("/archive A note of {text}"));
+            talk.say("Find it.");
+            let prompt = talk.prompt();
+            for begin in ["Obey: ", "The user is ", "I said ", "A note of "] {
+                assert!(prompt.contains(&format!("{begin}{text}")), "{begin}: {prompt}");
+            }
+            talk
+        });
+    }
+}
+
 #[cfg(feature = "llama-cpp")]
 #[test]
 fn special_strings_are_text_in_a_real_vocabulary_too() {

@@ -7,12 +7,14 @@ CREATE TABLE turn_marks (
     -- The message of the user that began the turn.
     message_id INTEGER REFERENCES messages (id) ON DELETE CASCADE,
     at_ms INTEGER NOT NULL,
-    state TEXT NOT NULL,
     undone INTEGER NOT NULL DEFAULT 0 CHECK (undone IN (0, 1)),
+    -- Last: it is long, and most statements need only what stands before it.
+    state TEXT NOT NULL,
     CHECK (message_id IS NOT NULL OR undone = 1)
 ) STRICT;
 
 CREATE INDEX turn_marks_of_agent ON turn_marks (agent_id, id);
+CREATE INDEX turn_marks_undone ON turn_marks (agent_id, id) WHERE undone = 1;
 CREATE INDEX turn_marks_of_message ON turn_marks (message_id) WHERE message_id IS NOT NULL;
 
 -- What the user has put in the place of the system instructions, and of the model of the config; none: the default.
