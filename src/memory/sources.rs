@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::Store;
 use super::error::{During, Error, Result};
 use super::text::{normalised, passages, similarity};
-use crate::types::{Piece, Place, Unit, validate_name};
+use crate::types::{Piece, Unit, validate_name};
 
 /// Characters of a passage: some sentences about one thing, few enough to stand in a result.
 const MAX_PASSAGE_CHARS: usize = 800;
@@ -333,6 +333,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::types::Place;
 
     fn piece(unit: Unit, number: u64, text: &str) -> Piece {
         Piece { place: Place::at(unit, number), text: text.to_owned() }
