@@ -182,7 +182,8 @@ impl Store {
         let removed = self
             .connection
             .execute(
-                "DELETE FROM documents WHERE path = :path AND source_id = (SELECT id FROM sources WHERE name = :source)",
+                "DELETE FROM documents
+                 WHERE path = :path AND source_id = (SELECT id FROM sources WHERE name = :source)",
                 named_params! {":path": path, ":source": source},
             )
             .during("remove a document")?;
@@ -239,7 +240,7 @@ impl Store {
         Ok(attached > 0)
     }
 
-    /// Takes the documents of `source` out of the archival storage of the agent `agent`; false where they are not in it.
+    /// Takes the documents of `source` out of the archival storage of the agent `agent`; false where none are in it.
     ///
     /// # Errors
     /// There is no such agent or source, or the database failed.

@@ -48,7 +48,7 @@ fn a_source_is_attached_in_the_chat_and_its_hits_name_file_and_line() {
         let mut talk = talk(profile, &[search(profile), answer(profile, "At noon.")]);
         assert_eq!(talk.notice("/attach"), "Sources:\nnotes (1 file, 1 passage)");
         assert!(
-            matches!(talk.command("/attach note").pop(), Some(Event::Error { message, .. }) if message.contains("there are notes"))
+            matches!(talk.command("/attach note").pop(), Some(Event::Error { message, .. }) if message.contains("are notes"))
         );
         assert_eq!(talk.notice("/attach notes"), "Attached notes: the agent can search it now (1 file, 1 passage).");
         assert_eq!(talk.notice("/attach notes"), "notes was attached already (1 file, 1 passage).");
