@@ -18,7 +18,8 @@
 //! `bench` -> `models`, `inference` and what they need · `ui` -> `kernel`, `config` · `kernel` -> `memory`, `functions`,
 //! `grammar`, `dialect`, `inference` · `functions` -> `memory` · `dialect` -> `functions`, `grammar`, `inference` ·
 //! `grammar` -> `inference` · `config` -> `dialect`, `documents`, `inference`, `memory` · `memory`, `documents`,
-//! `inference`, `models` -> none of these. Every module may use [`types`]. A test reads the `use` lines and holds them to it.
+//! `inference`, `models` -> none of these. Every module may use [`types`]. A test reads the `use` lines and holds them
+//! to it.
 
 #![warn(missing_docs, rust_2018_idioms, unreachable_pub)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]

@@ -24,10 +24,10 @@ impl Collector {
         if self.text_bytes > self.limit_bytes {
             return Err(Error::TooMuchText { limit_bytes: self.limit_bytes });
         }
-        if text.trim().is_empty() {
-            return Ok(());
+        let text = clean(text);
+        if !text.trim().is_empty() {
+            self.pieces.push(Piece { place, text });
         }
-        self.pieces.push(Piece { place, text: clean(text) });
         Ok(())
     }
 

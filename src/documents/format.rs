@@ -34,7 +34,7 @@ pub enum Format {
 const UNSUPPORTED: &[(&[&str], &str)] = &[
     (&["doc", "dot"], "Word before 2007"),
     (&["xls", "xlsx", "ods", "numbers"], "a spreadsheet"),
-    (&["ppt", "pptx", "odp", "key"], "a presentation"),
+    (&["ppt", "pptx", "odp"], "a presentation"),
     (&["odt", "pages", "rtf", "wpd"], "a word processor's"),
     (&["mobi", "azw", "azw3", "djvu"], "an electronic book's"),
     (&["zip", "gz", "bz2", "xz", "zst", "7z", "rar", "tar", "jar"], "an archive"),

@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn sections_know_their_heading_and_line() {
-        let text = "intro\n\n# Harbour\nThe *master* has keys.\n```sh\n# no heading\n```\n\nQuay `7`\n---\nsteep\n> # quoted\n";
+        let text = "intro\n\n# Harbour\nThe *master* has keys.\n```sh\n# no heading\n```\n\nQuay `7`\n---\nsteep\n\
+                    > # quoted\n";
         let document = read(text.as_bytes(), Format::Markdown, &Limits::default()).unwrap();
         let places: Vec<String> = document.pieces.iter().map(|piece| piece.place.to_string()).collect();
         assert_eq!(places, ["line 1", "line 3, \"Harbour\"", "line 9, \"Quay 7\""]);

@@ -200,7 +200,7 @@ impl Found {
         Ok(bytes)
     }
 
-    /// What was a file when it was found may be a link or a pipe now: the one is not followed, the other not waited for.
+    /// What was a file when it was found may be a link or a pipe now: one is not followed, the other not waited for.
     fn open(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true);

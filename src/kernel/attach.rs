@@ -2,6 +2,7 @@
 
 use super::agent::Agent;
 use super::error::Error;
+use crate::memory::SourceInfo;
 
 /// Beginnings of the words by which a user asks for something to be kept, in English and German.
 const SAVING_WORDS: &[&str] =
@@ -22,13 +23,11 @@ impl Agent {
         let Some(source) = source else { return self.list_sources() };
         let is_new = self.memory.attach(source, now_ms)?;
         let sources = self.memory.store().sources()?;
-        let (documents, passages) =
-            sources.iter().find(|info| info.name == source).map_or((0, 0), |info| (info.documents, info.passages));
-        let files = if documents == 1 { "1 file".to_owned() } else { format!("{documents} files") };
+        let size = sources.iter().find(|info| info.name == source).map(size).unwrap_or_default();
         Ok(if is_new {
-            format!("Attached {source}: the agent can search its {files} ({passages} passages).")
+            format!("Attached {source}: the agent can search it now ({size}).")
         } else {
-            format!("{source} was attached already ({files}, {passages} passages).")
+            format!("{source} was attached already ({size}).")
         })
     }
 
@@ -38,15 +37,18 @@ impl Agent {
         if sources.is_empty() {
             return Ok("There are no sources yet. Make one of files: mneme load PATH --name NAME".to_owned());
         }
-        let lines: Vec<String> = sources
-            .iter()
-            .map(|source| {
-                let attached = if source.agents.contains(&own) { ", attached" } else { "" };
-                format!("{} ({} files, {} passages{attached})", source.name, source.documents, source.passages)
-            })
-            .collect();
-        Ok(format!("Sources:\n{}", lines.join("\n")))
+        let mut lines = vec!["Sources:".to_owned()];
+        for source in &sources {
+            let attached = if source.agents.contains(&own) { ", attached" } else { "" };
+            lines.push(format!("{} ({}{attached})", source.name, size(source)));
+        }
+        Ok(lines.join("\n"))
     }
+}
+
+fn size(source: &SourceInfo) -> String {
+    let counted = |count: u64, noun: &str| if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") };
+    format!("{}, {}", counted(source.documents, "file"), counted(source.passages, "passage"))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::Store;
 use super::error::{During, Error, Result};
 use super::text::{normalised, passages, similarity};
-use crate::types::{Piece, Place, Unit, validate_name};
+use crate::types::{Piece, Unit, validate_name};
 
 /// Characters of a passage: some sentences about one thing, few enough to stand in a result.
 const MAX_PASSAGE_CHARS: usize = 800;
@@ -182,7 +182,8 @@ impl Store {
         let removed = self
             .connection
             .execute(
-                "DELETE FROM documents WHERE path = :path AND source_id = (SELECT id FROM sources WHERE name = :source)",
+                "DELETE FROM documents
+                 WHERE path = :path AND source_id = (SELECT id FROM sources WHERE name = :source)",
                 named_params! {":path": path, ":source": source},
             )
             .during("remove a document")?;
@@ -239,7 +240,7 @@ impl Store {
         Ok(attached > 0)
     }
 
-    /// Takes the documents of `source` out of the archival storage of the agent `agent`; false where they are not in it.
+    /// Takes the documents of `source` out of the archival storage of the agent `agent`; false where none are in it.
     ///
     /// # Errors
     /// There is no such agent or source, or the database failed.
@@ -333,6 +334,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::types::Place;
 
     fn piece(unit: Unit, number: u64, text: &str) -> Piece {
         Piece { place: Place::at(unit, number), text: text.to_owned() }

@@ -46,13 +46,13 @@ fn results(events: &[Event]) -> Vec<&str> {
 fn a_source_is_attached_in_the_chat_and_its_hits_name_file_and_line() {
     for profile in [Profile::Native, Profile::Classic] {
         let mut talk = talk(profile, &[search(profile), answer(profile, "At noon.")]);
-        assert_eq!(talk.notice("/attach"), "Sources:\nnotes (1 files, 1 passages)");
+        assert_eq!(talk.notice("/attach"), "Sources:\nnotes (1 file, 1 passage)");
         assert!(
-            matches!(talk.command("/attach note").pop(), Some(Event::Error { message, .. }) if message.contains("there are notes"))
+            matches!(talk.command("/attach note").pop(), Some(Event::Error { message, .. }) if message.contains("are notes"))
         );
-        assert_eq!(talk.notice("/attach notes"), "Attached notes: the agent can search its 1 file (1 passages).");
-        assert_eq!(talk.notice("/attach notes"), "notes was attached already (1 file, 1 passages).");
-        assert_eq!(talk.notice("/attach"), "Sources:\nnotes (1 files, 1 passages, attached)");
+        assert_eq!(talk.notice("/attach notes"), "Attached notes: the agent can search it now (1 file, 1 passage).");
+        assert_eq!(talk.notice("/attach notes"), "notes was attached already (1 file, 1 passage).");
+        assert_eq!(talk.notice("/attach"), "Sources:\nnotes (1 file, 1 passage, attached)");
         let events = talk.say("When does the lighthouse open?");
         let results = results(&events);
         assert!(results[0].contains("[notes/plan.md, line 12] "), "{results:?}");
