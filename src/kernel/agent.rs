@@ -21,15 +21,13 @@ use super::Error;
 use super::command::{self, Command};
 use super::cost::Cost;
 use super::dump::{dump, local_time};
+use super::heartbeats::Heartbeats;
 use super::interrupt::Interrupt;
 use super::model::{Counter, Model, Summarizer, Written};
 use super::offer::{MemoryView, step_policy};
 use super::preview::{ANSWER_CHARS_PER_TOKEN, memory_view};
 use super::reply::{Reply, Started};
 use super::step::{Effect, Generated, Happened, Offer, Turn};
-
-/// Room that the queue must have beside the fixed part of the prompt: a short exchange.
-const MIN_QUEUE_TOKENS: usize = 160;
 
 /// Reason of a heartbeat while the user waits for an answer: without it, a small model answers the event instead.
 const UNANSWERED: &str = "The user's last message has no answer yet. Answer it now.";
@@ -45,10 +43,16 @@ pub struct Settings {
     pub queue: QueueLimits,
     /// Most generations in a turn, the answer included.
     pub max_steps: u32,
+    /// Most calls of one function in a turn.
+    pub max_calls_of_a_function: u32,
     /// Whether a memory pass looks at each message of the user after the answer.
     pub memory_pass: bool,
     /// Whether a turn is reported only after the memory passes.
     pub waits_for_idle: bool,
+    /// Time without a turn after which the agent has a heartbeat of its own; none: never.
+    pub heartbeat: Option<Duration>,
+    /// Files of lines beside the database that can hold what was said: typed lines, logs.
+    pub traces: Vec<PathBuf>,
     /// Folder for states of the KV cache that later starts need not read again; none: none is saved.
     pub states: Option<PathBuf>,
 }
@@ -70,6 +74,7 @@ pub struct Agent {
     pub(super) idle_events: Vec<Event>,
     /// Messages that could not be stored.
     unstored: Vec<String>,
+    heartbeats: Heartbeats,
 }
 
 /// What a turn gathers while it runs.
@@ -137,6 +142,7 @@ impl Agent {
         let model = Model::new(engine, dialect, settings.sampler, schemas, clock.zone(), cancel.clone(), states)?;
         let mut context = memory.view().main_context(&instructions)?;
         context.messages.clear();
+        let heartbeats = Heartbeats::new(settings.heartbeat, clock.instant());
         let mut agent = Self {
             memory,
             model,
@@ -148,6 +154,7 @@ impl Agent {
             idle: Duration::ZERO,
             idle_events: Vec::new(),
             unstored: Vec::new(),
+            heartbeats,
         };
         check_window(&agent.model, &agent.settings, &agent.context)?;
         let now_ms = agent.clock.now_ms();
@@ -197,7 +204,22 @@ impl Agent {
                 effects = following.into();
             }
         }
+        self.heartbeats.turn_ended(self.clock.instant());
         self.model.cost.report(stop_reason, turn.steps(), started.elapsed())
+    }
+
+    /// How long nothing must happen until the agent is due a heartbeat of its own; zero: it is due. None where it has
+    /// none.
+    pub fn heartbeat_due_in(&mut self) -> Option<Duration> {
+        let paused_until_ms = match self.memory.view().heartbeats_paused_until_ms() {
+            Ok(until_ms) => until_ms,
+            // A heartbeat could not be recorded either; it is asked again after an interval.
+            Err(error) => {
+                tracing::error!(?error, "reading the pause of heartbeats");
+                return self.settings.heartbeat;
+            }
+        };
+        self.heartbeats.due_in(self.clock.instant(), self.clock.now_ms(), paused_until_ms)
     }
 
     /// The report with what was done beside the turns since the one before.
@@ -374,7 +396,12 @@ impl Agent {
             &mut self.memory,
             &mut self.context,
             &mut Counter { model: &model },
-            &mut Summarizer { model: &model, instructions: &instructions, core_memory: &core_memory },
+            &mut Summarizer {
+                model: &model,
+                instructions: &instructions,
+                core_memory: &core_memory,
+                max_tokens: self.settings.queue.summary_max_tokens,
+            },
             &self.settings.queue,
             window_tokens,
             self.clock.now_ms(),
@@ -402,6 +429,7 @@ impl Agent {
             by_heartbeat: progress.by_heartbeat,
             edits_core_memory: !self.settings.memory_pass,
             max_answer_chars,
+            max_calls_of_a_function: self.settings.max_calls_of_a_function,
             ..memory_view(self.memory.view())?
         })
     }
@@ -482,6 +510,7 @@ impl Agent {
                 let noun = if popped == 1 { "message" } else { "messages" };
                 format!("Removed the last {popped} {noun}.")
             }
+            Command::Forget { text } => self.forget(text)?,
             Command::Heartbeat => "The agent has had its heartbeat.".to_owned(),
             Command::MemoryWarning => "The agent has been warned.".to_owned(),
         };
@@ -535,6 +564,12 @@ impl Agent {
         self.memory.inbox()
     }
 
+    /// Closes the agent and gives the engine back, with whatever is in its cache.
+    #[must_use]
+    pub fn into_engine(self) -> Box<dyn Engine> {
+        self.model.into_engine()
+    }
+
     /// The flag that stops this agent's work.
     #[must_use]
     pub fn cancel(&self) -> &Cancel {
@@ -563,7 +598,7 @@ fn check_window(model: &Model, settings: &Settings, context: &MainContext) -> Re
     let fixed_tokens = model.prompt(context)?.len();
     let window_tokens = model.window_tokens();
     let reserve_tokens = settings.queue.answer_reserve_tokens(window_tokens);
-    let needed_tokens = fixed_tokens + MIN_QUEUE_TOKENS;
+    let needed_tokens = fixed_tokens + settings.queue.min_queue_tokens;
     if needed_tokens + reserve_tokens > window_tokens {
         return Err(crate::memory::Error::WindowTooSmall { needed_tokens, reserve_tokens, window_tokens }.into());
     }

@@ -33,12 +33,20 @@ pub enum Command {
     Heartbeat,
     /// Warn the model that its window is nearly full.
     MemoryWarning,
+    /// Delete everything that holds a text.
+    Forget {
+        /// The text.
+        text: String,
+    },
     /// List the commands.
     Help,
 }
 
 /// One user turn: message, reply and, with a call, its result.
 pub(super) const DEFAULT_POP_COUNT: usize = 3;
+
+/// A shorter text stands in nearly everything.
+const MIN_FORGET_CHARS: usize = 3;
 
 const HELP: &[(&str, &str)] = &[
     ("/exit", "leave; everything is saved already"),
@@ -49,6 +57,7 @@ const HELP: &[(&str, &str)] = &[
     ("/pop [n]", "remove the last n messages (3 by default)"),
     ("/heartbeat", "let the agent think without a message from you"),
     ("/memorywarning", "warn the agent that its window is nearly full"),
+    ("/forget TEXT", "delete for good everything that holds this text, in any case"),
     ("/help", "this list"),
 ];
 
@@ -117,6 +126,12 @@ impl Command {
             return Err(CommandError::Unknown { name: name.to_owned() });
         };
         let wrong = |reason: String| CommandError::Arguments { reason, usage: format!("{usage}  {meaning}") };
+        if name == "/forget" {
+            let text = text.split_once(char::is_whitespace).map_or("", |(_, text)| text.trim());
+            let long_enough = text.chars().count() >= MIN_FORGET_CHARS;
+            let too_short = || wrong(format!("{name} takes a text of at least {MIN_FORGET_CHARS} characters"));
+            return if long_enough { Ok(Self::Forget { text: text.to_owned() }) } else { Err(too_short()) };
+        }
         let argument = words.next();
         if let Some(argument) = argument.filter(|_| !usage.contains(' ')) {
             return Err(wrong(format!("{name} takes no argument, but {argument:?} was given")));
@@ -154,7 +169,8 @@ mod tests {
     fn every_command_of_the_help_can_be_typed() {
         for (usage, _) in HELP {
             let name = usage.split(' ').next().unwrap();
-            assert!(Command::parse(name).is_ok(), "{name}");
+            let line = if usage.ends_with("TEXT") { format!("{name} some text") } else { name.to_owned() };
+            assert!(Command::parse(&line).is_ok(), "{line}");
         }
     }
 
@@ -164,7 +180,8 @@ mod tests {
         assert_eq!(Command::parse("/POP"), Ok(Command::Pop { count: DEFAULT_POP_COUNT }));
         assert_eq!(Command::parse("/dump 3"), Ok(Command::Dump { count: Some(3) }));
         assert_eq!(Command::parse("/save spring"), Ok(Command::Save { name: Some("spring".into()) }));
-        for wrong in ["/pop x", "/pop 0", "/pop 1 2", "/memory now"] {
+        assert_eq!(Command::parse("/Forget  My Boat "), Ok(Command::Forget { text: "My Boat".into() }));
+        for wrong in ["/pop x", "/pop 0", "/pop 1 2", "/memory now", "/forget", "/forget ab", "/forget  a "] {
             let error = Command::parse(wrong).unwrap_err();
             let name = wrong.split(' ').next().unwrap();
             assert!(error.hint().starts_with(&format!("usage: {name}")), "{wrong}: {error:?}");

@@ -15,7 +15,7 @@ use rustyline::{Cmd, Config, DefaultEditor, ExternalPrinter, KeyCode, KeyEvent, 
 use crate::kernel::{Command, CommandError, Emitted, Handle, Outgoing, Request, Requests};
 use crate::types::{Cancel, Cause, Event};
 
-use super::screen::Screen;
+use super::screen::{GREETING, Screen};
 
 /// Keys that `/help` names besides the commands.
 const KEYS: &str = "Ctrl-C stops a reply, Alt-Enter or Ctrl-J begins a new line of your message, Ctrl-R searches what \
@@ -151,8 +151,12 @@ impl Chat<'_> {
             if line.is_empty() {
                 continue;
             }
-            let _ = editor.add_history_entry(line);
-            save_history(editor, options.history);
+            // What is to be forgotten must not be written down once more.
+            let forgets = is_forget(line);
+            if !forgets {
+                let _ = editor.add_history_entry(line);
+                save_history(editor, options.history);
+            }
             if !line.starts_with('/') {
                 if self.ask(Request::User { text: message_of(line).to_owned() })? == Done::MessageNotStored {
                     line.clone_into(&mut unsaved);
@@ -164,6 +168,11 @@ impl Chat<'_> {
                 return self.ask(Request::Exit).map(drop);
             }
             self.ask(Request::Command { text: line.to_owned() })?;
+            if forgets {
+                // The lines that were taken out of the file leave the editor, too.
+                let _ = editor.clear_history();
+                let _ = editor.load_history(options.history);
+            }
             match command {
                 Ok(Command::Help) => self.tell(KEYS)?,
                 Err(CommandError::Unknown { .. }) => self.tell(AS_MESSAGE)?,
@@ -237,6 +246,11 @@ fn display(
     None
 }
 
+/// Whether a line asks to forget something, in whatever way it is written.
+fn is_forget(line: &str) -> bool {
+    line.split_whitespace().next().is_some_and(|name| name.eq_ignore_ascii_case("/forget"))
+}
+
 /// The message that a line is. The space that tells one with a slash at its beginning from a command is no part of it.
 fn message_of(line: &str) -> &str {
     let text = line.trim_start();
@@ -247,7 +261,6 @@ fn message_of(line: &str) -> &str {
 fn what_is_waited_for(request: &Request) -> &'static str {
     const PASSES: &str = "noting what you said, Ctrl-C puts it off";
     const THINKING: &str = "thinking, Ctrl-C stops; what you type is read afterwards";
-    const GREETING: &str = "reading its memory before it greets, Ctrl-C skips this";
     match request {
         Request::Exit => PASSES,
         Request::Command { text } => match Command::parse(text) {
