@@ -2,6 +2,8 @@
 //! grammars.
 
 pub mod agent;
+#[cfg(target_os = "linux")]
+pub mod endurance;
 pub mod grammars;
 #[cfg(all(unix, feature = "download"))]
 pub mod hub_server;

@@ -232,7 +232,7 @@ impl Soak {
         assert_eq!(core.persona, "I am a test.");
         assert!(recall_count >= self.expected.said.len() as u64, "turn {turn}: {recall_count}");
         assert_eq!(archival_count, 0, "turn {turn}");
-        for generation in talk.log.generations() {
+        for generation in talk.log.take() {
             assert!(
                 generation.prompt.len() < self.window_tokens,
                 "turn {turn}: a prompt of {}",
