@@ -157,9 +157,15 @@ pub struct ConfigFile {
     /// Most generations in one turn, the answer included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<u32>,
+    /// Most calls of one function in a turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_calls_of_a_function: Option<u32>,
     /// Whether the model looks at each message once more after the answer, to save what it brings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_pass: Option<bool>,
+    /// Minutes without a turn after which the agent has a heartbeat; 0: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat_minutes: Option<u32>,
     /// Thresholds of the queue manager.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueLimits>,
@@ -189,6 +195,8 @@ pub struct Overrides {
     pub device: Option<Device>,
     /// `--idle`
     pub idle: Option<Idle>,
+    /// `--heartbeat-minutes`
+    pub heartbeat_minutes: Option<u32>,
 }
 
 /// Settings that hold for one run.
@@ -218,10 +226,14 @@ pub struct Config {
     pub core_memory_limit_chars: usize,
     /// Most generations in one turn, the answer included.
     pub max_steps: u32,
+    /// Most calls of one function in a turn.
+    pub max_calls_of_a_function: u32,
     /// Whether the model looks at each message once more after the answer, to save what it brings.
     pub memory_pass: bool,
     /// When a turn ends with work left for idle time.
     pub idle: Idle,
+    /// Minutes without a turn after which the agent has a heartbeat; 0: never.
+    pub heartbeat_minutes: u32,
     /// Thresholds of the queue manager.
     pub queue: QueueLimits,
     /// How much of a document is read before it is refused.
@@ -234,8 +246,12 @@ pub const DEFAULT_CORE_MEMORY_LIMIT_CHARS: usize = 2000;
 pub const MAX_CORE_MEMORY_LIMIT_CHARS: usize = 20_000;
 /// A small model that has not answered after this many generations is looping.
 pub const DEFAULT_MAX_STEPS: u32 = 6;
+/// A small model that needs a third call of the same function in a turn is looping.
+pub const DEFAULT_MAX_CALLS_OF_A_FUNCTION: u32 = 2;
 /// Greedy: the most probable call is the best guess of a small model, and runs repeat.
 pub const DEFAULT_TEMPERATURE: f32 = 0.0;
+/// A week: whoever wants fewer heartbeats wants none.
+pub const MAX_HEARTBEAT_MINUTES: u32 = 7 * 24 * 60;
 /// The smallest window in which the instructions, core memory and an exchange fit.
 pub const MIN_CONTEXT_WINDOW_TOKENS: usize = 1024;
 
@@ -362,8 +378,10 @@ impl Config {
             kv_q8: file.kv_q8.unwrap_or(false),
             core_memory_limit_chars: file.core_memory_limit_chars.unwrap_or(DEFAULT_CORE_MEMORY_LIMIT_CHARS),
             max_steps: file.max_steps.unwrap_or(DEFAULT_MAX_STEPS),
+            max_calls_of_a_function: file.max_calls_of_a_function.unwrap_or(DEFAULT_MAX_CALLS_OF_A_FUNCTION),
             memory_pass: file.memory_pass.unwrap_or(true),
             idle: overrides.idle.unwrap_or_default(),
+            heartbeat_minutes: overrides.heartbeat_minutes.or(file.heartbeat_minutes).unwrap_or_default(),
             queue: file.queue.unwrap_or_default(),
             documents: file.documents.unwrap_or_default(),
         };
@@ -391,12 +409,20 @@ impl Config {
         if !(1..=100).contains(&self.max_steps) {
             return value("max_steps", false, self.max_steps.to_string(), "from 1 to 100");
         }
+        if !(1..=100).contains(&self.max_calls_of_a_function) {
+            let calls = self.max_calls_of_a_function.to_string();
+            return value("max_calls_of_a_function", false, calls, "from 1 to 100");
+        }
         if !(200..=MAX_CORE_MEMORY_LIMIT_CHARS).contains(&self.core_memory_limit_chars) {
             let chars = self.core_memory_limit_chars.to_string();
             return value("core_memory_limit_chars", false, chars, "from 200 to 20000");
         }
         if let Some(name) = self.documents.zero() {
             return value(name, false, "0".to_owned(), "at least 1");
+        }
+        if self.heartbeat_minutes > MAX_HEARTBEAT_MINUTES {
+            let (is_flag, minutes) = (flags.heartbeat_minutes.is_some(), self.heartbeat_minutes.to_string());
+            return value("heartbeat_minutes", is_flag, minutes, "from 0 (never) to 10080 (a week)");
         }
         self.queue.validate()?;
         Ok(())
@@ -432,8 +458,10 @@ mod tests {
             ("temperature = 9.0", "temperature"),
             ("context_window = 10", "context_window"),
             ("max_steps = 0", "max_steps"),
+            ("max_calls_of_a_function = 0", "max_calls_of_a_function"),
             ("core_memory_limit_chars = 1", "core_memory_limit_chars"),
             ("[documents]\nseconds = 0", "seconds"),
+            ("heartbeat_minutes = 10081", "heartbeat_minutes"),
             ("[queue]\nkeep_last_messages = 1", "the queue limits are not usable: keep_last_messages"),
         ] {
             let file: ConfigFile = toml::from_str(text).unwrap();

@@ -11,18 +11,22 @@ mod suite {
     mod architecture;
     mod bench_conversations;
     mod chat;
+    mod clock;
     mod commands;
     mod conversation;
     mod dialect;
     mod documents;
+    mod forget;
     mod grammar;
     mod grammar_cli;
+    mod heartbeats;
     mod inference;
     mod long;
     mod memory;
     mod memory_pass;
     mod mishaps;
     mod models;
+    mod nested_kv;
     #[cfg(feature = "llama-cpp")]
     mod oracle;
     mod safety;

@@ -20,6 +20,8 @@ use crate::ui;
 pub const DATABASE_NAME: &str = "mneme.db";
 /// Folder of saved states of the KV cache in the home.
 const STATES_NAME: &str = "kv";
+/// Name of the file of typed lines in the home.
+const HISTORY_NAME: &str = "history.txt";
 /// The agent that is made where none was named and none exists.
 pub const DEFAULT_AGENT: &str = "mneme";
 
@@ -101,7 +103,7 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
             agent: &name,
             first: arguments.first,
             show_costs: arguments.debug,
-            history: &home.join("history.txt"),
+            history: &home.join(HISTORY_NAME),
             drafts: &home,
             cancel: &cancel,
         };
@@ -288,9 +290,13 @@ pub(super) fn settings(config: &Config, profile: Profile) -> kernel::Settings {
         sampler: config.sampler,
         queue: config.queue.clone(),
         max_steps: config.max_steps,
+        max_calls_of_a_function: config.max_calls_of_a_function,
         // The classic profile is the paper's: the model edits its memory itself.
         memory_pass: config.memory_pass && profile == Profile::Native,
         waits_for_idle: config.idle == Idle::Wait,
+        heartbeat: (config.heartbeat_minutes > 0)
+            .then(|| std::time::Duration::from_secs(u64::from(config.heartbeat_minutes) * 60)),
+        traces: Vec::new(),
         states: None,
     }
 }
@@ -364,8 +370,11 @@ pub fn open_agent(
     notices.extend(recovery_notice(memory.recovered_replies().len()));
     notices.extend(waiting_notice(memory.recovered_messages().len()));
     notices.extend(memory.view().unanswered()?.as_ref().and_then(unanswered_notice));
-    let states = database.as_deref().and_then(Path::parent).map(|home| home.join(STATES_NAME));
-    let settings = kernel::Settings { states, ..settings(config, profile) };
+    let home = database.as_deref().and_then(Path::parent);
+    let states = home.map(|home| home.join(STATES_NAME));
+    let traces =
+        home.map_or_else(Vec::new, |home| [HISTORY_NAME, logging::FILE_NAME].map(|name| home.join(name)).into());
+    let settings = kernel::Settings { states, traces, ..settings(config, profile) };
     let agent =
         Agent::open(memory, engine, chosen.dialect, Arc::clone(&clock), cancel, settings).inspect_err(|_| {
             // A database in memory is gone with the agent.

@@ -282,7 +282,9 @@ impl Error {
             }
             Self::Memory(error) => memory_exit_code(error),
             Self::Kernel(kernel::Error::Memory(error)) => memory_exit_code(error),
-            Self::Kernel(kernel::Error::Inference(_) | kernel::Error::Dialect(_)) => ExitCode::Data,
+            Self::Kernel(kernel::Error::Inference(_) | kernel::Error::Dialect(_) | kernel::Error::Trace { .. }) => {
+                ExitCode::Data
+            }
             Self::Kernel(
                 kernel::Error::Grammar(_) | kernel::Error::Load { .. } | kernel::Error::Instructions { .. },
             )

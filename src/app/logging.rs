@@ -13,6 +13,9 @@ use super::Error;
 use crate::config;
 use crate::types::create_private_folder;
 
+/// The log in the home.
+pub(super) const FILE_NAME: &str = "logs/mneme.log";
+
 /// A log larger than this is started anew.
 const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -41,11 +44,16 @@ fn open(folder: &Path) -> std::io::Result<File> {
     let path = folder.join("mneme.log");
     let too_large = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > MAX_LOG_BYTES);
     let mut options = OpenOptions::new();
-    options.create(true).write(true).append(!too_large).truncate(too_large);
+    // Always behind what is there: lines of it can be taken out while it is open.
+    options.create(true).append(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
         options.mode(0o600);
     }
-    options.open(&path)
+    let file = options.open(&path)?;
+    if too_large {
+        file.set_len(0)?;
+    }
+    Ok(file)
 }

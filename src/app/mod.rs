@@ -2,6 +2,7 @@
 //! exit code.
 
 mod bench;
+mod bench_nested_kv;
 pub mod chat;
 mod complete;
 mod engine;
@@ -18,7 +19,7 @@ mod writer;
 
 use std::ffi::OsString;
 
-use crate::cli::{BenchCommand, Cli, Command, ExitCode, SourcesCommand};
+use crate::cli::{BenchCommand, BenchMemoryCommand, Cli, Command, ExitCode, SourcesCommand};
 
 pub use error::Error;
 
@@ -41,6 +42,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Sources(SourcesCommand::List) => sources::list(),
         Command::Sources(SourcesCommand::Delete { name }) => sources::delete(&name),
         Command::ReadDocuments => load::serve(),
+        Command::Bench(BenchCommand::Memory(BenchMemoryCommand::NestedKv(arguments))) => {
+            bench_nested_kv::run(&arguments)
+        }
     };
     match done {
         Ok(code) => code,

@@ -1,5 +1,6 @@
 //! What was typed. Not responsible for doing any of it: `app` does.
 
+mod bench_memory;
 mod exit_code;
 mod grammar;
 mod sources;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{Device, Idle, Overrides};
 use crate::dialect::Profile;
 
+pub use bench_memory::{BenchMemoryCommand, NestedKvArgs};
 pub use exit_code::ExitCode;
 pub use grammar::{
     CompleteArgs, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, TriggerArgs, WhitespaceName, WritingArgs,
@@ -92,6 +94,9 @@ pub struct RunArgs {
     /// Whether a turn waits for the work of idle time
     #[arg(long, value_enum, default_value_t = Idle::Now)]
     pub idle: Idle,
+    /// Minutes without a turn after which the agent has a heartbeat of its own; 0: never [default: 0]
+    #[arg(long, value_name = "MINUTES", allow_negative_numbers = true, value_parser = whole_number::<u32>)]
+    pub heartbeat_minutes: Option<u32>,
     /// You speak first: the agent does not greet
     #[arg(long)]
     pub first: bool,
@@ -187,6 +192,9 @@ pub enum BenchCommand {
     },
     /// Masks and checks of the grammar engine, beside other engines where this build has them
     Grammar(GrammarBenchArgs),
+    /// The memory and what agents make of it
+    #[command(subcommand)]
+    Memory(BenchMemoryCommand),
 }
 
 /// Flags of `mneme bench grammar`.
@@ -232,6 +240,7 @@ impl RunArgs {
             seed: self.seed,
             device: self.device,
             idle: Some(self.idle),
+            heartbeat_minutes: self.heartbeat_minutes,
         }
     }
 }

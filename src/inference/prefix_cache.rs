@@ -169,6 +169,29 @@ impl Session {
         Ok(report)
     }
 
+    /// Empties the cache of every sequence and deletes the saved states: nothing of an earlier prompt is left. Gives back
+    /// how many states there were.
+    ///
+    /// # Errors
+    /// The engine failed, or a state cannot be deleted.
+    pub fn forget(&mut self) -> Result<usize, Error> {
+        let selected = self.sequence;
+        for sequence in [Sequence::Main, Sequence::Side, Sequence::SecondSide] {
+            self.select(sequence);
+            self.cut(0)?;
+        }
+        self.select(selected);
+        let Some(states) = &mut self.states else { return Ok(0) };
+        let folder = states.folder().to_owned();
+        states.clear().map_err(|source| Error::Unreadable { path: folder, source })
+    }
+
+    /// The engine, with whatever is in its cache.
+    #[must_use]
+    pub fn into_engine(self) -> Box<dyn Engine> {
+        self.engine
+    }
+
     /// Reads `tokens` behind what is cached.
     ///
     /// # Errors

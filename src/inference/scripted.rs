@@ -169,6 +169,12 @@ impl ScriptedLog {
         self.lock().iter().map(|generation| generation.text.clone()).collect()
     }
 
+    /// All generations since the last call, which are no longer recorded then.
+    #[must_use]
+    pub fn take(&self) -> Vec<ScriptedGeneration> {
+        std::mem::take(&mut *self.lock())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<ScriptedGeneration>> {
         // A panic elsewhere leaves the record as it was.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -340,6 +346,10 @@ impl ScriptedEngine {
             None => self.script.otherwise.as_deref().map(|text| self.reply_units(text)),
         };
         self.current = units.map(|units| (units, self.cached.len()));
+        // A record that nobody has asked for would only grow.
+        if Arc::strong_count(&self.log.0) == 1 {
+            self.log.lock().clear();
+        }
         self.log.lock().push(ScriptedGeneration {
             prompt: self.cached.clone(),
             text: self.text(&self.cached),

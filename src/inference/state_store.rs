@@ -36,6 +36,11 @@ impl StateStore {
         Self { folder, max_bytes: MAX_BYTES, writing: None }
     }
 
+    /// Where the states are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn path(&self, engine: &str, tokens: &[TokenId]) -> PathBuf {
         let mut hasher = Hasher::default();
         hasher.update(&engine.len().to_le_bytes());
@@ -60,6 +65,25 @@ impl StateStore {
     /// Forgets a state that the engine did not take.
     pub(super) fn forget(&self, engine: &str, tokens: &[TokenId]) {
         let _ = fs::remove_file(self.path(engine, tokens));
+    }
+
+    /// Deletes all saved states, of other engines and texts too, and gives back how many there were.
+    ///
+    /// # Errors
+    /// A file cannot be deleted.
+    pub(super) fn clear(&mut self) -> io::Result<usize> {
+        self.finish();
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(error),
+        };
+        let mut deleted = 0;
+        for entry in entries {
+            fs::remove_file(entry?.path())?;
+            deleted += 1;
+        }
+        Ok(deleted)
     }
 
     /// Saves the state of `engine` behind `tokens`, on a thread of its own.
@@ -222,6 +246,17 @@ mod tests {
         store.finish();
         assert!(store.load("m", &tokens(4)).is_none(), "too large by itself");
         assert_eq!(stored(folder.path()), 2);
+    }
+
+    #[test]
+    fn all_states_are_deleted_also_one_that_is_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = StateStore::new(folder.path().join("kv"));
+        assert_eq!(store.clear().unwrap(), 0);
+        store.save("m", &tokens(3), vec![7; 100]);
+        store.save("n", &tokens(3), vec![7; 100]);
+        assert_eq!(store.clear().unwrap(), 2);
+        assert_eq!(stored(&folder.path().join("kv")), 0);
     }
 
     #[cfg(unix)]

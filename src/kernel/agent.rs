@@ -24,15 +24,13 @@ use super::command::{self, Command};
 use super::commands::LoadModel;
 use super::cost::Cost;
 use super::dump::{dump, local_time};
+use super::heartbeats::Heartbeats;
 use super::interrupt::Interrupt;
 use super::model::{Counter, Model, Summarizer, Written};
 use super::offer::{MemoryView, step_policy};
 use super::preview::{ANSWER_CHARS_PER_TOKEN, memory_view};
 use super::reply::{Reply, Started};
 use super::step::{Effect, Generated, Happened, Offer, Turn};
-
-/// Room that the queue must have beside the fixed part of the prompt: a short exchange.
-const MIN_QUEUE_TOKENS: usize = 160;
 
 /// Edits of core memory that `/memory` shows.
 const SHOWN_EDITS: usize = 3;
@@ -51,10 +49,16 @@ pub struct Settings {
     pub queue: QueueLimits,
     /// Most generations in a turn, the answer included.
     pub max_steps: u32,
+    /// Most calls of one function in a turn.
+    pub max_calls_of_a_function: u32,
     /// Whether a memory pass looks at each message of the user after the answer.
     pub memory_pass: bool,
     /// Whether a turn is reported only after the memory passes.
     pub waits_for_idle: bool,
+    /// Time without a turn after which the agent has a heartbeat of its own; none: never.
+    pub heartbeat: Option<Duration>,
+    /// Files of lines beside the database that can hold what was said: typed lines, logs.
+    pub traces: Vec<PathBuf>,
     /// Folder for states of the KV cache that later starts need not read again; none: none is saved.
     pub states: Option<PathBuf>,
 }
@@ -80,6 +84,7 @@ pub struct Agent {
     pub(super) loader: Option<Box<dyn LoadModel>>,
     /// Messages that could not be stored.
     unstored: Vec<String>,
+    heartbeats: Heartbeats,
 }
 
 /// What a turn gathers while it runs.
@@ -141,6 +146,7 @@ impl Agent {
         let instructions = memory.view().instructions()?.unwrap_or_else(|| default_instructions(&settings));
         let mut context = memory.view().main_context(&instructions)?;
         context.messages.clear();
+        let heartbeats = Heartbeats::new(settings.heartbeat, clock.instant());
         let mut agent = Self {
             memory,
             model,
@@ -154,6 +160,7 @@ impl Agent {
             summarized: RoomReport::default(),
             loader: None,
             unstored: Vec::new(),
+            heartbeats,
         };
         check_window(&agent.model, &agent.settings, &agent.context)?;
         let now_ms = agent.clock.now_ms();
@@ -215,7 +222,22 @@ impl Agent {
                 effects = following.into();
             }
         }
+        self.heartbeats.turn_ended(self.clock.instant());
         self.model.cost.report(stop_reason, turn.steps(), started.elapsed())
+    }
+
+    /// How long nothing must happen until the agent is due a heartbeat of its own; zero: it is due. None where it has
+    /// none.
+    pub fn heartbeat_due_in(&mut self) -> Option<Duration> {
+        let paused_until_ms = match self.memory.view().heartbeats_paused_until_ms() {
+            Ok(until_ms) => until_ms,
+            // A heartbeat could not be recorded either; it is asked again after an interval.
+            Err(error) => {
+                tracing::error!(?error, "reading the pause of heartbeats");
+                return self.settings.heartbeat;
+            }
+        };
+        self.heartbeats.due_in(self.clock.instant(), self.clock.now_ms(), paused_until_ms)
     }
 
     /// The report with what was done beside the turns since the one before.
@@ -402,7 +424,12 @@ impl Agent {
             &mut self.memory,
             &mut self.context,
             &mut Counter { model: &model },
-            &mut Summarizer { model: &model, instructions: &instructions, core_memory: &core_memory },
+            &mut Summarizer {
+                model: &model,
+                instructions: &instructions,
+                core_memory: &core_memory,
+                max_tokens: self.settings.queue.summary_max_tokens,
+            },
             &self.settings.queue,
             window_tokens,
             self.clock.now_ms(),
@@ -431,6 +458,7 @@ impl Agent {
             edits_core_memory: !self.settings.memory_pass,
             core_memory_is_guarded: progress.has_read_document && !progress.asks_to_save,
             max_answer_chars,
+            max_calls_of_a_function: self.settings.max_calls_of_a_function,
             ..memory_view(self.memory.view())?
         })
     }
@@ -526,6 +554,7 @@ impl Agent {
             Command::Core { label, .. } => self.core(*label)?,
             Command::SystemSwap { text } => self.system_swap(text.as_deref())?,
             Command::Model { name } => self.switch_model(name.as_deref())?,
+            Command::Forget { text } => self.forget(text)?,
             Command::Heartbeat => "The agent has had its heartbeat.".to_owned(),
             Command::MemoryWarning => "The agent has been warned.".to_owned(),
         };
@@ -569,6 +598,12 @@ impl Agent {
     /// The way into the agent's inbox; none for a memory that does not outlive the process.
     pub(super) fn inbox(&self) -> crate::memory::Result<Option<Inbox>> {
         self.memory.inbox()
+    }
+
+    /// Closes the agent and gives the engine back, with whatever is in its cache.
+    #[must_use]
+    pub fn into_engine(self) -> Box<dyn Engine> {
+        self.model.into_engine()
     }
 
     /// The flag that stops this agent's work.
@@ -629,7 +664,7 @@ pub(super) fn check_window(model: &Model, settings: &Settings, context: &MainCon
     let fixed_tokens = model.prompt(context)?.len();
     let window_tokens = model.window_tokens();
     let reserve_tokens = settings.queue.answer_reserve_tokens(window_tokens);
-    let needed_tokens = fixed_tokens + MIN_QUEUE_TOKENS;
+    let needed_tokens = fixed_tokens + settings.queue.min_queue_tokens;
     if needed_tokens + reserve_tokens > window_tokens {
         return Err(crate::memory::Error::WindowTooSmall { needed_tokens, reserve_tokens, window_tokens }.into());
     }

@@ -93,12 +93,20 @@ pub enum Command {
     Heartbeat,
     /// Warn the model that its window is nearly full.
     MemoryWarning,
+    /// Delete everything that holds a text.
+    Forget {
+        /// The text.
+        text: String,
+    },
     /// List the commands.
     Help,
 }
 
 /// One user turn: message, reply and, with a call, its result.
 pub(super) const DEFAULT_POP_COUNT: usize = 3;
+
+/// A shorter text stands in nearly everything.
+const MIN_FORGET_CHARS: usize = 3;
 
 const HELP: &[(&str, &str)] = &[
     ("/exit", "leave; everything is saved already"),
@@ -122,6 +130,7 @@ const HELP: &[(&str, &str)] = &[
     ("/attach [source]", "let the agent search a source of documents, or list the sources"),
     ("/heartbeat", "let the agent think without a message from you"),
     ("/memorywarning", "warn the agent that its window is nearly full"),
+    ("/forget TEXT", "delete for good everything that holds this text, in any case"),
     ("/help", "this list"),
 ];
 
@@ -195,6 +204,12 @@ impl Command {
             return Err(CommandError::Unknown { name: name.to_owned() });
         };
         let wrong = |reason: String| CommandError::Arguments { reason, usage: format!("{usage}  {meaning}") };
+        if name == "/forget" {
+            let text = text.split_once(char::is_whitespace).map_or("", |(_, text)| text.trim());
+            let long_enough = text.chars().count() >= MIN_FORGET_CHARS;
+            let too_short = || wrong(format!("{name} takes a text of at least {MIN_FORGET_CHARS} characters"));
+            return if long_enough { Ok(Self::Forget { text: text.to_owned() }) } else { Err(too_short()) };
+        }
         let argument = words.next();
         if let Some(argument) = argument.filter(|_| !usage.contains(' ')) {
             return Err(wrong(format!("{name} takes no argument, but {argument:?} was given")));
@@ -293,6 +308,7 @@ mod tests {
         assert_eq!(Command::parse("/save spring"), Ok(Command::Save { name: Some("spring".into()) }));
         assert_eq!(Command::parse("/undo"), Ok(Command::Undo { count: 1 }));
         assert_eq!(Command::parse("/redo 3"), Ok(Command::Redo { count: 3 }));
+        assert_eq!(Command::parse("/Forget  My Boat "), Ok(Command::Forget { text: "My Boat".into() }));
         let wrong = [
             "/pop x",
             "/pop 0",
@@ -309,6 +325,9 @@ mod tests {
             "/core humans",
             "/contextlength 3",
             "/summarize all",
+            "/forget",
+            "/forget ab",
+            "/forget  a ",
         ];
         for wrong in wrong {
             let error = Command::parse(wrong).unwrap_err();

@@ -153,7 +153,12 @@ impl Agent {
             &mut self.memory,
             &mut self.context,
             &mut Counter { model: &model },
-            &mut Summarizer { model: &model, instructions: &instructions, core_memory: &core_memory },
+            &mut Summarizer {
+                model: &model,
+                instructions: &instructions,
+                core_memory: &core_memory,
+                max_tokens: self.settings.queue.summary_max_tokens,
+            },
             &self.settings.queue,
             window_tokens,
             self.clock.now_ms(),

@@ -14,6 +14,14 @@ pub enum Error {
     /// The prompt format.
     #[error(transparent)]
     Dialect(#[from] dialect::Error),
+    /// A file that may hold what was to be forgotten cannot be changed.
+    #[error("{} may still hold it: {source}", path.display())]
+    Trace {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The grammar of a step.
     #[error("the grammar of this step cannot be used: {0}")]
     Grammar(#[from] grammar::Error),
@@ -44,6 +52,7 @@ impl Error {
             Self::Memory(error) => error.hint().to_string(),
             Self::Load { hint, .. } => hint.clone(),
             Self::Instructions { .. } => "check the path; a text of several words is taken as it stands".to_owned(),
+            Self::Trace { .. } => "make the file writable, then give the command again".to_owned(),
             // The grammar is that of the step, not the user's.
             Self::Grammar(_) | Self::Inference(inference::Error::Constraint(_)) => {
                 "start with --debug, try again and report the log".to_owned()

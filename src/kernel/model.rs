@@ -19,9 +19,6 @@ use crate::types::{Body, Cancel, Constraint, FunctionSchema, Message, MessageId,
 use super::Error;
 use super::cost::Cost;
 
-/// Most tokens of a summary: the word limit of the queue manager with room for languages of many tokens a word.
-const MAX_SUMMARY_TOKENS: usize = 320;
-
 /// A question that shares its first letter with none that is asked: behind what they have in common, prompts differ.
 const OTHER_QUESTION: &str = "?";
 
@@ -115,6 +112,16 @@ impl Model {
     /// Chooses tokens in this way from now on.
     pub(super) fn sample_as(&mut self, options: SamplerOptions) {
         self.sampler = Sampler::new(options);
+    }
+
+    /// Forgets every prompt, in the cache and in saved states; gives back how many states there were.
+    pub(super) fn forget(&mut self) -> Result<usize, Error> {
+        self.fixed = Default::default();
+        Ok(self.session.forget()?)
+    }
+
+    pub(super) fn into_engine(self) -> Box<dyn Engine> {
+        self.session.into_engine()
     }
 
     pub(super) fn window_tokens(&self) -> usize {
@@ -360,21 +367,27 @@ pub(super) struct Summarizer<'a, 'm> {
     pub(super) model: &'a RefCell<&'m mut Model>,
     pub(super) instructions: &'a str,
     pub(super) core_memory: &'a str,
+    /// Most tokens of a summary.
+    pub(super) max_tokens: usize,
 }
 
-impl Summarize for Summarizer<'_, '_> {
-    fn summarize(&mut self, previous: Option<&str>, evicted: &[Message], max_words: usize) -> Result<String, BoxError> {
-        let mut model = self.model.borrow_mut();
-        let model = &mut **model;
+impl Summarizer<'_, '_> {
+    /// What the model sees: the summary before, the messages, and the request for a new summary.
+    fn context(&self, previous: Option<&str>, evicted: &[Message], max_words: usize) -> MainContext {
         let at_ms = evicted.first().map_or(0, |message| message.at_ms);
         let mut messages: Vec<Message> = previous.map(|text| earlier_summary(text, at_ms)).into_iter().collect();
         messages.extend_from_slice(evicted);
         messages.push(summary_request(at_ms, max_words));
-        let context = MainContext {
-            instructions: self.instructions.to_owned(),
-            core_memory: self.core_memory.to_owned(),
-            messages,
-        };
+        let (instructions, core_memory) = (self.instructions.to_owned(), self.core_memory.to_owned());
+        MainContext { instructions, core_memory, messages }
+    }
+}
+
+impl Summarize for Summarizer<'_, '_> {
+    fn summarize(&mut self, previous: Option<&str>, evicted: &[Message], max_words: usize) -> Result<String, BoxError> {
+        let context = self.context(previous, evicted, max_words);
+        let mut model = self.model.borrow_mut();
+        let model = &mut **model;
         let prompt = model.prompt(&context)?;
         // A summary is finished once it is begun: half of one would stand for the messages for good.
         let uncancelled = Cancel::new();
@@ -382,7 +395,7 @@ impl Summarize for Summarizer<'_, '_> {
         model.cost.add_read(&report);
         let vocab = Arc::clone(model.session.vocab());
         let mut text = Vec::new();
-        let options = GenerateOptions { max_tokens: MAX_SUMMARY_TOKENS, ..GenerateOptions::default() };
+        let options = GenerateOptions { max_tokens: self.max_tokens, ..GenerateOptions::default() };
         let generation: Generation = generate(
             &mut model.session,
             &mut Unconstrained { is_text: vocab.text_flags() },
@@ -394,6 +407,14 @@ impl Summarize for Summarizer<'_, '_> {
         model.cost.add_generation(&generation.stats);
         let text = String::from_utf8_lossy(&text).trim().to_owned();
         Ok(if generation.stop.is_whole() { text } else { whole_sentences(&text).to_owned() })
+    }
+
+    fn room_tokens(&mut self, previous: Option<&str>, max_words: usize) -> Option<usize> {
+        let context = self.context(previous, &[], max_words);
+        let model = self.model.borrow();
+        // A prompt that cannot be made is found out when it is to be read.
+        let prompt_tokens = model.prompt(&context).ok()?.len();
+        Some(model.window_tokens().saturating_sub(prompt_tokens + self.max_tokens))
     }
 }
 

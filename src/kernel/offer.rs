@@ -17,8 +17,6 @@ pub(super) const MAX_CORE_LINE_CHARS: usize = 300;
 pub(super) const MAX_PASSAGE_CHARS: usize = 1500;
 /// A query is a few words.
 pub(super) const MAX_QUERY_CHARS: usize = 120;
-/// Calls of one function in a turn; a model that needs more is looping.
-pub(super) const MAX_CALLS_OF_A_FUNCTION: usize = 2;
 /// Inner thoughts of the classic profile: the original asks for fifty words.
 pub(super) const MAX_THOUGHT_CHARS: usize = 300;
 
@@ -48,6 +46,8 @@ pub struct MemoryView {
     pub archival_count: u64,
     /// Calls made in this turn.
     pub calls: Vec<Call>,
+    /// Most calls of one function in a turn.
+    pub max_calls_of_a_function: u32,
     /// The turn was begun by a heartbeat.
     pub by_heartbeat: bool,
     /// Core memory is edited by calls while the model answers, as against a memory pass after it.
@@ -82,7 +82,7 @@ pub fn step_policy(offer: Offer, memory: &MemoryView) -> StepPolicy {
         },
         calls: offered
             .iter()
-            .filter(|function| memory.calls_of(**function) < MAX_CALLS_OF_A_FUNCTION)
+            .filter(|function| memory.calls_of(**function) < memory.max_calls_of_a_function as usize)
             .filter(|function| memory.edits_core_memory || offer == Offer::SaveOnly || !function.edits_core_memory())
             .filter(|function| !(memory.core_memory_is_guarded && function.edits_core_memory()))
             .filter_map(|function| memory.allowed_call(*function))
@@ -187,6 +187,7 @@ mod tests {
         MemoryView {
             blocks: vec![block("persona", &["I am calm."], 2000), block("human", &[], 2000)],
             max_answer_chars: 1000,
+            max_calls_of_a_function: 2,
             edits_core_memory: true,
             ..MemoryView::default()
         }

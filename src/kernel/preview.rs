@@ -57,6 +57,7 @@ pub fn next_step_grammar(
     let reserve_tokens = settings.queue.answer_reserve_tokens(window_tokens);
     let view = MemoryView {
         edits_core_memory: !settings.memory_pass,
+        max_calls_of_a_function: settings.max_calls_of_a_function,
         max_answer_chars: reserve_tokens * ANSWER_CHARS_PER_TOKEN,
         ..memory_view(memory)?
     };

@@ -52,6 +52,8 @@ pub enum Request {
 pub struct Requests {
     sender: Sender<Incoming>,
     preempt: Cancel,
+    /// Stops a turn.
+    cancel: Cancel,
     waiting: Arc<Waiting>,
     /// Keeps messages until the agent's thread takes them; none for a memory that does not outlive the process, and once
     /// the agent has left, which closes the database.
@@ -74,11 +76,34 @@ pub(super) struct Waiting {
     requests: AtomicUsize,
     /// Up while there are none: Ctrl-C then leaves the program, as nothing is to be stopped or lost.
     idle: Arc<AtomicBool>,
+    /// Whether a turn runs that nobody has asked for: it gives way to the next request.
+    gives_way: Mutex<bool>,
 }
 
 impl Waiting {
     pub(super) const fn new(idle: Arc<AtomicBool>) -> Self {
-        Self { requests: AtomicUsize::new(0), idle }
+        Self { requests: AtomicUsize::new(0), idle, gives_way: Mutex::new(false) }
+    }
+
+    /// Runs `turn` unless a request waits; one that comes in meanwhile raises `cancel`, which is down again afterwards.
+    pub(super) fn give_way(&self, cancel: &Cancel, turn: impl FnOnce()) {
+        let gives_way = |running: bool| {
+            let mut gives_way = self.gives_way.lock().unwrap_or_else(PoisonError::into_inner);
+            *gives_way = running;
+            // Under the lock: a request that is on its way must not find the flag raised that was meant for this turn.
+            cancel.clear();
+        };
+        gives_way(true);
+        if self.requests.load(Ordering::SeqCst) == 0 {
+            turn();
+        }
+        gives_way(false);
+    }
+
+    fn stop_what_gives_way(&self, cancel: &Cancel) {
+        if *self.gives_way.lock().unwrap_or_else(PoisonError::into_inner) {
+            cancel.raise();
+        }
     }
 
     fn add(&self) {
@@ -111,7 +136,8 @@ impl Requests {
         let (sender, incoming) = channel();
         let inbox = inbox.map(|inbox| Arc::new(Mutex::new(inbox)));
         let way_in = inbox.as_ref().map_or_else(Weak::new, Arc::downgrade);
-        (Self { sender, preempt, waiting, inbox: way_in, clock: agent.clock() }, incoming, inbox)
+        let (cancel, clock) = (agent.cancel().clone(), agent.clock());
+        (Self { sender, preempt, cancel, waiting, inbox: way_in, clock }, incoming, inbox)
     }
 
     /// Hands over a request with the number of its input line; false where the agent has left. A message of the user is
@@ -120,6 +146,7 @@ impl Requests {
     pub fn send(&self, seq: Option<u64>, request: Request) -> bool {
         self.waiting.add();
         self.preempt.raise();
+        self.waiting.stop_what_gives_way(&self.cancel);
         let entry = self.keep(&request);
         self.sender.send(Incoming { seq, request, entry }).is_ok()
     }

@@ -1,8 +1,9 @@
 //! The agent's own thread: requests come in through one channel, events go out through another, in order.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::memory::Inbox;
 use crate::types::{Cancel, Cause, Event, InboxId, StopReason};
@@ -11,6 +12,9 @@ use super::agent::Agent;
 use super::command::Command;
 use super::interrupt::Interrupt;
 use super::requests::{Incoming, Request, Requests, Waiting, is_blank};
+
+/// Longest wait for a heartbeat before it is looked anew how long to wait: the clock may have been set.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// An event with what brought it about.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,21 +93,31 @@ impl Service {
         self.done();
         // What an earlier process left to be done waits for the first request: until then the model runs nothing.
         let mut asked = false;
+        // Whether idle time has brought all that it can until something happens.
+        let mut rested = false;
         loop {
             let Incoming { seq, request, entry } = match incoming.try_recv() {
                 Ok(input) => input,
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => {
-                    if asked && self.work_in_idle_time() {
+                    if asked && !rested && self.work_in_idle_time() {
                         continue;
                     }
-                    match incoming.recv() {
-                        Ok(input) => input,
-                        Err(_) => return,
+                    rested = true;
+                    let due_in = if asked { self.agent.heartbeat_due_in() } else { None };
+                    match wait(incoming, due_in) {
+                        Ok(Waited::Request(input)) => input,
+                        Ok(Waited::InVain) => continue,
+                        Ok(Waited::HeartbeatDue) => {
+                            self.have_heartbeat();
+                            rested = false;
+                            continue;
+                        }
+                        Err(RecvError) => return,
                     }
                 }
             };
-            asked = true;
+            (asked, rested) = (true, false);
             self.preempt.clear();
             let leaving = handle(&mut self.agent, request, entry, &mut Outlet { seq, outgoing: &self.outgoing });
             // Ctrl-C stops the request in which it is pressed, not the next one. Before the request it must not be
@@ -129,6 +143,13 @@ impl Service {
         })
     }
 
+    /// A heartbeat that nobody has asked for; a request that comes in stops it.
+    fn have_heartbeat(&mut self) {
+        let cancel = self.agent.cancel().clone();
+        let (agent, mut sink) = (&mut self.agent, Outlet { seq: None, outgoing: &self.outgoing });
+        self.waiting.give_way(&cancel, || timed_heartbeat(agent, &mut sink));
+    }
+
     fn send(&self, cause: Cause, seq: Option<u64>, event: Event) {
         // A user interface that is gone wants no events; what they would show is stored already.
         let _ = self.outgoing.send(Outgoing::Event(Emitted { cause, seq, event }));
@@ -136,6 +157,26 @@ impl Service {
 
     fn done(&self) {
         let _ = self.outgoing.send(Outgoing::Done);
+    }
+}
+
+/// How a wait ended.
+enum Waited {
+    Request(Incoming),
+    HeartbeatDue,
+    InVain,
+}
+
+/// Waits for a request, or until a heartbeat is due.
+fn wait(incoming: &Receiver<Incoming>, due_in: Option<Duration>) -> Result<Waited, RecvError> {
+    let Some(due_in) = due_in else { return incoming.recv().map(Waited::Request) };
+    if due_in.is_zero() {
+        return Ok(Waited::HeartbeatDue);
+    }
+    match incoming.recv_timeout(due_in.min(LONGEST_WAIT)) {
+        Ok(input) => Ok(Waited::Request(input)),
+        Err(RecvTimeoutError::Timeout) => Ok(Waited::InVain),
+        Err(RecvTimeoutError::Disconnected) => Err(RecvError),
     }
 }
 
@@ -194,6 +235,13 @@ pub fn handle(agent: &mut Agent, request: Request, entry: Option<InboxId>, sink:
             false
         }
         Request::Exit => run_command(agent, &Command::Exit, sink),
+    }
+}
+
+/// Lets the agent have a heartbeat of its own, which is due: see [`Agent::heartbeat_due_in`].
+pub fn timed_heartbeat(agent: &mut Agent, sink: &mut dyn Sink) {
+    if let Some(interrupt) = agent.interrupt_of(&Command::Heartbeat) {
+        take_turn(agent, interrupt, Cause::Timer, sink);
     }
 }
 

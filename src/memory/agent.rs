@@ -6,6 +6,7 @@
 use rusqlite::{TransactionBehavior, named_params};
 
 use super::error::{During, Error, Result};
+use super::forget::{self, Forgotten, Wanted};
 use super::main_context::BlockLabel;
 use super::{Inbox, Step, Store, View, checkpoint, messages};
 use crate::types::{Body, FileLock, InboxId, Message, MessageId, NewMessage, validate_name};
@@ -279,6 +280,15 @@ impl AgentMemory {
     /// There is no such checkpoint, or the database failed; nothing was changed.
     pub fn load_checkpoint(&mut self, name: Option<&str>, at_ms: i64) -> Result<String> {
         self.transact("load a checkpoint", |step| checkpoint::load(step.connection(), step.agent(), name, at_ms))
+    }
+
+    /// Deletes everything of this agent that holds a text. What it leaves behind in the file is gone only after
+    /// [`Store::purge`].
+    ///
+    /// # Errors
+    /// The database failed, or a row cannot be understood; nothing was deleted.
+    pub fn forget(&mut self, wanted: &Wanted) -> Result<Forgotten> {
+        self.transact("forget a text", |step| forget::forget(step.connection(), step.agent(), wanted))
     }
 
     /// Remembers that the chat was opened, and gives back when that happened before, UTC milliseconds.

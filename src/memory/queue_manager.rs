@@ -1,24 +1,23 @@
 //! The queue manager: keeps the main context within the window.
 //!
-//! [`make_room`] is called before every generation. Where prompt and reserves do not fit, it evicts the older part of
-//! the queue under a new summary; then, while the prompt still leaves no room for an answer, it pages the largest
-//! message out, evicts the older units of the last exchange, and shortens the summary. Each of these makes the prompt
-//! smaller or is not tried again, so it ends: with a prompt that fits, or with the numbers that say why none can.
+//! [`make_room`] is called before every generation. Where prompt and reserves do not fit, a message that could not be
+//! shown even alone is paged out: a pasted document drives no conversation out of view. Otherwise the older part of the
+//! queue is evicted under a new summary; then, while the prompt still leaves no room for an answer, the largest message
+//! is paged out, older units of the last exchange are evicted, and the summary is shortened. Only where all of that is
+//! not enough fewer messages stay than are to be kept. Each of these makes the prompt smaller or is not tried again, so
+//! it ends: with a prompt that fits, or with the numbers that say why none can.
 //!
 //! Not responsible for the warning's text nor for the prompt's spelling. Source: MemGPT, section 2.2.
 
 use super::error::{BoxError, Error, Result};
 use super::main_context::{
     EntryKind, MainContext, QueueEntry, QueueLimits, plan_eviction, plan_eviction_within_exchange, plan_stub,
-    shown_text,
+    plan_stub_of_giant, shown_text,
 };
-use super::summary::{Summarize, bounded, summarise};
+use super::summary::{Bounds, Summarize, bounded, summarise};
 use super::text::{clipped, passages};
 use super::{AgentMemory, EditError};
 use crate::types::{Body, Message, MessageId};
-
-/// A summary of so few words is not shortened further.
-const SHORTEST_SUMMARY_WORDS: usize = 16;
 
 /// Measures prompts with the tokenizer of the loaded model.
 pub trait CountTokens {
@@ -73,6 +72,14 @@ pub fn make_room(
         }
         let entries = measured(&context.messages, counter, limits);
         let queue_tokens: usize = entries.iter().map(|entry| entry.tokens).sum();
+        let stub_tokens = stub_tokens(counter, limits);
+        let fixed_tokens = prompt_tokens.saturating_sub(queue_tokens);
+        let room_tokens = prompt_limit_tokens.saturating_sub(fixed_tokens);
+        if let Some(id) = plan_stub_of_giant(&entries, stub_tokens, room_tokens) {
+            page_out(memory, &context.messages, id, limits, at_ms)?;
+            report.paged_out.push(id);
+            continue;
+        }
         let to_free_tokens = limits.evict_target_tokens(queue_tokens).max(prompt_tokens - evict_above_tokens);
         let plan = plan_eviction(&entries, to_free_tokens, limits);
         if !plan.is_empty() {
@@ -83,18 +90,24 @@ pub fn make_room(
         if prompt_tokens <= prompt_limit_tokens {
             return Ok(report);
         }
-        if let Some(id) = plan_stub(&entries, stub_tokens(counter, limits)) {
+        if let Some(id) = plan_stub(&entries, stub_tokens) {
             page_out(memory, &context.messages, id, limits, at_ms)?;
             report.paged_out.push(id);
             continue;
         }
-        let plan = plan_eviction_within_exchange(&entries);
+        let plan = plan_eviction_within_exchange(&entries, limits.keep_last_messages);
         if !plan.is_empty() {
             let mut tools = Tools { counter, summarizer, limits, window_tokens, at_ms };
             evict(memory, context, &plan, &mut tools, &mut report)?;
             continue;
         }
-        if shorten_summary(memory, &context.messages, at_ms)? {
+        if shorten_summary(memory, &context.messages, limits, at_ms)? {
+            continue;
+        }
+        let plan = plan_eviction_within_exchange(&entries, 0);
+        if !plan.is_empty() {
+            let mut tools = Tools { counter, summarizer, limits, window_tokens, at_ms };
+            evict(memory, context, &plan, &mut tools, &mut report)?;
             continue;
         }
         // A call and its result in a small window: the answer gets less room rather than none.
@@ -172,8 +185,11 @@ fn evict(
         tools.summarizer,
         previous_summary(&context.messages),
         &evicted,
-        tools.limits.summary_max_words,
-        tools.limits.summary_input_tokens(tools.window_tokens),
+        Bounds {
+            max_words: tools.limits.summary_max_words,
+            input_tokens: tools.limits.summary_input_tokens(tools.window_tokens),
+            message_overhead_tokens: tools.limits.message_overhead_tokens,
+        },
     );
     memory.evict(plan, &summary.text, tools.at_ms)?;
     context.core_memory = memory.view().core()?.render();
@@ -251,11 +267,11 @@ fn stub_tokens(counter: &mut dyn CountTokens, limits: &QueueLimits) -> usize {
 }
 
 /// Halves the summary; false where there is none or it is short already.
-fn shorten_summary(memory: &mut AgentMemory, messages: &[Message], at_ms: i64) -> Result<bool> {
+fn shorten_summary(memory: &mut AgentMemory, messages: &[Message], limits: &QueueLimits, at_ms: i64) -> Result<bool> {
     let Some(text) = previous_summary(messages) else { return Ok(false) };
     let words = (text.split_whitespace().count().max(text.chars().count() / 10)) / 2;
     let shorter = bounded(text, words);
-    if words < SHORTEST_SUMMARY_WORDS || shorter.len() >= text.len() {
+    if words < limits.summary_min_words || shorter.len() >= text.len() {
         return Ok(false);
     }
     memory.evict(&[], &shorter, at_ms)?;

@@ -2,7 +2,7 @@
 //!
 //! The model writes it, through [`Summarize`]; where it fails or writes nothing, a mechanical summary takes its place,
 //! so that an eviction never waits for a good answer. Evicted messages that do not fit one call are summarised part by
-//! part, each call taking the summary so far.
+//! part, each call taking the summary so far and leaving room for its own answer.
 
 use super::error::BoxError;
 use super::main_context::shown_text;
@@ -10,11 +10,17 @@ use super::queue_manager::CountTokens;
 use super::text::{clipped, first_sentence};
 use crate::types::{Body, Message};
 
+/// What a summary says where there is nothing else to say.
+pub(super) const NOTHING_TO_SAY: &str = "Earlier messages are kept in recall memory.";
+
 /// Characters of a message's first sentence in a mechanical summary.
 const SENTENCE_CHARS: usize = 100;
 
 /// Longest word that is reckoned with: bounds a summary in languages without spaces, in characters.
 const CHARS_PER_WORD: usize = 10;
+
+/// Fewer tokens of messages are not worth a call of the model.
+const LEAST_INPUT_TOKENS: usize = 48;
 
 /// Writes summaries.
 pub trait Summarize {
@@ -24,6 +30,12 @@ pub trait Summarize {
     /// # Errors
     /// Anything: a mechanical summary is used instead.
     fn summarize(&mut self, previous: Option<&str>, evicted: &[Message], max_words: usize) -> Result<String, BoxError>;
+
+    /// Tokens of messages for which one call has room beside `previous`; none where that is no question.
+    fn room_tokens(&mut self, previous: Option<&str>, max_words: usize) -> Option<usize> {
+        let _ = (previous, max_words);
+        None
+    }
 }
 
 /// A summary and how it came about.
@@ -33,52 +45,74 @@ pub(super) struct Summary {
     pub(super) is_mechanical: bool,
 }
 
-/// Summarises `evicted` in calls of at most `input_tokens` of messages each.
+/// What a summary is held to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Of the summary.
+    pub(super) max_words: usize,
+    /// Most tokens of messages in one call.
+    pub(super) input_tokens: usize,
+    /// What a message costs beyond its text.
+    pub(super) message_overhead_tokens: usize,
+}
+
+/// Summarises `evicted` in as many calls as it takes, each with as many messages as it has room for.
 pub(super) fn summarise(
     counter: &mut dyn CountTokens,
     summarizer: &mut dyn Summarize,
     previous: Option<&str>,
     evicted: &[Message],
-    max_words: usize,
-    input_tokens: usize,
+    bounds: Bounds,
 ) -> Summary {
     let mut text = previous.map(str::to_owned);
     let mut is_mechanical = false;
-    for part in parts(counter, evicted, input_tokens) {
-        let written = summarizer.summarize(text.as_deref(), &part, max_words);
-        let written = written.ok().map(|written| bounded(&written, max_words)).filter(|written| !written.is_empty());
+    let mut rest = evicted;
+    while !rest.is_empty() {
+        let room_tokens = summarizer.room_tokens(text.as_deref(), bounds.max_words).unwrap_or(bounds.input_tokens);
+        let input_tokens = room_tokens.min(bounds.input_tokens);
+        let (part, written, behind) = if input_tokens < LEAST_INPUT_TOKENS.min(bounds.input_tokens) {
+            (rest.to_vec(), None, &[][..])
+        } else {
+            let (part, behind) = next_part(counter, rest, input_tokens, bounds.message_overhead_tokens);
+            let written = summarizer.summarize(text.as_deref(), &part, bounds.max_words).ok();
+            (part, written, behind)
+        };
+        let written = written.map(|written| bounded(&written, bounds.max_words)).filter(|written| !written.is_empty());
         is_mechanical |= written.is_none();
-        text = Some(written.unwrap_or_else(|| mechanical(text.as_deref(), &part, max_words)));
+        text = Some(written.unwrap_or_else(|| mechanical(text.as_deref(), &part, bounds.max_words)));
+        rest = behind;
     }
     Summary { text: text.unwrap_or_default(), is_mechanical }
 }
 
-/// Runs of messages that fit `input_tokens`; a message that is longer by itself is cut.
-fn parts(counter: &mut dyn CountTokens, evicted: &[Message], input_tokens: usize) -> Vec<Vec<Message>> {
-    let mut parts: Vec<Vec<Message>> = Vec::new();
+/// The messages at the beginning of `rest` that fit `input_tokens`, and those behind them; a message that is longer by
+/// itself is cut.
+fn next_part<'a>(
+    counter: &mut dyn CountTokens,
+    rest: &'a [Message],
+    input_tokens: usize,
+    overhead_tokens: usize,
+) -> (Vec<Message>, &'a [Message]) {
+    let mut tokens_of = |message: &Message| counter.text_tokens(&shown_text(message)).saturating_add(overhead_tokens);
+    let mut part = Vec::new();
     let mut filled_tokens = 0_usize;
-    for message in evicted {
-        let mut message = message.clone();
-        let mut tokens = counter.text_tokens(&shown_text(&message));
-        if tokens > input_tokens {
-            let text = shown_text(&message);
+    for message in rest {
+        let tokens = tokens_of(message);
+        if part.is_empty() && tokens > input_tokens {
+            let text = shown_text(message);
             // Half of the proportional share: the first part of a text can be denser than the rest.
             let keep_chars = text.chars().count().saturating_mul(input_tokens) / tokens.max(1) / 2;
-            message.stub = Some(clipped(&text, keep_chars.max(1)));
-            tokens = counter.text_tokens(&shown_text(&message));
+            part.push(Message { stub: Some(clipped(&text, keep_chars.max(1))), ..message.clone() });
+            break;
         }
-        match parts.last_mut() {
-            Some(part) if filled_tokens.saturating_add(tokens) <= input_tokens => {
-                part.push(message);
-                filled_tokens += tokens;
-            }
-            _ => {
-                parts.push(vec![message]);
-                filled_tokens = tokens;
-            }
+        filled_tokens = filled_tokens.saturating_add(tokens);
+        if filled_tokens > input_tokens {
+            break;
         }
+        part.push(message.clone());
     }
-    parts
+    let behind = rest.get(part.len()..).unwrap_or_default();
+    (part, behind)
 }
 
 /// The summary cut to about `max_words` words, at the end of a sentence where there is one in its second half.
@@ -124,7 +158,7 @@ fn mechanical(previous: Option<&str>, evicted: &[Message], max_words: usize) -> 
     }
     lines.reverse();
     let summary = previous.into_iter().chain(lines).collect::<Vec<_>>().join("\n");
-    if summary.is_empty() { "Earlier messages are kept in recall memory.".to_owned() } else { summary }
+    if summary.is_empty() { NOTHING_TO_SAY.to_owned() } else { summary }
 }
 
 #[cfg(test)]

@@ -84,6 +84,17 @@ impl View<'_> {
             .during("read the agent")
     }
 
+    /// Until when timed heartbeats are paused, UTC milliseconds; also where that is past.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn heartbeats_paused_until_ms(&self) -> Result<Option<i64>> {
+        self.connection
+            .prepare_cached("SELECT heartbeats_paused_until_ms FROM agents WHERE id = :agent")
+            .and_then(|mut statement| statement.query_row(named_params! {":agent": self.agent}, |row| row.get(0)))
+            .during("read the agent")
+    }
+
     /// The oldest message of the user that no memory pass has looked at.
     ///
     /// # Errors

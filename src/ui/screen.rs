@@ -26,6 +26,8 @@ const DIM: Style = Style::new().dimmed();
 const SPINNER_TICK: Duration = Duration::from_millis(120);
 /// Longest part of a call or result that is shown; the whole is in storage.
 const MAX_SHOWN_CHARS: usize = 400;
+/// What the user waits for where the agent speaks first.
+pub(super) const GREETING: &str = "reading its memory before it greets, Ctrl-C skips this";
 /// Columns before a thought, call or result, and before their further lines.
 const INDENT_COLUMNS: usize = 4;
 
@@ -42,6 +44,10 @@ pub(super) struct Screen {
     reply: Option<Wrap>,
     /// Whether something of the running turn has been shown: then a stop keeps it.
     wrote: bool,
+    /// The user waits for the greeting.
+    greets: bool,
+    /// A reply grows that is shown as a whole when it is complete: pieces of it would tear the line that is being typed.
+    is_beside: bool,
     /// A call of a memory pass whose result is still to come.
     note: Option<(String, Map<String, Value>)>,
 }
@@ -56,6 +62,8 @@ impl Screen {
             spinner: None,
             reply: None,
             wrote: false,
+            greets: false,
+            is_beside: false,
             note: None,
         }
     }
@@ -69,6 +77,8 @@ impl Screen {
         let mut out = anstream::stdout().lock();
         let columns = columns_of(std::io::stdout());
         match event {
+            // The user has pressed Enter while it grew.
+            Event::Delta { .. } if self.is_beside => {}
             Event::Delta { text } => {
                 self.wrote = true;
                 if self.reply.is_none() {
@@ -78,6 +88,7 @@ impl Screen {
                 write!(out, "{}", reply.push(&sanitize(text), columns))?;
             }
             _ => {
+                self.is_beside = false;
                 let streamed = self.reply.take().map(|mut reply| reply.finish(columns));
                 if let Some(rest) = &streamed {
                     writeln!(out, "{rest}")?;
@@ -99,6 +110,10 @@ impl Screen {
     pub(super) fn rendered(&mut self, Emitted { cause, event, .. }: &Emitted) -> String {
         let choice = anstream::AutoStream::choice(&std::io::stdout());
         let mut out = anstream::AutoStream::new(Vec::new(), choice);
+        self.is_beside = matches!(event, Event::Delta { .. });
+        if self.is_beside {
+            return String::new();
+        }
         // Nothing fails that is written to memory.
         let _ = self.write(&mut out, *cause, event, columns_of(std::io::stdout()));
         String::from_utf8_lossy(&out.into_inner()).into_owned()
@@ -214,6 +229,8 @@ impl Screen {
     /// What the user is told of a turn that has ended without a whole answer.
     const fn why_it_ended(&self, cause: Cause, reason: StopReason) -> Option<&'static str> {
         match reason {
+            // A heartbeat of the agent's own gives way to what the user has asked for.
+            StopReason::Interrupted if matches!(cause, Cause::Timer) && !self.greets => None,
             StopReason::Interrupted if self.wrote => Some("stopped; what was written is kept"),
             StopReason::Interrupted => Some(match cause {
                 Cause::User => "stopped before anything was written; /heartbeat has your message answered",
@@ -229,6 +246,7 @@ impl Screen {
     pub(super) fn wait_for(&mut self, what: &str) {
         what.clone_into(&mut self.waiting_for);
         self.wrote = false;
+        self.greets = what == GREETING;
         self.waiting_since = Instant::now();
         self.spin();
     }
@@ -316,4 +334,30 @@ fn shorten(text: &str) -> String {
         return flat;
     }
     flat.chars().take(MAX_SHOWN_CHARS).chain(" ...".chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_beside_the_prompt_is_shown_when_it_is_complete_and_never_torn() {
+        let mut screen = Screen::new("a", false);
+        let emitted = |event| Emitted { cause: Cause::Timer, seq: None, event };
+        assert_eq!(screen.rendered(&emitted(Event::Delta { text: "Still ".to_owned() })), "");
+        let message = emitted(Event::Message { text: "Still there?".to_owned() });
+        assert!(screen.is_beside && screen.rendered(&message).contains("Still there?"));
+        assert!(!screen.is_beside);
+    }
+
+    #[test]
+    fn a_heartbeat_that_gives_way_says_nothing_and_a_greeting_that_is_skipped_does() {
+        let mut screen = Screen::new("a", false);
+        assert_eq!(screen.why_it_ended(Cause::Timer, StopReason::Interrupted), None);
+        screen.wait_for(GREETING);
+        assert!(screen.why_it_ended(Cause::Timer, StopReason::Interrupted).is_some());
+        screen.wait_for("thinking");
+        assert_eq!(screen.why_it_ended(Cause::Timer, StopReason::Interrupted), None);
+        assert!(screen.why_it_ended(Cause::User, StopReason::Interrupted).is_some());
+    }
 }

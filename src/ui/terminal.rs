@@ -16,7 +16,7 @@ use crate::kernel::{BlockLabel, Command, CommandError, Emitted, Handle, Outgoing
 use crate::types::{Cancel, Cause, Event};
 
 use super::editor::{self, Edited};
-use super::screen::Screen;
+use super::screen::{GREETING, Screen};
 
 /// Keys that `/help` names besides the commands.
 const KEYS: &str = "Ctrl-C stops a reply, Ctrl-R searches what you typed before, Ctrl-D leaves. A message can have \
@@ -164,8 +164,12 @@ impl Chat<'_> {
             if line.is_empty() {
                 continue;
             }
-            let _ = editor.add_history_entry(line);
-            save_history(editor, options.history);
+            // What is to be forgotten must not be written down once more.
+            let forgets = is_forget(line);
+            if !forgets {
+                let _ = editor.add_history_entry(line);
+                save_history(editor, options.history);
+            }
             if !line.starts_with('/') {
                 if self.ask(Request::User { text: message_of(line).to_owned() })? == Done::MessageNotStored {
                     line.clone_into(&mut unsaved);
@@ -181,6 +185,11 @@ impl Chat<'_> {
                 continue;
             }
             self.ask(Request::Command { text: line.to_owned() })?;
+            if forgets {
+                // The lines that were taken out of the file leave the editor, too.
+                let _ = editor.clear_history();
+                let _ = editor.load_history(options.history);
+            }
             match command {
                 Ok(Command::Help) => self.tell(KEYS)?,
                 Err(CommandError::Unknown { .. }) => self.tell(AS_MESSAGE)?,
@@ -281,6 +290,11 @@ fn display(
     None
 }
 
+/// Whether a line asks to forget something, in whatever way it is written.
+fn is_forget(line: &str) -> bool {
+    line.split_whitespace().next().is_some_and(|name| name.eq_ignore_ascii_case("/forget"))
+}
+
 /// The message that a line is. The space that tells one with a slash at its beginning from a command is no part of it.
 fn message_of(line: &str) -> &str {
     let text = line.trim_start();
@@ -291,7 +305,6 @@ fn message_of(line: &str) -> &str {
 fn what_is_waited_for(request: &Request) -> &'static str {
     const PASSES: &str = "noting what you said, Ctrl-C puts it off";
     const THINKING: &str = "thinking, Ctrl-C stops; what you type is read afterwards";
-    const GREETING: &str = "reading its memory before it greets, Ctrl-C skips this";
     const LOADING: &str = "loading the model, Ctrl-C stops";
     match request {
         Request::Exit | Request::Block { .. } => PASSES,

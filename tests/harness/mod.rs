@@ -3,6 +3,8 @@
 
 pub mod agent;
 pub mod documents;
+#[cfg(target_os = "linux")]
+pub mod endurance;
 pub mod grammars;
 #[cfg(all(unix, feature = "download"))]
 pub mod hub_server;

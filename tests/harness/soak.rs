@@ -365,7 +365,7 @@ impl Soak {
         for text in self.expected.rewritten.values() {
             assert!(self.is_told(text), "turn {turn}: {text:?} is not found");
         }
-        for generation in talk.log.generations() {
+        for generation in talk.log.take() {
             assert!(
                 generation.prompt.len() < self.window_tokens,
                 "turn {turn}: a prompt of {}",

@@ -1,5 +1,7 @@
 //! What takes minutes, for `make test-long`: a soak run, and talks with real models.
 
+#[cfg(target_os = "linux")]
+use crate::harness::endurance::endure;
 use crate::harness::kills::kills;
 use crate::harness::soak::soak;
 
@@ -7,6 +9,12 @@ use crate::harness::soak::soak;
 fn two_thousand_random_turns_agree_with_a_simple_model() {
     // In 2048 tokens an exchange of the classic profile is evicted while it runs, and the script's cues with it.
     soak(20_260_303, 2000, 3072);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn five_thousand_turns_at_4k_end_with_the_memory_of_a_thousand() {
+    endure(20_261_124, 5000, 1000);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The memory through its public face, and what its tests share. Databases are in memory or in temporary folders; time stands still.
 
+mod damage;
 mod inbox;
 mod interleavings;
+mod migrations;
 mod queue;
 mod queue_manager;
 mod search;

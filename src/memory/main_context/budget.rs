@@ -4,10 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::super::error::{Error, Result};
 
-/// The warning comes at the latest when the prompt has this share of the length above which messages are evicted, so
-/// that at least a message or two can be saved in between.
-const LATEST_WARNING: f64 = 0.9;
-
 /// Thresholds of the queue manager. Tokens are those of the loaded model's own tokenizer; fractions are of the real
 /// window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +12,10 @@ pub struct QueueLimits {
     /// Share of the window from which the model is warned, once per period. 0.7: the paper's value; what is left is
     /// time to save something before the eviction.
     pub warn_fraction: f64,
+    /// The warning comes at the latest when the prompt has this share of the length above which messages are evicted:
+    /// in small windows the reserves take more than `warn_fraction` leaves, and a message or two are to be saved in
+    /// between.
+    pub latest_warn_fraction: f64,
     /// Share of the queue's tokens that one eviction frees. 0.5: evicting seldom keeps the KV cache useful.
     pub evict_fraction: f64,
     /// Share of the window that is kept free for the answer, unless `answer_reserve_max_tokens` is less.
@@ -29,8 +29,15 @@ pub struct QueueLimits {
     pub result_reserve_max_tokens: usize,
     /// Messages at the end of the queue that an eviction never takes.
     pub keep_last_messages: usize,
+    /// Least tokens of the queue that must fit beside the fixed part of the prompt, or an agent does not start: a short
+    /// exchange.
+    pub min_queue_tokens: usize,
     /// Upper bound for a summary, in words. A longer one is cut at a sentence.
     pub summary_max_words: usize,
+    /// A summary of so few words is not shortened further where the window is tight.
+    pub summary_min_words: usize,
+    /// Most tokens that the model may write for a summary: its words, with room for languages of many tokens a word.
+    pub summary_max_tokens: usize,
     /// Share of the window that the messages of one summary call may fill; more is summarised in several calls.
     pub summary_input_fraction: f64,
     /// Characters of a paged-out message that stay in its stub.
@@ -46,13 +53,17 @@ impl Default for QueueLimits {
     fn default() -> Self {
         Self {
             warn_fraction: 0.7,
+            latest_warn_fraction: 0.9,
             evict_fraction: 0.5,
             answer_reserve_fraction: 0.25,
             answer_reserve_max_tokens: 512,
             result_reserve_fraction: 0.1,
             result_reserve_max_tokens: 384,
             keep_last_messages: 3,
+            min_queue_tokens: 160,
             summary_max_words: 120,
+            summary_min_words: 16,
+            summary_max_tokens: 320,
             summary_input_fraction: 0.5,
             stub_chars: 200,
             message_overhead_tokens: 12,
@@ -69,6 +80,7 @@ impl QueueLimits {
     pub fn validate(&self) -> Result<()> {
         let fractions = [
             ("warn_fraction", self.warn_fraction),
+            ("latest_warn_fraction", self.latest_warn_fraction),
             ("evict_fraction", self.evict_fraction),
             ("answer_reserve_fraction", self.answer_reserve_fraction),
             ("summary_input_fraction", self.summary_input_fraction),
@@ -90,6 +102,7 @@ impl QueueLimits {
             ("answer_reserve_max_tokens", self.answer_reserve_max_tokens, 16),
             ("keep_last_messages", self.keep_last_messages, 3),
             ("summary_max_words", self.summary_max_words, 10),
+            ("summary_max_tokens", self.summary_max_tokens, 32),
             ("stub_chars", self.stub_chars, 20),
             ("passage_chars", self.passage_chars, 100),
         ];
@@ -129,7 +142,8 @@ impl QueueLimits {
     /// reserves take more than the warning leaves.
     #[must_use]
     pub fn warn_from_tokens(&self, window_tokens: usize) -> usize {
-        share(window_tokens, self.warn_fraction).min(share(self.evict_above_tokens(window_tokens), LATEST_WARNING))
+        share(window_tokens, self.warn_fraction)
+            .min(share(self.evict_above_tokens(window_tokens), self.latest_warn_fraction))
     }
 
     /// Tokens that the messages of one summary call may have.

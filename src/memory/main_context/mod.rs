@@ -14,5 +14,6 @@ pub use self::budget::QueueLimits;
 pub use self::core::{BlockLabel, CoreBlock, CoreMemory, same_line};
 pub use self::queue::{
     EntryKind, QueueEntry, is_call_and_result, plan_eviction, plan_eviction_within_exchange, plan_stub,
+    plan_stub_of_giant,
 };
 pub use self::render::{MainContext, compose, shown_text};

@@ -93,9 +93,9 @@ pub fn plan_eviction(entries: &[QueueEntry], tokens_to_free: usize, limits: &Que
 }
 
 /// The oldest unit (message, or call with result) of the last exchange that can go when nothing else is left: not its
-/// user message, and not its last unit. Empty if there is none.
+/// user message, and not its last unit; `keep_messages` stay, the summary apart. Empty if there is none.
 #[must_use]
-pub fn plan_eviction_within_exchange(entries: &[QueueEntry]) -> Vec<MessageId> {
+pub fn plan_eviction_within_exchange(entries: &[QueueEntry], keep_messages: usize) -> Vec<MessageId> {
     let last_user = entries.iter().rposition(|entry| entry.kind == EntryKind::User);
     let mut units: Vec<Vec<MessageId>> = Vec::new();
     let mut previous = None;
@@ -111,7 +111,9 @@ pub fn plan_eviction_within_exchange(entries: &[QueueEntry]) -> Vec<MessageId> {
         previous = Some(entry.kind);
     }
     let has_more = units.len() > 1 || last_user.is_some_and(|at| at + 1 == entries.len());
-    if has_more { units.into_iter().next().unwrap_or_default() } else { Vec::new() }
+    let messages = entries.iter().filter(|entry| entry.kind != EntryKind::Summary).count();
+    let oldest = units.into_iter().next().unwrap_or_default();
+    if has_more && messages >= keep_messages + oldest.len() { oldest } else { Vec::new() }
 }
 
 /// The largest message that a stub of `stub_tokens` would make clearly smaller. Calls are not stubbed (their result
@@ -124,6 +126,14 @@ pub fn plan_stub(entries: &[QueueEntry], stub_tokens: usize) -> Option<MessageId
         .filter(|entry| entry.tokens > stub_tokens)
         .max_by_key(|entry| entry.tokens)
         .map(|entry| entry.id)
+}
+
+/// The largest message, where it could not be shown even if it were alone in the queue, of which `room_tokens` are all
+/// the room that there is.
+#[must_use]
+pub fn plan_stub_of_giant(entries: &[QueueEntry], stub_tokens: usize, room_tokens: usize) -> Option<MessageId> {
+    let id = plan_stub(entries, stub_tokens)?;
+    entries.iter().find(|entry| entry.id == id && entry.tokens > room_tokens).map(|entry| entry.id)
 }
 
 /// Position from which nothing may go.
@@ -195,11 +205,21 @@ mod tests {
     #[test]
     fn within_the_last_exchange_the_question_and_the_last_unit_stay() {
         let plan =
-            |kinds: &str| plan_eviction_within_exchange(&entries(kinds)).iter().map(|id| id.0).collect::<Vec<_>>();
+            |kinds: &str| plan_eviction_within_exchange(&entries(kinds), 0).iter().map(|id| id.0).collect::<Vec<_>>();
         assert_eq!(plan("sucrcrcr"), [2, 3]);
         assert_eq!(plan("sucr"), [] as [i64; 0]);
         assert_eq!(plan("au"), [0]);
         assert_eq!(plan("u"), [] as [i64; 0]);
+        let kept = |kinds: &str| plan_eviction_within_exchange(&entries(kinds), 3).len();
+        assert_eq!((kept("sucrcrcr"), kept("sucrcr"), kept("sucra"), kept("au")), (2, 2, 0, 0));
+    }
+
+    #[test]
+    fn only_a_message_that_fits_no_window_is_a_giant() {
+        let mut queue = entries("suau");
+        queue[3].tokens = 500;
+        assert_eq!(plan_stub_of_giant(&queue, 80, 499), Some(MessageId(3)));
+        assert_eq!(plan_stub_of_giant(&queue, 80, 500), None);
     }
 
     #[test]

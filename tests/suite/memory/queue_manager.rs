@@ -203,3 +203,130 @@ fn a_part_that_is_too_long_for_one_call_is_summarised_in_several() {
     assert_eq!(watching.previous[0], None);
     assert_eq!(watching.previous[calls - 1], Some(format!("Summary {}.", calls - 1)));
 }
+
+/// Summarises in few words and holds each call to the room that it said it has.
+struct Roomy {
+    room_tokens: usize,
+    calls: usize,
+}
+
+impl Summarize for Roomy {
+    fn summarize(&mut self, _: Option<&str>, evicted: &[Message], _: usize) -> Result<String, BoxError> {
+        let tokens: usize = texts(evicted).iter().map(|text| words(text) + 12).sum();
+        assert!(tokens <= self.room_tokens || evicted.len() == 1, "{tokens} tokens, room for {}", self.room_tokens);
+        self.calls += 1;
+        Ok(format!("Summary {}.", self.calls))
+    }
+
+    fn room_tokens(&mut self, _: Option<&str>, _: usize) -> Option<usize> {
+        Some(self.room_tokens)
+    }
+}
+
+#[test]
+fn a_summariser_is_given_no_more_than_it_has_room_for_and_nothing_where_it_has_none() {
+    for (room_tokens, is_mechanical) in [(10_000, false), (100, false), (20, true)] {
+        let mut memory = in_memory();
+        for n in 0..30 {
+            memory.record(&[user(&format!("{n} {}", "word ".repeat(30)))]).unwrap();
+        }
+        let mut summarizer = Roomy { room_tokens, calls: 0 };
+        let (limits, mut context) = (QueueLimits::default(), context(&memory));
+        let report = make_room(&mut memory, &mut context, &mut Words, &mut summarizer, &limits, 600, 1).unwrap();
+        assert_eq!(report.has_mechanical_summary, is_mechanical, "{room_tokens}");
+        assert_eq!(summarizer.calls == 0, is_mechanical, "{room_tokens}");
+    }
+}
+
+#[test]
+fn a_pasted_document_drives_nothing_else_out_of_view() {
+    let mut memory = in_memory();
+    for n in 0..6 {
+        memory.record(&[user(&format!("question {n}")), reply("answer")]).unwrap();
+    }
+    memory.record(&[user(&"heron ".repeat(5000))]).unwrap();
+    let limits = QueueLimits::default();
+    let mut context = context(&memory);
+    let report = make_room(&mut memory, &mut context, &mut Words, &mut Summaries::Short, &limits, 1000, 1).unwrap();
+    assert_eq!((report.evicted_messages, report.paged_out.len()), (0, 1));
+    assert_eq!(context.messages.len(), 13);
+    let stub = context.messages[12].stub.as_deref().unwrap();
+    assert!(stub.contains("archival_memory_search") && stub.contains("30000 characters"), "{stub}");
+    assert!(memory.view().archival_count().unwrap() > 20);
+}
+
+/// A unit of a random talk: its kind, and how many words it has.
+fn unit() -> impl proptest::strategy::Strategy<Value = (u8, usize)> {
+    use proptest::prelude::*;
+    (0_u8..10, prop_oneof![8 => 0_usize..40, 3 => 40_usize..200, 1 => 200_usize..3000])
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 48, ..Default::default() })]
+    /// The rules of the queue, over random talks in windows from small to roomy.
+    #[test]
+    fn random_talks_keep_the_rules_of_the_queue(
+        units in proptest::collection::vec(unit(), 1..60),
+        window in 800_usize..3000,
+        endless in proptest::bool::ANY,
+    ) {
+        use proptest::prelude::*;
+        let limits = QueueLimits::default();
+        let mut memory = in_memory();
+        let mut summaries = if endless { Summaries::Endless } else { Summaries::Short };
+        let (mut recorded, mut said) = (0, Vec::new());
+        for (number, (kind, count)) in units.into_iter().enumerate() {
+            let text = format!("unit{number} {}", "heron ".repeat(count));
+            let messages = match kind {
+                0..4 => vec![user(&text)],
+                4..7 => vec![reply(&text)],
+                7..9 => vec![call("f"), result("f", &text)],
+                _ => vec![event()],
+            };
+            recorded += messages.len();
+            if kind < 7 {
+                said.push(number);
+            }
+            memory.record(&messages).unwrap();
+            let before = memory.view().queue().unwrap();
+            let mut context = context(&memory);
+            let report =
+                make_room(&mut memory, &mut context, &mut Words, &mut summaries, &limits, window, 1).unwrap();
+            let queue = context.messages;
+            prop_assert!(report.prompt_tokens <= limits.prompt_limit_tokens(window), "{report:?}");
+            // One summary at most, first and bounded.
+            let summaries: Vec<usize> = queue.iter().enumerate()
+                .filter(|(_, message)| matches!(message.body, Body::Summary { .. })).map(|(at, _)| at).collect();
+            prop_assert!(summaries.is_empty() || summaries == [0]);
+            if let Some(Body::Summary { text, hidden_message_count }) = queue.first().map(|message| &message.body) {
+                prop_assert!(words(text) <= limits.summary_max_words);
+                prop_assert_eq!(*hidden_message_count as usize, recorded - (queue.len() - 1));
+            }
+            // Call and result together.
+            for (at, message) in queue.iter().enumerate() {
+                let is = |at: usize, is: fn(&Body) -> bool| queue.get(at).is_some_and(|message| is(&message.body));
+                match &message.body {
+                    Body::FunctionResult { .. } => prop_assert!(at > 0 && is_call_and_result(&queue[at - 1], message)),
+                    Body::Assistant { call: Some(_), .. } => {
+                        prop_assert!(is(at + 1, |body| matches!(body, Body::FunctionResult { .. })));
+                    }
+                    _ => {}
+                }
+            }
+            // Three messages stay, the newest of all, and the last thing that the user said.
+            let ids: Vec<i64> = queue.iter().map(|message| message.id.0).collect();
+            let kept = |message: &&Message| ids.contains(&message.id.0);
+            let count = |messages: &[Message]| messages.iter().filter(|m| !matches!(m.body, Body::Summary { .. })).count();
+            prop_assert!(count(&queue) >= count(&before).min(3), "{} of {}", count(&queue), count(&before));
+            prop_assert!(before.iter().rev().take(1).all(|message| kept(&message)));
+            let last_user = before.iter().rev().find(|message| matches!(message.body, Body::User { .. }));
+            prop_assert!(last_user.is_none_or(|message| kept(&message)));
+        }
+        // Nothing is lost, and all that was said is found.
+        prop_assert_eq!(memory.view().recall_count().unwrap() as usize, recorded);
+        for number in said {
+            let found = found(&memory, &format!("unit{number}"));
+            prop_assert!(found.iter().any(|text| text.starts_with(&format!("unit{number} "))), "unit{number}");
+        }
+    }
+}
