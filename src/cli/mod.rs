@@ -1,5 +1,6 @@
 //! What was typed. Not responsible for doing any of it: `app` does.
 
+mod bench_memory;
 mod exit_code;
 mod grammar;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{Device, Idle, Overrides};
 use crate::dialect::Profile;
 
+pub use bench_memory::{ArchivalBenchArgs, BenchMemoryCommand};
 pub use exit_code::ExitCode;
 pub use grammar::{
     CompleteArgs, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, TriggerArgs, WhitespaceName, WritingArgs,
