@@ -10,6 +10,7 @@ mod commands;
 mod context_length;
 mod cost;
 mod dump;
+mod embedding;
 mod error;
 mod forget;
 mod heartbeats;
