@@ -27,6 +27,7 @@ mod store;
 mod summary;
 mod text;
 mod view;
+mod windows;
 
 pub use agent::{AgentMemory, NewAgent};
 pub use archival::{ArchivalHit, Inserted};
@@ -35,7 +36,7 @@ pub use error::{BoxError, EditError, Error, Result};
 pub use inbox::Inbox;
 pub use main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, QueueLimits, same_line};
 pub use queue_manager::{CountTokens, RoomReport, make_room};
-pub use recall::{RecallHit, Role};
+pub use recall::{NearestMessages, RecallHit, Role, Said};
 pub use search::Page;
 pub use step::Step;
 pub use store::{AgentInfo, Store};

@@ -60,6 +60,19 @@ impl<'a> Step<'a> {
         Ok(message)
     }
 
+    /// As [`Step::record`], for a message of a talk between people with names: searches that name a speaker prefer what
+    /// that one said. A blank name is none.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn record_said_by(&mut self, speaker: &str, message: &NewMessage) -> Result<Message> {
+        let message = self.record(message)?;
+        if !speaker.trim().is_empty() {
+            messages::set_speaker(&self.transaction, self.agent, message.id, speaker.trim())?;
+        }
+        Ok(message)
+    }
+
     /// Puts core memory, queue and visibility back to a checkpoint (none: the newest) and gives back its name.
     ///
     /// # Errors

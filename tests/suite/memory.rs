@@ -4,6 +4,7 @@ mod inbox;
 mod interleavings;
 mod queue;
 mod queue_manager;
+mod recall;
 mod search;
 mod storage;
 

@@ -15,6 +15,7 @@ pub(super) const ALL: &[&str] = &[
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_inbox.sql"),
     include_str!("migrations/0003_sources.sql"),
+    include_str!("migrations/0006_recall.sql"),
 ];
 
 /// Version of the schema in the file; 0 for a new file.
