@@ -53,7 +53,7 @@ pub(super) fn grammar(arguments: &GrammarBenchArgs) -> Result<ExitCode, Error> {
     Ok(ExitCode::Ok)
 }
 
-fn write_json(report: &impl Serialize, path: Option<&Path>) -> Result<(), Error> {
+pub(super) fn write_json(report: &impl Serialize, path: Option<&Path>) -> Result<(), Error> {
     let Some(path) = path else { return Ok(()) };
     let text = serde_json::to_string_pretty(report).map_err(std::io::Error::from)?;
     std::fs::write(path, text + "\n").map_err(|source| crate::config::Error::File { path: path.to_owned(), source })?;

@@ -2,6 +2,7 @@
 //! exit code.
 
 mod bench;
+mod bench_recall;
 pub mod chat;
 mod complete;
 mod engine;
@@ -16,7 +17,7 @@ mod writer;
 
 use std::ffi::OsString;
 
-use crate::cli::{BenchCommand, Cli, Command, ExitCode};
+use crate::cli::{BenchCommand, BenchMemoryCommand, Cli, Command, ExitCode};
 
 pub use error::Error;
 
@@ -33,6 +34,7 @@ pub fn run(cli: Cli) -> ExitCode {
             bench::engine(&model, read, decode, rounds, json.as_deref())
         }
         Command::Bench(BenchCommand::Grammar(arguments)) => bench::grammar(&arguments),
+        Command::Bench(BenchCommand::Memory(BenchMemoryCommand::Recall(arguments))) => bench_recall::run(&arguments),
     };
     match done {
         Ok(code) => code,

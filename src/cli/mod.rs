@@ -1,5 +1,6 @@
 //! What was typed. Not responsible for doing any of it: `app` does.
 
+mod bench_memory;
 mod exit_code;
 mod grammar;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{Device, Idle, Overrides};
 use crate::dialect::Profile;
 
+pub use bench_memory::{BenchMemoryCommand, RecallBenchArgs};
 pub use exit_code::ExitCode;
 pub use grammar::{
     CompleteArgs, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, TriggerArgs, WhitespaceName, WritingArgs,
@@ -173,6 +175,9 @@ pub enum BenchCommand {
     },
     /// Masks and checks of the grammar engine, beside other engines where this build has them
     Grammar(GrammarBenchArgs),
+    /// The memory and what agents make of it
+    #[command(subcommand)]
+    Memory(BenchMemoryCommand),
 }
 
 /// Flags of `mneme bench grammar`.
