@@ -85,6 +85,8 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
     }
     idle.store(true, Ordering::SeqCst);
     refuse_if_stopped(&cancel)?;
+    // No embedder is at hand: memories are found by words.
+    let agent = agent.with_embedder(None);
     let handle = kernel::spawn(agent, ready, idle);
     let unstored_messages = if arguments.jsonl {
         let mut output = std::io::stdout().lock();

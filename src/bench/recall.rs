@@ -10,13 +10,11 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use crate::memory::{self, AgentMemory, Embed, NewAgent, Store};
-use crate::types::{Body, MessageId, NewMessage};
+use crate::memory::{self, AgentMemory, Embed, Embedding, NewAgent, Store};
+use crate::types::{Body, Cancel, MessageId, NewMessage};
 
 /// How many messages of a ranking are looked at.
 const DEPTH: usize = 10;
-/// Texts that are embedded at once.
-const BATCH: usize = 64;
 /// Between messages without a time.
 const MINUTE_MS: i64 = 60_000;
 /// Largest file that is read; a chat of a lifetime is smaller.
@@ -59,17 +57,9 @@ pub enum Error {
         /// How many messages it has.
         messages: usize,
     },
-    /// The memory failed.
+    /// The memory or the embedder failed.
     #[error(transparent)]
     Memory(#[from] memory::Error),
-    /// The embedder failed.
-    #[error("the embedder {name} failed: {source}")]
-    Embedder {
-        /// Its name.
-        name: String,
-        /// Why.
-        source: memory::BoxError,
-    },
 }
 
 impl Error {
@@ -85,7 +75,6 @@ impl Error {
                     .to_owned()
             }
             Self::Memory(error) => error.hint().to_string(),
-            Self::Embedder { name, .. } => format!("check it: mneme models verify {name}"),
         }
     }
 }
@@ -281,7 +270,7 @@ type SumsByMethod = HashMap<Method, Sums>;
 /// A file cannot be read or understood; memory or embedder failed.
 pub fn run(
     files: &[PathBuf],
-    mut embedder: Option<&mut dyn Embed>,
+    mut embedder: Option<&mut (dyn Embed + 'static)>,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Report, Error> {
     let mut all = SumsByMethod::new();
@@ -331,16 +320,13 @@ fn read(path: &Path) -> Result<Conversation, Error> {
 }
 
 /// The sums of each method, and how many queries were left out.
-fn measure(conversation: &Conversation, mut embedder: Option<&mut dyn Embed>) -> Result<(SumsByMethod, usize), Error> {
-    let (memory, ids) = load(&conversation.messages)?;
-    let mut vectors: Vec<(MessageId, Vec<f32>)> = Vec::new();
+fn measure(
+    conversation: &Conversation,
+    mut embedder: Option<&mut (dyn Embed + 'static)>,
+) -> Result<(SumsByMethod, usize), Error> {
+    let (mut memory, ids) = load(&conversation.messages)?;
     if let Some(embedder) = embedder.as_deref_mut() {
-        for turns in conversation.messages.chunks(BATCH) {
-            let texts: Vec<&str> = turns.iter().map(|turn| turn.text.as_str()).collect();
-            let made = embed(embedder, &texts)?;
-            let turns = turns.iter().filter_map(|turn| ids.get(&turn.id).copied());
-            vectors.extend(turns.zip(made));
-        }
+        memory.embed_pending(embedder, &Cancel::default(), &mut |_| {})?;
     }
     let (mut sums, mut skipped) = (SumsByMethod::new(), 0);
     for query in &conversation.queries {
@@ -356,7 +342,7 @@ fn measure(conversation: &Conversation, mut embedder: Option<&mut dyn Embed>) ->
                 continue;
             }
             let begun = Instant::now();
-            let ranking = search(&memory, &query.text, method, embedder.as_deref_mut(), &vectors)?;
+            let ranking = search(&memory, &query.text, method, embedder.as_deref_mut())?;
             let latency_ms = begun.elapsed().as_secs_f64() * 1000.0;
             sums.entry(method).or_default().add(&ranking, &evidence, latency_ms);
         }
@@ -368,33 +354,17 @@ fn search(
     memory: &AgentMemory,
     query: &str,
     method: Method,
-    embedder: Option<&mut dyn Embed>,
-    vectors: &[(MessageId, Vec<f32>)],
+    embedder: Option<&mut (dyn Embed + 'static)>,
 ) -> Result<Vec<MessageId>, Error> {
     if method == Method::Bm25 {
         return Ok(memory.view().rank_single_turns(query, DEPTH)?);
     }
     let Some(embedder) = embedder else { return Ok(memory.view().rank_messages(query, None, DEPTH)?) };
-    let vector = embed(embedder, &[query])?.pop().unwrap_or_default();
-    let mut nearest = |at_most: usize| Ok(nearest(&vector, vectors, at_most));
+    let embedding = Embedding::of(embedder, query)?;
     if method == Method::Embeddings {
-        return Ok(nearest(DEPTH)?.into_iter().map(|(id, _)| id).collect());
+        return Ok(memory.nearest_messages(&embedding, DEPTH)?.into_iter().map(|(id, _)| id).collect());
     }
-    Ok(memory.view().rank_messages(query, Some(&mut nearest), DEPTH)?)
-}
-
-fn embed(embedder: &mut dyn Embed, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> {
-    embedder.embed(texts).map_err(|source| Error::Embedder { name: embedder.name().to_owned(), source })
-}
-
-fn nearest(query: &[f32], vectors: &[(MessageId, Vec<f32>)], at_most: usize) -> Vec<(MessageId, f32)> {
-    let cosine = |vector: &[f32]| vector.iter().zip(query).map(|(left, right)| left * right).sum::<f32>();
-    let mut near: Vec<(MessageId, f32)> = vectors.iter().map(|(id, vector)| (*id, cosine(vector))).collect();
-    near.sort_unstable_by(|(left_id, left), (right_id, right)| {
-        right.total_cmp(left).then_with(|| right_id.0.cmp(&left_id.0))
-    });
-    near.truncate(at_most);
-    near
+    Ok(memory.rank_messages(query, &embedding, DEPTH)?)
 }
 
 /// A fresh agent in memory who has heard all of it, and the messages by the ids of the file.

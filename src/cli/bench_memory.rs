@@ -23,3 +23,54 @@ pub struct RecallBenchArgs {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
+
+/// Flags of `mneme bench memory archival`.
+#[derive(Debug, Args)]
+pub struct ArchivalBenchArgs {
+    /// Numbers of passages, each measured by itself; k stands for thousands, m for millions
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1k,10k,100k", value_parser = size)]
+    pub sizes: Vec<u32>,
+    /// Queries of each size
+    #[arg(long, default_value_t = 50, allow_negative_numbers = true, value_parser = super::whole_number::<usize>)]
+    pub queries: usize,
+    /// Numbers in a vector
+    #[arg(long, default_value_t = 384, allow_negative_numbers = true, value_parser = super::whole_number::<usize>)]
+    pub dimensions: usize,
+    /// Seed of passages, vectors and queries
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true, value_parser = super::whole_number::<u64>)]
+    pub seed: u64,
+    /// Where the databases are made, one after the other, and deleted again [default: the system's temporary folder]
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+    /// Write the figures to this file as well
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// A number of passages such as `500`, `10k` or `1m`.
+///
+/// # Errors
+/// What is expected.
+fn size(text: &str) -> Result<u32, String> {
+    let lower = text.trim().to_lowercase();
+    let (digits, unit) = match lower.as_bytes().last() {
+        Some(b'k') => (lower.trim_end_matches('k'), 1_000),
+        Some(b'm') => (lower.trim_end_matches('m'), 1_000_000),
+        _ => (lower.as_str(), 1),
+    };
+    let number = digits.parse::<u32>().ok().and_then(|number| number.checked_mul(unit)).filter(|number| *number > 0);
+    number.ok_or_else(|| "a number from 1 is expected, such as 500, 10k or 1m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_are_numbers_with_or_without_a_unit() {
+        assert_eq!(["500", "10k", "1M"].map(size), [Ok(500), Ok(10_000), Ok(1_000_000)]);
+        for wrong in ["", "k", "0", "-1", "1.5k", "9000m"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::excerpt::excerpt;
 use super::table::{Function, MAX_PAUSE_MINUTES};
-use crate::memory::{self, ArchivalHit, BlockLabel, EditError, Page, RecallHit, Step};
+use crate::memory::{self, ArchivalHit, BlockLabel, EditError, Embed, Embedding, Page, RecallHit, Step};
 use crate::types::{Argument, Call, MessageId, Status};
 
 /// Results on a page of a search, as in the original.
@@ -63,16 +63,38 @@ impl Outcome {
     }
 }
 
+/// What functions need beside the memory.
+pub struct Context<'a> {
+    /// The user's time zone.
+    pub zone: TimeZone,
+    /// Finds texts by their meaning, where there is one.
+    pub embedder: Option<&'a mut (dyn Embed + 'static)>,
+}
+
+impl Context<'_> {
+    /// Words and clocks alone.
+    #[must_use]
+    pub const fn without_embedder(zone: TimeZone) -> Self {
+        Self { zone, embedder: None }
+    }
+
+    /// The embedding of a text; none where the embedder fails: words are searched all the same.
+    fn embedding(&mut self, text: &str) -> Option<Embedding> {
+        let embedder = self.embedder.as_deref_mut()?;
+        Embedding::of(embedder, text).inspect_err(|error| tracing::warn!(?error, "a text was not embedded")).ok()
+    }
+}
+
 /// Executes `call` in `step`; nothing is stored before the caller commits.
 ///
 /// # Errors
 /// The database failed. Refused edits and wrong arguments are outcomes.
-pub fn execute(call: &Call, step: &mut Step<'_>, zone: &TimeZone) -> Result<Outcome, memory::Error> {
+pub fn execute(call: &Call, step: &mut Step<'_>, context: &mut Context<'_>) -> Result<Outcome, memory::Error> {
     let Some(function) = Function::by_name(&call.name) else {
         return Ok(Outcome::failed(format!("There is no function {}.", call.name)));
     };
     let arguments = Arguments { name: &call.name, values: &call.arguments };
-    match run(function, &arguments, step, zone) {
+    match run(function, &arguments, step, context) {
         Ok(outcome) => Ok(outcome),
         Err(Refusal::Argument(message)) => Ok(Outcome::failed(message)),
         // What was asked for is the case already: nothing to do, and no reason to try again.
@@ -99,7 +121,7 @@ fn run(
     function: Function,
     arguments: &Arguments<'_>,
     step: &mut Step<'_>,
-    zone: &TimeZone,
+    context: &mut Context<'_>,
 ) -> Result<Outcome, Refusal> {
     match function {
         // The kernel shows the text of an answer; as a call it has nothing left to do.
@@ -121,23 +143,28 @@ fn run(
         }
         Function::ConversationSearch => {
             let (query, page) = (arguments.text("query")?, arguments.page()?);
-            let found = step.view().search(query, page, PAGE_SIZE)?;
-            Ok(Outcome::ok(conversation(&found, query, zone)))
+            let embedding = context.embedding(query);
+            let found = step.conversation_search(query, embedding.as_ref(), page, PAGE_SIZE)?;
+            Ok(Outcome::ok(conversation(&found, query, &context.zone)))
         }
         Function::ConversationSearchDate => {
             let (start, end) = (arguments.date("start_date")?, arguments.date("end_date")?);
-            let found = step.view().search_date(start, end, zone, arguments.page()?, PAGE_SIZE)?;
-            Ok(Outcome::ok(conversation(&found, "", zone)))
+            let found = step.view().search_date(start, end, &context.zone, arguments.page()?, PAGE_SIZE)?;
+            Ok(Outcome::ok(conversation(&found, "", &context.zone)))
         }
         Function::ArchivalMemoryInsert => {
-            let inserted = step.archival_insert(arguments.text("content")?, None)?;
+            let content = arguments.text("content")?.trim();
+            let embedding = context.embedding(content);
+            let inserted = step.archival_insert_embedded(content, None, embedding.as_ref())?;
             let similar =
                 if inserted.similar.is_some() { " A passage that says nearly the same was there before." } else { "" };
             Ok(Outcome::ok(format!("Stored in archival memory.{similar}")))
         }
         Function::ArchivalMemorySearch => {
             let (query, page) = (arguments.text("query")?, arguments.page()?);
-            Ok(Outcome::ok(passages(&step.view().archival_search(query, page, PAGE_SIZE)?, query, zone)))
+            let embedding = context.embedding(query);
+            let found = step.archival_search(query, embedding.as_ref(), page, PAGE_SIZE)?;
+            Ok(Outcome::ok(passages(&found, query, &context.zone)))
         }
     }
 }
@@ -199,7 +226,8 @@ fn conversation(found: &Page<RecallHit>, query: &str, zone: &TimeZone) -> String
 
 fn passages(found: &Page<ArchivalHit>, query: &str, zone: &TimeZone) -> String {
     listing(found, |hit| {
-        let source = hit.source.as_ref().map_or_else(String::new, |source| format!(" ({source})"));
+        let origin: Vec<&str> = [&hit.source, &hit.place].into_iter().flatten().map(String::as_str).collect();
+        let source = if origin.is_empty() { String::new() } else { format!(" ({})", origin.join(", ")) };
         format!("[{}]{source} {}", local_time(hit.at_ms, zone), excerpt(&hit.text, query, MAX_RESULT_CHARS))
     })
 }
@@ -243,7 +271,8 @@ mod tests {
 
     fn run(memory: &mut AgentMemory, name: &str, arguments: Value) -> Outcome {
         let mut step = memory.step(0).unwrap();
-        let outcome = execute(&call(name, arguments), &mut step, &TimeZone::UTC).unwrap();
+        let outcome =
+            execute(&call(name, arguments), &mut step, &mut Context::without_embedder(TimeZone::UTC)).unwrap();
         step.commit().unwrap();
         outcome
     }

@@ -6,5 +6,5 @@ mod excerpt;
 mod executor;
 mod table;
 
-pub use executor::{Outcome, PAGE_SIZE, SideEffect, execute};
+pub use executor::{Context, Outcome, PAGE_SIZE, SideEffect, execute};
 pub use table::{Function, MAX_PAUSE_MINUTES, TABLE, names, schemas};

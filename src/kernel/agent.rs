@@ -12,7 +12,7 @@ use crate::dialect::{self, Action, Dialect, Profile};
 use crate::functions::{self, Function, SideEffect};
 use crate::inference::{Engine, SamplerOptions, StateStore};
 use crate::memory::main_context::system::{CoreMemoryEditor, classic_instructions, native_instructions};
-use crate::memory::{AgentMemory, Inbox, MainContext, QueueLimits, RoomReport, make_room};
+use crate::memory::{AgentMemory, Embed, Inbox, MainContext, QueueLimits, RoomReport, make_room};
 use crate::types::{
     Body, Call, Cancel, Clock, CoreMemoryText, Event, InboxId, NewMessage, Notification, StopReason, TurnReport,
 };
@@ -57,6 +57,8 @@ pub struct Settings {
 pub struct Agent {
     pub(super) memory: AgentMemory,
     pub(super) model: Model,
+    /// Finds memories by their meaning; without one, words are searched alone.
+    pub(super) embedder: Option<Box<dyn Embed>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) cancel: Cancel,
     pub(super) settings: Settings,
@@ -140,6 +142,7 @@ impl Agent {
         let mut agent = Self {
             memory,
             model,
+            embedder: None,
             clock,
             cancel,
             settings,
@@ -346,7 +349,8 @@ impl Agent {
         let outcome = if repeated {
             functions::Outcome::ok("You have made this call already. Go on.")
         } else {
-            functions::execute(&call, &mut step, &self.clock.zone())?
+            let embedder = self.embedder.as_deref_mut();
+            functions::execute(&call, &mut step, &mut functions::Context { zone: self.clock.zone(), embedder })?
         };
         let body =
             Body::FunctionResult { name: call.name.clone(), status: outcome.status, message: outcome.message.clone() };

@@ -7,6 +7,7 @@ mod agent;
 mod command;
 mod cost;
 mod dump;
+mod embedding;
 mod error;
 mod interrupt;
 mod memory_pass;

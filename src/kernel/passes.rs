@@ -139,8 +139,9 @@ impl Agent {
         let mut step = self.memory.step(self.clock.now_ms())?;
         step.caused_by(message);
         let mut done = Vec::with_capacity(calls.len());
+        let mut context = functions::Context { zone: self.clock.zone(), embedder: self.embedder.as_deref_mut() };
         for call in calls {
-            done.push((call, functions::execute(call, &mut step, &self.clock.zone())?));
+            done.push((call, functions::execute(call, &mut step, &mut context)?));
         }
         step.commit()?;
         for (Call { name, arguments }, outcome) in done {

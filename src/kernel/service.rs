@@ -124,9 +124,14 @@ impl Service {
     /// One piece of work while nobody waits; false where there is none, or somebody waits now.
     fn work_in_idle_time(&mut self) -> bool {
         let outgoing = self.outgoing.clone();
-        self.agent.memory_pass(&self.preempt, &mut |event| {
+        let passed = self.agent.memory_pass(&self.preempt, &mut |event| {
             let _ = outgoing.send(Outgoing::Event(Emitted { cause: Cause::Idle, seq: None, event }));
-        })
+        });
+        if !passed {
+            // The last of the work: it ends when it is done or somebody waits.
+            self.agent.embed_pending(&self.preempt);
+        }
+        passed
     }
 
     fn send(&self, cause: Cause, seq: Option<u64>, event: Event) {
@@ -210,6 +215,8 @@ fn take_turn(agent: &mut Agent, interrupt: Interrupt, cause: Cause, sink: &mut d
     }
     if agent.waits_for_idle() {
         settle_memory(agent, sink);
+        let cancel = agent.cancel().clone();
+        agent.embed_pending(&cancel);
     }
     let report = agent.with_idle_cost(report);
     let stop_reason = report.stop_reason;

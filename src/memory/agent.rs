@@ -7,8 +7,11 @@ use rusqlite::{TransactionBehavior, named_params};
 
 use super::error::{During, Error, Result};
 use super::main_context::BlockLabel;
-use super::{Inbox, Step, Store, View, checkpoint, messages};
-use crate::types::{Body, FileLock, InboxId, Message, MessageId, NewMessage, validate_name};
+use super::vectors::{Scope, Vectors, embed_rows, pending_count};
+use super::{
+    ArchivalHit, Embed, Embedded, Embedding, Inbox, IndexSize, Page, Step, Store, View, archival, checkpoint, messages,
+};
+use crate::types::{Body, Cancel, FileLock, InboxId, Message, MessageId, NewMessage, PassageId, validate_name};
 
 /// Characters of a core-memory block, unless the config says otherwise: the paper's limit.
 const DEFAULT_LIMIT_CHARS: usize = 2000;
@@ -59,6 +62,7 @@ impl NewAgent {
 pub struct AgentMemory {
     store: Store,
     id: i64,
+    vectors: Vectors,
     recovered_replies: Vec<Message>,
     recovered_messages: Vec<Message>,
     _lock: Option<FileLock>,
@@ -125,7 +129,14 @@ impl AgentMemory {
         validate_name(name)?;
         let id = store.known_agent_id(name)?;
         let lock = store.lock_agent(id, name)?;
-        let mut memory = Self { store, id, recovered_replies: Vec::new(), recovered_messages: Vec::new(), _lock: lock };
+        let mut memory = Self {
+            store,
+            id,
+            vectors: Vectors::new(),
+            recovered_replies: Vec::new(),
+            recovered_messages: Vec::new(),
+            _lock: lock,
+        };
         (memory.recovered_replies, memory.recovered_messages) = memory
             .transact("take up what an ended process left", |step| {
                 Ok((step.recover_streaming()?, step.recover_inbox()?))
@@ -202,7 +213,90 @@ impl AgentMemory {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .during("begin a transaction")?;
-        Ok(Step::new(transaction, self.id, at_ms))
+        Ok(Step::new(transaction, self.id, at_ms, &self.vectors))
+    }
+
+    /// Searches the passages by words and, where there is an embedding of the query, by meaning: see
+    /// [`Step::archival_search`].
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn archival_search(
+        &self,
+        query: &str,
+        embedding: Option<&Embedding>,
+        page: u64,
+        page_size: u64,
+    ) -> Result<Page<ArchivalHit>> {
+        archival::search_hybrid(&self.view(), &self.vectors.passages, query, embedding, page, page_size)
+    }
+
+    /// The passages nearest to an embedding, best first, with their cosines.
+    ///
+    /// Cost: the first call reads the index from the database.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn nearest_passages(&self, query: &Embedding, at_most: usize) -> Result<Vec<(PassageId, f32)>> {
+        let near = self.vectors.passages.nearest(&self.view(), query, at_most, f32::NEG_INFINITY, &|_| true)?;
+        Ok(near.into_iter().map(|near| (PassageId(near.id), near.similarity)).collect())
+    }
+
+    /// The messages nearest to an embedding, best first, with their cosines.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn nearest_messages(&self, query: &Embedding, at_most: usize) -> Result<Vec<(MessageId, f32)>> {
+        self.vectors.nearest_messages(&self.view(), query, at_most)
+    }
+
+    /// The single messages that a search of the conversation leads to, best first: see [`View::rank_messages`].
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn rank_messages(&self, query: &str, embedding: &Embedding, at_most: usize) -> Result<Vec<MessageId>> {
+        let mut nearest = |nearest: usize| self.nearest_messages(embedding, nearest);
+        self.view().rank_messages(query, Some(&mut nearest), at_most)
+    }
+
+    /// Makes the vectors that are missing, of the passages that the agent may find and of its messages, the newest
+    /// first, until none is missing or `cancel` is raised. Vectors of another embedder are replaced. `progress` hears
+    /// after each batch how many were made; [`Self::pending_count`] says beforehand how many there will be.
+    ///
+    /// What was made is stored, however the work ends, and is not made again.
+    ///
+    /// # Errors
+    /// The embedder or the database failed.
+    pub fn embed_pending(
+        &mut self,
+        embedder: &mut dyn Embed,
+        cancel: &Cancel,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Embedded> {
+        let (connection, agent) = (&mut self.store.connection, self.id);
+        let mut all = Embedded { rows: 0, complete: true };
+        for kind in [&mut self.vectors.passages, &mut self.vectors.messages] {
+            let before = all.rows;
+            let mut further = |rows| progress(before + rows);
+            let made = embed_rows(connection, agent, kind, Scope::Agent, embedder, cancel, &mut further)?;
+            all = Embedded { rows: before + made.rows, complete: all.complete && made.complete };
+        }
+        Ok(all)
+    }
+
+    /// How many vectors of `embedder` are missing.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn pending_count(&self, embedder: &dyn Embed) -> Result<u64> {
+        let of = |tables| pending_count(&self.view(), tables, Scope::Agent, embedder);
+        Ok(of(self.vectors.passages.tables)? + of(self.vectors.messages.tables)?)
+    }
+
+    /// How large the indexes of passages and messages are.
+    #[must_use]
+    pub fn index_sizes(&self) -> (IndexSize, IndexSize) {
+        (self.vectors.passages.size(), self.vectors.messages.size())
     }
 
     fn transact<T>(&mut self, operation: &'static str, change: impl FnOnce(&mut Step<'_>) -> Result<T>) -> Result<T> {

@@ -1,15 +1,18 @@
-//! Archival storage: passages that the model (or the queue manager) put away, and their search.
+//! Archival storage: passages that the model (or the queue manager) put away and those of attached documents: their
+//! search by words and meaning, listing and deletion.
 
 use rusqlite::{OptionalExtension, named_params};
 use sha2::{Digest, Sha256};
 
-use super::View;
-use super::error::{During, EditError, Result};
+use super::error::{During, EditError, Error, Result};
+use super::fusion::{FusionLimits, fused};
 use super::search::{Index, Page, ranked, search_page};
 use super::text::{normalised, similarity};
+use super::vectors::{Kind, Near, PASSAGES, write_one};
+use super::{Embedding, View};
 use crate::types::PassageId;
 
-const INDEX: Index = Index {
+pub(super) const INDEX: Index = Index {
     words: "passages_fts",
     trigrams: "passages_trigram",
     rows: "passages",
@@ -26,6 +29,10 @@ const SIMILAR: f64 = 0.9;
 /// How many of the best search hits are compared with a new passage.
 const COMPARED_PASSAGES: u64 = 5;
 
+/// What [`hit`] reads, of passages `p`.
+const HITS: &str = "SELECT p.id, p.at_ms, p.text, coalesce(p.source, d.path), p.place
+                    FROM passages p LEFT JOIN documents d ON d.id = p.document_id";
+
 /// A passage that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchivalHit {
@@ -35,8 +42,10 @@ pub struct ArchivalHit {
     pub at_ms: i64,
     /// What it says.
     pub text: String,
-    /// Where it comes from, if not from the model.
+    /// Where it comes from, if not from the model: the path of a document, for example.
     pub source: Option<String>,
+    /// Where it stands there: a page, a heading, a line.
+    pub place: Option<String>,
 }
 
 /// A passage that was stored.
@@ -49,16 +58,25 @@ pub struct Inserted {
 }
 
 fn hit(row: &rusqlite::Row<'_>) -> rusqlite::Result<ArchivalHit> {
-    Ok(ArchivalHit { id: PassageId(row.get(0)?), at_ms: row.get(1)?, text: row.get(2)?, source: row.get(3)? })
+    Ok(ArchivalHit {
+        id: PassageId(row.get(0)?),
+        at_ms: row.get(1)?,
+        text: row.get(2)?,
+        source: row.get(3)?,
+        place: row.get(4)?,
+    })
 }
 
 /// Stores a passage unless one with the same words is there.
-pub(super) fn insert(view: &View<'_>, text: &str, source: Option<&str>, at_ms: i64) -> Result<Inserted> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(EditError::Empty { argument: "content" }.into());
-    }
-    let fingerprint = Sha256::digest(normalised(text)).to_vec();
+pub(super) fn insert(
+    view: &View<'_>,
+    vectors: &Kind,
+    text: &str,
+    source: Option<&str>,
+    embedding: Option<&Embedding>,
+    at_ms: i64,
+) -> Result<Inserted> {
+    let text = trimmed(text)?;
     let known: Option<i64> = view
         .connection
         .prepare_cached(
@@ -66,14 +84,41 @@ pub(super) fn insert(view: &View<'_>, text: &str, source: Option<&str>, at_ms: i
         )
         .and_then(|mut statement| {
             statement
-                .query_row(named_params! {":agent": view.agent, ":fingerprint": fingerprint}, |row| row.get(0))
+                .query_row(named_params! {":agent": view.agent, ":fingerprint": fingerprint(text)}, |row| row.get(0))
                 .optional()
         })
         .during("look for the same passage")?;
     if known.is_some() {
         return Err(EditError::DuplicatePassage.into());
     }
-    let similar = similar_passage(view, text).during("look for a similar passage")?;
+    let mut similar = similar_passage(view, text).during("look for a similar passage")?;
+    if let (None, Some(embedding)) = (similar, embedding) {
+        let nearest = vectors.nearest(view, embedding, 1, FusionLimits::DEFAULT.same_similarity, &|_| true)?;
+        similar = nearest.first().map(|Near { id, .. }| PassageId(*id));
+    }
+    let id = write(view, text, source, at_ms)?;
+    if let Some(embedding) = embedding {
+        write_one(view.connection, &PASSAGES, (id.0, text), embedding)?;
+    }
+    Ok(Inserted { id, similar })
+}
+
+/// Stores a passage without looking at any other.
+pub(super) fn import(view: &View<'_>, text: &str, source: Option<&str>, at_ms: i64) -> Result<PassageId> {
+    write(view, trimmed(text)?, source, at_ms)
+}
+
+fn trimmed(text: &str) -> Result<&str> {
+    let text = text.trim();
+    if text.is_empty() { Err(EditError::Empty { argument: "content" }.into()) } else { Ok(text) }
+}
+
+/// Equal for texts of the same words.
+fn fingerprint(text: &str) -> Vec<u8> {
+    Sha256::digest(normalised(text)).to_vec()
+}
+
+fn write(view: &View<'_>, text: &str, source: Option<&str>, at_ms: i64) -> Result<PassageId> {
     let write = || {
         view.connection
             .prepare_cached(
@@ -85,11 +130,21 @@ pub(super) fn insert(view: &View<'_>, text: &str, source: Option<&str>, at_ms: i
                 ":at_ms": at_ms,
                 ":text": text,
                 ":source": source,
-                ":fingerprint": fingerprint,
+                ":fingerprint": fingerprint(text),
             })?;
         Ok(PassageId(view.connection.last_insert_rowid()))
     };
-    Ok(Inserted { id: write().during("store a passage")?, similar })
+    write().during("store a passage")
+}
+
+/// Hides one of the agent's own passages.
+pub(super) fn delete(view: &View<'_>, id: PassageId) -> Result<()> {
+    let hidden = view
+        .connection
+        .prepare_cached("UPDATE passages SET hidden = 1 WHERE id = :id AND agent_id = :agent AND hidden = 0")
+        .and_then(|mut statement| statement.execute(named_params! {":id": id.0, ":agent": view.agent}))
+        .during("delete a passage")?;
+    if hidden == 1 { Ok(()) } else { Err(Error::UnknownPassage { id: id.0 }) }
 }
 
 fn similar_passage(view: &View<'_>, text: &str) -> rusqlite::Result<Option<PassageId>> {
@@ -104,11 +159,67 @@ fn similar_passage(view: &View<'_>, text: &str) -> rusqlite::Result<Option<Passa
     Ok(None)
 }
 
+/// By words alone.
 pub(super) fn search(view: &View<'_>, query: &str, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
     let read = || {
-        let mut statement =
-            view.connection.prepare_cached("SELECT id, at_ms, text, source FROM passages WHERE id = :id")?;
+        let mut statement = view.connection.prepare_cached(&format!("{HITS} WHERE p.id = :id"))?;
         search_page(view, &INDEX, query, page, page_size, |id| statement.query_row(named_params! {":id": id}, hit))
     };
     read().during("search archival memory")
+}
+
+/// By words and by meaning.
+pub(super) fn search_hybrid(
+    view: &View<'_>,
+    vectors: &Kind,
+    query: &str,
+    embedding: Option<&Embedding>,
+    page: u64,
+    page_size: u64,
+) -> Result<Page<ArchivalHit>> {
+    let limits = FusionLimits::DEFAULT;
+    let near = match embedding.filter(|_| !query.trim().is_empty()) {
+        Some(embedding) => vectors.nearest(view, embedding, limits.nearest, limits.similarity_floor, &|_| true)?,
+        None => Vec::new(),
+    };
+    if near.is_empty() {
+        return search(view, query, page, page_size);
+    }
+    let near: Vec<i64> = near.into_iter().map(|near| near.id).collect();
+    let read = || {
+        // Every page is cut from the same ranking of everything that was found: so no passage comes twice or never.
+        let (by_words, _) = ranked(view, &INDEX, query, 0, u64::MAX)?;
+        let rankings = [(limits.word_weight, by_words.as_slice()), (limits.vector_weight, near.as_slice())];
+        let ids = fused(&rankings, limits.rank_constant);
+        let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+        let mut statement = view.connection.prepare_cached(&format!("{HITS} WHERE p.id = :id"))?;
+        let on_page = ids.iter().skip(count(page.saturating_mul(page_size))).take(count(page_size));
+        let items = on_page
+            .map(|id| statement.query_row(named_params! {":id": id}, hit))
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(Page::new(items, ids.len() as u64, page, page_size))
+    };
+    read().during("search archival memory")
+}
+
+/// All that can be found, the newest first.
+pub(super) fn list(view: &View<'_>, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
+    let total = view.archival_count()?;
+    let read = || {
+        view.connection
+            .prepare_cached(&format!(
+                "{HITS} WHERE p.id IN (SELECT id FROM visible_passages WHERE viewer_id = :agent)
+                 ORDER BY p.id DESC LIMIT :size OFFSET :skip"
+            ))?
+            .query_map(
+                named_params! {
+                    ":agent": view.agent,
+                    ":size": i64::try_from(page_size).unwrap_or(i64::MAX),
+                    ":skip": i64::try_from(page.saturating_mul(page_size)).unwrap_or(i64::MAX),
+                },
+                hit,
+            )?
+            .collect::<rusqlite::Result<Vec<_>>>()
+    };
+    Ok(Page::new(read().during("list the passages")?, total, page, page_size))
 }

@@ -204,6 +204,29 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
+    /// There is no such passage among those that the agent has stored itself.
+    #[error("there is no passage {id} of this agent's own")]
+    UnknownPassage {
+        /// Its id.
+        id: i64,
+    },
+    /// The embedder failed.
+    #[error("the embedder {embedder} failed: {source}")]
+    Embedder {
+        /// Its name.
+        embedder: String,
+        /// What it said.
+        #[source]
+        source: BoxError,
+    },
+    /// The embedder gave what cannot be stored and searched.
+    #[error("the vectors of the embedder {embedder} cannot be used: {reason}")]
+    BadVectors {
+        /// Its name.
+        embedder: String,
+        /// What is wrong, with the numbers.
+        reason: String,
+    },
     /// Limits of the queue contradict each other.
     #[error("the queue limits are not usable: {reason}")]
     BadLimits {
@@ -241,6 +264,13 @@ impl Error {
             Self::UnknownCheckpoint { .. } => "take one of these, or none for the newest",
             Self::NoCheckpoint => "save one first with /save",
             Self::WindowTooSmall { .. } => "choose a larger --context-window, or shorten core memory",
+            Self::UnknownPassage { .. } => "passages of documents go with their source; take the id from a listing",
+            Self::Embedder { .. } => {
+                "words are searched all the same; try again with --debug and report what it prints"
+            }
+            Self::BadVectors { .. } => {
+                "install the embedder again: mneme models verify tells whether its file is damaged"
+            }
             Self::BadLimits { .. } => "correct [queue] in config.toml of the home",
             Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
                 "check the disk: it may be full or failing"

@@ -4,8 +4,9 @@ use rusqlite::{Connection, Transaction, named_params};
 
 use super::error::{During, Result};
 use super::main_context::{BlockLabel, CoreBlock};
-use super::{Inserted, View, archival, checkpoint, inbox, messages};
-use crate::types::{Body, InboxId, Message, MessageId, NewMessage};
+use super::vectors::Vectors;
+use super::{ArchivalHit, Embedding, Inserted, Page, RecallHit, View, archival, checkpoint, inbox, messages};
+use crate::types::{Body, InboxId, Message, MessageId, NewMessage, PassageId};
 
 /// A transaction under way. Dropping it without [`Step::commit`] takes everything back.
 ///
@@ -17,11 +18,12 @@ pub struct Step<'a> {
     agent: i64,
     at_ms: i64,
     cause_message: Option<MessageId>,
+    vectors: &'a Vectors,
 }
 
 impl<'a> Step<'a> {
-    pub(super) fn new(transaction: Transaction<'a>, agent: i64, at_ms: i64) -> Self {
-        Self { transaction, agent, at_ms, cause_message: None }
+    pub(super) fn new(transaction: Transaction<'a>, agent: i64, at_ms: i64, vectors: &'a Vectors) -> Self {
+        Self { transaction, agent, at_ms, cause_message: None, vectors }
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -205,7 +207,73 @@ impl<'a> Step<'a> {
     /// [`super::Error::Edit`] if the text is empty or stored already: nothing was changed. Any other: the database
     /// failed.
     pub fn archival_insert(&mut self, text: &str, source: Option<&str>) -> Result<Inserted> {
-        archival::insert(&self.view(), text, source, self.at_ms)
+        self.archival_insert_embedded(text, source, None)
+    }
+
+    /// The same with the embedding of the text, which is stored with it: a passage that says nearly the same is then
+    /// also noticed by its meaning.
+    ///
+    /// # Errors
+    /// As for [`Step::archival_insert`]; [`super::Error::BadVectors`].
+    pub fn archival_insert_embedded(
+        &mut self,
+        text: &str,
+        source: Option<&str>,
+        embedding: Option<&Embedding>,
+    ) -> Result<Inserted> {
+        archival::insert(&self.view(), &self.vectors.passages, text, source, embedding, self.at_ms)
+    }
+
+    /// Adds a passage as it is, for imports: it is compared with no other. `at_ms` is when it was stored first, UTC
+    /// milliseconds.
+    ///
+    /// # Errors
+    /// The text is empty, or the database failed.
+    pub fn archival_import(&mut self, text: &str, source: Option<&str>, at_ms: i64) -> Result<PassageId> {
+        archival::import(&self.view(), text, source, at_ms)
+    }
+
+    /// Takes one of the agent's own passages out of search, listing and counts. A checkpoint of before brings it back.
+    ///
+    /// # Errors
+    /// [`super::Error::UnknownPassage`]; the database failed.
+    pub fn archival_delete(&mut self, id: PassageId) -> Result<()> {
+        archival::delete(&self.view(), id)
+    }
+
+    /// Searches what was said, best first: by words ([`View::search`]) and, where there is an embedding of the query, by
+    /// meaning. Pages count from 0.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn conversation_search(
+        &self,
+        query: &str,
+        embedding: Option<&Embedding>,
+        page: u64,
+        page_size: u64,
+    ) -> Result<Page<RecallHit>> {
+        let Some(embedding) = embedding else { return self.view().search(query, page, page_size) };
+        let mut nearest = |at_most| self.vectors.nearest_messages(&self.view(), embedding, at_most);
+        self.view().search_meaning(query, &mut nearest, page, page_size)
+    }
+
+    /// Searches the passages, best first: by words ([`View::archival_search`]) and, where there is an embedding of the
+    /// query, by meaning, fused as [`super::FusionLimits`] says. Pages count from 0.
+    ///
+    /// The total counts each passage once that the words find or that is among the nearest to the embedding and near
+    /// enough ([`super::FusionLimits::similarity_floor`]): everything that the pages show, and nothing else.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn archival_search(
+        &self,
+        query: &str,
+        embedding: Option<&Embedding>,
+        page: u64,
+        page_size: u64,
+    ) -> Result<Page<ArchivalHit>> {
+        archival::search_hybrid(&self.view(), &self.vectors.passages, query, embedding, page, page_size)
     }
 }
 

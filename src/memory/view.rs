@@ -302,8 +302,16 @@ impl View<'_> {
         recall::search_date(self, start, end, zone, page, page_size)
     }
 
-    /// Searches the passages, best first. Every string is a legal query; an empty one finds nothing. Pages count from
-    /// 0.
+    /// The passages that a search can find, the newest first. Pages count from 0.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn passages(&self, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
+        archival::list(self, page, page_size)
+    }
+
+    /// Searches the passages by words, best first. Every string is a legal query; an empty one finds nothing. Pages
+    /// count from 0.
     ///
     /// # Errors
     /// The database failed.

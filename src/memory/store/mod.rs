@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
 
-use super::View;
 use super::error::{During, Error, Result};
 use super::text::similarity;
-use crate::types::{Clock, FileLock, create_private_folder, open_private_file, with_suffix};
+use super::vectors::{Kind, PASSAGES, Scope, embed_rows, pending_count};
+use super::{Embed, Embedded, View};
+use crate::types::{Cancel, Clock, FileLock, create_private_folder, open_private_file, with_suffix};
 
 /// How long a statement waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -144,6 +145,28 @@ impl Store {
                 .collect::<rusqlite::Result<Vec<_>>>()
         };
         read().during("list the agents")
+    }
+
+    /// Makes the vectors that passages of documents lack, as [`super::AgentMemory::embed_pending`] does.
+    ///
+    /// # Errors
+    /// The embedder or the database failed.
+    pub fn embed_documents(
+        &mut self,
+        embedder: &mut dyn Embed,
+        cancel: &Cancel,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Embedded> {
+        let mut kind = Kind::of(&PASSAGES);
+        embed_rows(&mut self.connection, 0, &mut kind, Scope::Documents, embedder, cancel, progress)
+    }
+
+    /// How many passages of documents lack a vector of `embedder`.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn pending_documents_count(&self, embedder: &dyn Embed) -> Result<u64> {
+        pending_count(&View { connection: &self.connection, agent: 0 }, &PASSAGES, Scope::Documents, embedder)
     }
 
     pub(super) fn agent_id(&self, name: &str) -> Result<Option<i64>> {

@@ -1,0 +1,209 @@
+//! Making the vectors that are missing: of rows that have none of the present embedder, newest first.
+//!
+//! What is missing is asked of the database, so that work that was stopped, killed or never begun is simply taken up.
+//! Batches are small enough to stop within a tenth of a second, and each is stored before the next is begun.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::{TransactionBehavior, named_params};
+
+use super::index::Position;
+use super::rows::{note_embedder, write};
+use super::{Embed, Kind, Tables, embed_all};
+use crate::memory::View;
+use crate::memory::error::{During, Result};
+use crate::types::Cancel;
+
+/// Ids that are looked through at once: a few milliseconds.
+const RANGE_IDS: i64 = 2000;
+/// Most texts in a batch: more gain nothing on a processor.
+const MAX_BATCH_TEXTS: usize = 32;
+/// A batch that takes longer is followed by a smaller one.
+const LONGEST_BATCH: Duration = Duration::from_millis(100);
+/// A batch that takes less is followed by a larger one.
+const SHORTEST_BATCH: Duration = Duration::from_millis(40);
+
+/// What was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Embedded {
+    /// Rows that have got a vector.
+    pub rows: u64,
+    /// Whether none is missing any more; not where the work was stopped.
+    pub complete: bool,
+}
+
+/// Whose rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::memory) enum Scope {
+    /// What an agent may find, hidden or not.
+    Agent,
+    /// Passages of documents, whoever may find them.
+    Documents,
+}
+
+impl Scope {
+    const fn condition(self, tables: &Tables) -> &'static str {
+        match self {
+            Self::Agent => tables.visible,
+            // The agent is named so that the parameter is in use.
+            Self::Documents => "t.document_id IS NOT NULL AND :agent IS NOT NULL",
+        }
+    }
+}
+
+/// Up to where nothing is missing: rows beyond `through` are to be looked at, and all of them once the log has moved on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::memory) struct Mark {
+    embedder: i64,
+    through: i64,
+    position: Position,
+}
+
+/// How many rows have no vector of `embedder`.
+pub(in crate::memory) fn pending_count(
+    view: &View<'_>,
+    tables: &Tables,
+    scope: Scope,
+    embedder: &dyn Embed,
+) -> Result<u64> {
+    let read = || {
+        view.connection.prepare_cached(&format!("SELECT count(*) FROM {}", missing(tables, scope)))?.query_row(
+            named_params! {
+                ":embedder": super::rows::embedder_id(view.connection, tables, embedder.name())?,
+                ":agent": view.agent,
+                ":above": i64::MIN,
+                ":through": i64::MAX,
+            },
+            |row| row.get::<_, i64>(0),
+        )
+    };
+    Ok(u64::try_from(read().during("count what has no vector")?).unwrap_or(0))
+}
+
+/// Rows `t` without a vector, of those from `:above` (not included) to `:through`.
+fn missing(tables: &Tables, scope: Scope) -> String {
+    let Tables { rows, text, vectors, .. } = tables;
+    format!(
+        "{rows} t WHERE t.id > :above AND t.id <= :through AND {text} IS NOT NULL AND {}
+         AND NOT EXISTS (SELECT 1 FROM {vectors} v WHERE v.id = t.id AND v.embedder_id = :embedder)",
+        scope.condition(tables)
+    )
+}
+
+/// Makes vectors until none is missing or `cancel` is raised; `progress` hears how many were made after each batch.
+///
+/// # Errors
+/// The embedder or the database failed; what was made until then is stored.
+pub(in crate::memory) fn embed_rows(
+    connection: &mut rusqlite::Connection,
+    agent: i64,
+    kind: &mut Kind,
+    scope: Scope,
+    embedder: &mut dyn Embed,
+    cancel: &Cancel,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Embedded> {
+    let tables = kind.tables;
+    let operation = "look for texts without a vector";
+    let mut done = Embedded::default();
+    if cancel.is_raised() {
+        return Ok(done);
+    }
+    let newest: i64 = connection
+        .prepare_cached(&format!("SELECT coalesce(max(id), 0) FROM {}", tables.rows))
+        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+        .during(operation)?;
+    if newest == 0 {
+        return Ok(Embedded { complete: true, ..done });
+    }
+    let embedder_id = note_embedder(connection, tables, embedder.name(), embedder.dimensions())?;
+    let position = Position::newest(&View { connection, agent }, tables).during(operation)?;
+    let known = kind.mark.filter(|mark| mark.embedder == embedder_id && mark.position == position);
+    let oldest = known.map_or(0, |mark| mark.through);
+    let mut through = newest;
+    let mut batch_texts = 1_usize;
+    while through > oldest {
+        let above = (through - RANGE_IDS).max(oldest);
+        let range = read_range(connection, agent, tables, scope, embedder_id, (above, through)).during(operation)?;
+        let mut rest = range.as_slice();
+        while !rest.is_empty() {
+            if cancel.is_raised() {
+                return Ok(done);
+            }
+            let (batch, after) = rest.split_at(batch_texts.min(rest.len()));
+            rest = after;
+            let begun = Instant::now();
+            let texts: Vec<&str> = batch.iter().map(|(_, text)| text.as_str()).collect();
+            let vectors = embed_all(embedder, &texts)?;
+            store(connection, tables, embedder_id, batch, &vectors).during("store vectors")?;
+            done.rows += batch.len() as u64;
+            progress(done.rows);
+            batch_texts = next_batch(batch_texts, begun.elapsed());
+        }
+        if cancel.is_raised() {
+            return Ok(done);
+        }
+        through = above;
+    }
+    let position = Position::newest(&View { connection, agent }, tables).during(operation)?;
+    kind.mark = Some(Mark { embedder: embedder_id, through: newest, position });
+    done.complete = true;
+    Ok(done)
+}
+
+fn next_batch(texts: usize, took: Duration) -> usize {
+    if took > LONGEST_BATCH {
+        (texts / 2).max(1)
+    } else if took < SHORTEST_BATCH {
+        (texts * 2).min(MAX_BATCH_TEXTS)
+    } else {
+        texts
+    }
+}
+
+/// Ids and texts without a vector, newest first.
+fn read_range(
+    connection: &rusqlite::Connection,
+    agent: i64,
+    tables: &Tables,
+    scope: Scope,
+    embedder: i64,
+    (above, through): (i64, i64),
+) -> rusqlite::Result<Vec<(i64, String)>> {
+    connection
+        .prepare_cached(&format!("SELECT t.id, {} FROM {} ORDER BY t.id DESC", tables.text, missing(tables, scope)))?
+        .query_map(
+            named_params! {":embedder": embedder, ":agent": agent, ":above": above, ":through": through},
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?
+        .collect()
+}
+
+fn store(
+    connection: &mut rusqlite::Connection,
+    tables: &Tables,
+    embedder: i64,
+    batch: &[(i64, String)],
+    vectors: &[Vec<f32>],
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for ((id, text), vector) in batch.iter().zip(vectors) {
+        write(&transaction, tables, embedder, (*id, text), vector)?;
+    }
+    transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_grow_while_they_are_quick_and_shrink_when_they_are_slow() {
+        let ms = Duration::from_millis;
+        assert_eq!(next_batch(1, ms(1)), 2);
+        assert_eq!(next_batch(32, ms(1)), 32);
+        assert_eq!(next_batch(8, ms(60)), 8);
+        assert_eq!(next_batch(8, ms(400)), 4);
+        assert_eq!(next_batch(1, ms(400)), 1);
+    }
+}
