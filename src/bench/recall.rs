@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::memory::{self, AgentMemory, Embed, Embedding, NewAgent, Store};
@@ -118,6 +119,7 @@ enum Id {
 enum Time {
     Milliseconds(i64),
     Text(String),
+    Other(IgnoredAny),
 }
 
 impl Time {
@@ -125,6 +127,7 @@ impl Time {
     fn at_ms(&self) -> Option<i64> {
         match self {
             Self::Milliseconds(at_ms) => Some(*at_ms),
+            Self::Other(_) => None,
             Self::Text(text) => {
                 let instant = text.parse::<jiff::Timestamp>().ok();
                 let civil = || {
@@ -451,5 +454,6 @@ mod tests {
         assert_eq!(at_ms("\"2023-05-08T15:56:00+02:00\""), Some(1_683_554_160_000));
         assert_eq!(at_ms("\"2023-05-08 13:56:00\""), Some(1_683_554_160_000));
         assert_eq!(at_ms("\"yesterday\""), None);
+        assert_eq!(at_ms("1.5"), None);
     }
 }
