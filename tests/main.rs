@@ -10,6 +10,7 @@ mod harness;
 mod suite {
     mod architecture;
     mod bench_conversations;
+    mod bench_recall;
     mod chat;
     mod clock;
     mod commands;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::input;
 use crate::cli::ExitCode;
-use crate::{config, dialect, grammar, inference, kernel, memory, models, types, ui};
+use crate::{bench, config, dialect, grammar, inference, kernel, memory, models, types, ui};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +98,9 @@ pub enum Error {
         /// First byte that is not.
         offset: usize,
     },
+    /// A conversation cannot be measured.
+    #[error(transparent)]
+    RecallBench(#[from] bench::recall::Error),
     /// Standard input or output is gone.
     #[error("cannot write to standard output")]
     Output(#[from] std::io::Error),
@@ -195,6 +198,7 @@ impl Error {
             ),
             Self::Dialect(error) => error.hint().to_string(),
             Self::Memory(error) => error.hint().to_string(),
+            Self::RecallBench(error) => error.hint(),
             Self::Kernel(error) => error.hint(),
             Self::Name(_) => {
                 "use letters, digits, dot, dash and underscore, at most 64, beginning with a letter or digit".to_owned()
@@ -280,6 +284,8 @@ impl Error {
             Self::Models(_) | Self::NoModel | Self::Inference(_) | Self::CatalogueModel { .. } | Self::Dialect(_) => {
                 ExitCode::Data
             }
+            Self::RecallBench(bench::recall::Error::Unreadable { .. }) => ExitCode::Usage,
+            Self::RecallBench(_) => ExitCode::Data,
             Self::Memory(error) => memory_exit_code(error),
             Self::Kernel(kernel::Error::Memory(error)) => memory_exit_code(error),
             Self::Kernel(kernel::Error::Inference(_) | kernel::Error::Dialect(_) | kernel::Error::Trace { .. }) => {

@@ -3,6 +3,7 @@
 
 mod bench;
 mod bench_nested_kv;
+mod bench_recall;
 pub mod chat;
 mod complete;
 mod engine;
@@ -45,6 +46,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Bench(BenchCommand::Memory(BenchMemoryCommand::NestedKv(arguments))) => {
             bench_nested_kv::run(&arguments)
         }
+        Command::Bench(BenchCommand::Memory(BenchMemoryCommand::Recall(arguments))) => bench_recall::run(&arguments),
     };
     match done {
         Ok(code) => code,

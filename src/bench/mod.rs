@@ -3,3 +3,4 @@
 pub mod engine;
 pub mod grammar;
 pub mod nested_kv;
+pub mod recall;

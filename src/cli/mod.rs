@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{Device, Idle, Overrides};
 use crate::dialect::Profile;
 
-pub use bench_memory::{ArchivalBenchArgs, BenchMemoryCommand, NestedKvArgs};
+pub use bench_memory::{ArchivalBenchArgs, BenchMemoryCommand, NestedKvArgs, RecallBenchArgs};
 pub use exit_code::ExitCode;
 pub use grammar::{
     CompleteArgs, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, TriggerArgs, WhitespaceName, WritingArgs,

@@ -248,8 +248,16 @@ impl AgentMemory {
     /// # Errors
     /// The database failed.
     pub fn nearest_messages(&self, query: &Embedding, at_most: usize) -> Result<Vec<(MessageId, f32)>> {
-        let near = self.vectors.messages.nearest(&self.view(), query, at_most, f32::NEG_INFINITY, &|_| true)?;
-        Ok(near.into_iter().map(|near| (MessageId(near.id), near.similarity)).collect())
+        self.vectors.nearest_messages(&self.view(), query, at_most)
+    }
+
+    /// The single messages that a search of the conversation leads to, best first: see [`View::rank_messages`].
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn rank_messages(&self, query: &str, embedding: &Embedding, at_most: usize) -> Result<Vec<MessageId>> {
+        let mut nearest = |nearest: usize| self.nearest_messages(embedding, nearest);
+        self.view().rank_messages(query, Some(&mut nearest), at_most)
     }
 
     /// Makes the vectors that are missing, of the passages that the agent may find and of its messages, the newest

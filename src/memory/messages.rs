@@ -38,6 +38,17 @@ pub(super) fn insert(connection: &Connection, agent: i64, message: &NewMessage) 
     Ok(Message { id, at_ms, body, interrupted, stub: None })
 }
 
+/// Notes who said a message.
+pub(super) fn set_speaker(connection: &Connection, agent: i64, id: MessageId, speaker: &str) -> Result<()> {
+    let write = || {
+        connection
+            .prepare_cached("UPDATE messages SET speaker = :speaker WHERE id = :id AND agent_id = :agent")?
+            .execute(named_params! {":speaker": speaker, ":id": id.0, ":agent": agent})
+    };
+    let operation = "note who said a message";
+    expect_one(write().during(operation)?, operation, id)
+}
+
 /// Adds a row for a reply that begins to stream; it is in the queue once it is finished.
 pub(super) fn insert_streaming(connection: &Connection, agent: i64, at_ms: i64) -> Result<MessageId> {
     let body = Body::Assistant { thoughts: None, text: None, call: None };

@@ -33,6 +33,7 @@ mod text;
 mod turns;
 mod vectors;
 mod view;
+mod windows;
 
 pub use agent::{AgentMemory, NewAgent};
 pub use archival::{ArchivalHit, DocumentPlace, Inserted};
@@ -43,7 +44,7 @@ pub use fusion::FusionLimits;
 pub use inbox::Inbox;
 pub use main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, QueueLimits, same_line};
 pub use queue_manager::{CountTokens, RoomReport, evict_now, make_room};
-pub use recall::{RecallHit, Role};
+pub use recall::{NearestMessages, RecallHit, Role, Said};
 pub use search::Page;
 pub use sources::{DocumentInfo, NewDocument, SourceInfo};
 pub use step::Step;

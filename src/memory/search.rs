@@ -5,6 +5,8 @@
 //! 2. trigrams for substrings, where 1 found nothing, and for scripts without spaces, of which 1 sees whole runs only;
 //! 3. a scan for what is too short for trigrams: one or two characters of such scripts, and symbols.
 
+use std::collections::HashSet;
+
 use rusqlite::ToSql;
 use rusqlite::types::Value;
 
@@ -82,9 +84,34 @@ pub(super) fn ranked(
     let terms = Terms::of(query);
     let mut ranking = Ranking::new(*view, index, skip, take)?;
     ranking.add_matching(index.words, ":words", &terms.for_words())?;
-    ranking.add_matching(index.trigrams, ":trigrams", &terms.for_trigrams(ranking.total == 0))?;
-    ranking.add_scanned(&terms.for_scan(ranking.total == 0))?;
-    Ok((ranking.ids, ranking.total))
+    let nothing_yet = ranking.total == 0;
+    ranking.add_without_words(&terms, nothing_yet)
+}
+
+/// Rows that a caller has found by words (and otherwise) and ranked itself.
+#[derive(Debug, Default)]
+pub(super) struct WordMatches {
+    /// What is found, best first: rows that match a term, and others.
+    pub(super) rows: Vec<i64>,
+    /// Those of `rows` that match no term.
+    pub(super) without_words: Vec<i64>,
+    /// Whether all rows that match a term are in `rows`; the oldest may be missing.
+    pub(super) is_complete: bool,
+}
+
+/// As [`ranked`], the search by words done by the caller.
+pub(super) fn ranked_after(
+    view: &View<'_>,
+    index: &Index,
+    terms: &Terms,
+    found: &WordMatches,
+    skip: u64,
+    take: u64,
+) -> rusqlite::Result<(Vec<i64>, u64)> {
+    let mut ranking = Ranking::new(*view, index, skip, take)?;
+    ranking.add_found(&terms.for_words(), found)?;
+    let nothing_yet = found.rows.len() == found.without_words.len();
+    ranking.add_without_words(terms, nothing_yet)
 }
 
 type Parameters = Vec<(String, Value)>;
@@ -111,12 +138,62 @@ impl<'a> Ranking<'a> {
         Ok(Self { view, index, all_visible, skip, take, not_found_before, found_before, ids: Vec::new(), total: 0 })
     }
 
+    /// What is found without whole words; `nothing_yet` if no word is found.
+    fn add_without_words(mut self, terms: &Terms, nothing_yet: bool) -> rusqlite::Result<(Vec<i64>, u64)> {
+        let before = self.total;
+        self.add_matching(self.index.trigrams, ":trigrams", &terms.for_trigrams(nothing_yet))?;
+        self.add_scanned(&terms.for_scan(nothing_yet && self.total == before))?;
+        Ok((self.ids, self.total))
+    }
+
+    /// The rows that the caller has found, then those with a term of `words` that it has not read.
+    fn add_found(&mut self, words: &[String], found: &WordMatches) -> rusqlite::Result<()> {
+        if !found.without_words.is_empty() {
+            let ids = found.without_words.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+            self.not_found_before.push_str(&format!(" AND rowid NOT IN ({ids})"));
+        }
+        let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+        self.ids.extend(found.rows.iter().skip(count(self.skip)).take(count(self.take)));
+        self.total = found.rows.len() as u64;
+        if words.is_empty() || found.rows.len() == found.without_words.len() {
+            return Ok(());
+        }
+        let Index { words: table, rows, visible, .. } = self.index;
+        let matching = format!("{table} WHERE {table} MATCH :words");
+        let own = (":words".to_owned(), Value::Text(any_of(words)));
+        if !found.is_complete {
+            let sql = format!(
+                "SELECT rowid FROM {matching} AND (:all_visible OR EXISTS (SELECT 1 FROM {rows} t
+                 WHERE t.id = {table}.rowid AND {visible})) ORDER BY rowid DESC"
+            );
+            let parameters = vec![
+                own.clone(),
+                (":all_visible".to_owned(), self.all_visible.into()),
+                (":agent".to_owned(), self.view.agent.into()),
+            ];
+            let known: HashSet<i64> = found.rows.iter().copied().collect();
+            let mut statement = self.view.connection.prepare_cached(&sql)?;
+            for row in statement.query_map(&*named(&parameters), |row| row.get::<_, i64>(0))? {
+                let row = row?;
+                if known.contains(&row) {
+                    continue;
+                }
+                if self.total >= self.skip && (self.ids.len() as u64) < self.take {
+                    self.ids.push(row);
+                }
+                self.total += 1;
+            }
+        }
+        self.found_before.push(own);
+        self.not_found_before.push_str(&format!(" AND rowid NOT IN (SELECT rowid FROM {matching})"));
+        Ok(())
+    }
+
     /// The rows that the full-text index `table` finds; what is hidden is not in it.
     fn add_matching(&mut self, table: &str, parameter: &str, terms: &[String]) -> rusqlite::Result<()> {
         if terms.is_empty() {
             return Ok(());
         }
-        let expression = terms.iter().map(|term| format!("\"{term}\"")).collect::<Vec<_>>().join(" OR ");
         let matching = format!("{table} WHERE {table} MATCH {parameter}");
         let Index { rows, visible, .. } = self.index;
         let source = format!(
@@ -124,7 +201,7 @@ impl<'a> Ranking<'a> {
              AND {visible})){}",
             self.not_found_before
         );
-        let own = (parameter.to_owned(), Value::Text(expression));
+        let own = (parameter.to_owned(), Value::Text(any_of(terms)));
         let mut parameters = self.found_before.clone();
         parameters.push(own.clone());
         parameters.push((":all_visible".to_owned(), self.all_visible.into()));
@@ -189,13 +266,18 @@ impl<'a> Ranking<'a> {
     }
 }
 
+/// The full-text expression for rows that hold any of the terms.
+fn any_of(terms: &[String]) -> String {
+    terms.iter().map(|term| format!("\"{term}\"")).collect::<Vec<_>>().join(" OR ")
+}
+
 fn named(parameters: &Parameters) -> Vec<(&str, &dyn ToSql)> {
     parameters.iter().map(|(name, value)| (name.as_str(), value as &dyn ToSql)).collect()
 }
 
 /// What a query is made of. No piece holds a double quote, so each can be quoted as it is.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Terms {
+pub(super) struct Terms {
     /// Pieces with letters or digits, of scripts that put spaces between words.
     words: Vec<String>,
     /// Runs of scripts that do not.
@@ -205,7 +287,7 @@ struct Terms {
 }
 
 impl Terms {
-    fn of(query: &str) -> Self {
+    pub(super) fn of(query: &str) -> Self {
         let mut terms = Self::default();
         let clean: String = query.chars().map(|c| if c == '"' || c.is_control() { ' ' } else { c }).collect();
         for piece in clean.split_whitespace().take(MAX_TERMS) {
@@ -231,7 +313,21 @@ impl Terms {
         terms
     }
 
-    fn for_words(&self) -> Vec<String> {
+    /// Takes out words that are names of speakers, and gives them back; the last word stays.
+    pub(super) fn take_names(&mut self, is_name: impl Fn(&str) -> bool) -> Vec<String> {
+        let bare = |word: &str| {
+            let word = word.strip_suffix("'s").or_else(|| word.strip_suffix("\u{2019}s")).unwrap_or(word);
+            word.trim_end_matches(['\'', '\u{2019}']).to_owned()
+        };
+        let names: Vec<String> = self.words.iter().map(|word| bare(word)).filter(|word| is_name(word)).collect();
+        if names.len() < self.words.len() || !self.runs.is_empty() {
+            self.words.retain(|word| !is_name(&bare(word)));
+        }
+        names
+    }
+
+    /// Pieces that the index of words is asked for; none is empty.
+    pub(super) fn for_words(&self) -> Vec<String> {
         self.words.iter().chain(&self.runs).cloned().collect()
     }
 
@@ -305,6 +401,18 @@ mod tests {
         assert_eq!(terms.words, ["c++", "für", "party", "don't"]);
         assert_eq!(terms.runs, ["生日"]);
         assert_eq!(terms.symbols, ["🎂"]);
+    }
+
+    #[test]
+    fn names_of_speakers_are_no_search_terms_unless_nothing_else_is_asked() {
+        let is_name = |word: &str| word == "ada" || word == "sam";
+        let mut terms = Terms::of("Where does Ada's brother live?");
+        assert_eq!(
+            (terms.take_names(is_name), terms.words),
+            (vec!["ada".to_owned()], vec!["brother".into(), "live".into()])
+        );
+        let mut terms = Terms::of("Ada");
+        assert_eq!((terms.take_names(is_name), terms.words), (vec!["ada".to_owned()], vec!["ada".to_owned()]));
     }
 
     #[test]

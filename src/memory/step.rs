@@ -8,7 +8,8 @@ use super::main_context::{BlockLabel, CoreBlock};
 use super::text::passages;
 use super::vectors::Vectors;
 use super::{
-    ArchivalHit, Embedding, Inserted, Page, Retaken, Undone, View, archival, checkpoint, inbox, messages, turns,
+    ArchivalHit, Embedding, Inserted, Page, RecallHit, Retaken, Undone, View, archival, checkpoint, inbox, messages,
+    turns,
 };
 use crate::types::{Body, InboxId, Message, MessageId, NewMessage, PassageId};
 
@@ -217,6 +218,19 @@ impl<'a> Step<'a> {
         Ok(())
     }
 
+    /// As [`Step::record`], for a message of a talk between people with names: searches that name a speaker prefer what
+    /// that one said. A blank name is none.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn record_said_by(&mut self, speaker: &str, message: &NewMessage) -> Result<Message> {
+        let message = self.record(message)?;
+        if !speaker.trim().is_empty() {
+            messages::set_speaker(&self.transaction, self.agent, message.id, speaker.trim())?;
+        }
+        Ok(message)
+    }
+
     /// Puts core memory, queue and visibility back to a checkpoint (none: the newest) and gives back its name.
     ///
     /// # Errors
@@ -381,6 +395,23 @@ impl<'a> Step<'a> {
     /// [`super::Error::UnknownPassage`]; the database failed.
     pub fn archival_delete(&mut self, id: PassageId) -> Result<()> {
         archival::delete(&self.view(), id)
+    }
+
+    /// Searches what was said, best first: by words ([`View::search`]) and, where there is an embedding of the query, by
+    /// meaning. Pages count from 0.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn conversation_search(
+        &self,
+        query: &str,
+        embedding: Option<&Embedding>,
+        page: u64,
+        page_size: u64,
+    ) -> Result<Page<RecallHit>> {
+        let Some(embedding) = embedding else { return self.view().search(query, page, page_size) };
+        let mut nearest = |at_most| self.vectors.nearest_messages(&self.view(), embedding, at_most);
+        self.view().search_meaning(query, &mut nearest, page, page_size)
     }
 
     /// Searches the passages, best first: by words ([`View::archival_search`]) and, where there is an embedding of the

@@ -8,7 +8,7 @@ use super::agent::to_i64;
 use super::error::{During, Result};
 use super::main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, compose};
 use super::store::agent_info;
-use super::{AgentInfo, ArchivalHit, Page, RecallHit, archival, messages, recall};
+use super::{AgentInfo, ArchivalHit, NearestMessages, Page, RecallHit, archival, messages, recall};
 use crate::types::{Message, MessageId};
 
 /// One edit of a core-memory block.
@@ -281,7 +281,43 @@ impl View<'_> {
     /// # Errors
     /// The database failed.
     pub fn search(&self, query: &str, page: u64, page_size: u64) -> Result<Page<RecallHit>> {
-        recall::search(self, query, page, page_size)
+        recall::search(self, query, None, page, page_size)
+    }
+
+    /// As [`View::search`], by words and meaning: `nearest` gives the messages whose vectors are most like the query's.
+    ///
+    /// # Errors
+    /// The database or `nearest` failed.
+    pub fn search_meaning(
+        &self,
+        query: &str,
+        nearest: NearestMessages<'_>,
+        page: u64,
+        page_size: u64,
+    ) -> Result<Page<RecallHit>> {
+        recall::search(self, query, Some(nearest), page, page_size)
+    }
+
+    /// The single messages that a search leads to, best first: what is hit and the turns around it, each where it ranks.
+    ///
+    /// # Errors
+    /// The database or `nearest` failed.
+    pub fn rank_messages(
+        &self,
+        query: &str,
+        nearest: Option<NearestMessages<'_>>,
+        at_most: usize,
+    ) -> Result<Vec<MessageId>> {
+        recall::rank_messages(self, query, nearest, at_most)
+    }
+
+    /// Messages ranked by the words of each alone (BM25), without the turns around them: the measure that searches are
+    /// held against.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn rank_single_turns(&self, query: &str, at_most: usize) -> Result<Vec<MessageId>> {
+        recall::rank_single_turns(self, query, at_most)
     }
 
     /// What was said from `start` to `end`, both days included, oldest first. The days are those of `zone`; if `start`

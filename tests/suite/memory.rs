@@ -6,6 +6,7 @@ mod interleavings;
 mod migrations;
 mod queue;
 mod queue_manager;
+mod recall;
 mod search;
 mod sources;
 mod storage;

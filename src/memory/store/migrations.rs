@@ -17,6 +17,7 @@ pub(super) const ALL: &[&str] = &[
     include_str!("migrations/0003_sources.sql"),
     include_str!("migrations/0004_vectors.sql"),
     include_str!("migrations/0005_turns.sql"),
+    include_str!("migrations/0006_recall.sql"),
 ];
 
 /// Version of the schema in the file; 0 for a new file.
