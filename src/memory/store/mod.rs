@@ -4,6 +4,7 @@
 //! killed process and a power cut. Not responsible for what the rows mean (`agent`, `messages`, `recall`, `archival`).
 
 mod migrations;
+mod purge;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
