@@ -26,6 +26,7 @@ mod step;
 mod store;
 mod summary;
 mod text;
+mod transfer;
 mod view;
 
 pub use agent::{AgentMemory, NewAgent};
@@ -38,6 +39,7 @@ pub use queue_manager::{CountTokens, RoomReport, make_room};
 pub use recall::{RecallHit, Role};
 pub use search::Page;
 pub use step::Step;
-pub use store::{AgentInfo, Store};
+pub use store::{AgentInfo, AgentOverview, Examination, Restored, Store, examine, restore};
 pub use summary::Summarize;
+pub use transfer::{AgentForm, ChatImport, FileKind, Transferred, recognise};
 pub use view::{BlockEdit, View};
