@@ -3,6 +3,8 @@
 //!
 //! Not responsible for what was typed (`cli`) nor for choosing a model (`models`).
 
+mod document;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,8 @@ use crate::documents::Limits;
 use crate::inference::SamplerOptions;
 use crate::memory::{self, QueueLimits};
 use crate::types::create_private_folder;
+
+pub use document::{Document, defaults, effective};
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -335,20 +339,14 @@ impl ConfigFile {
         self.model.as_deref().filter(|model| self.stopgap_model.as_deref() != Some(*model))
     }
 
-    /// Writes the file of `home` in one step: a reader sees the old file or the new one.
+    /// Writes the file of `home` in one step: a reader sees the old file or the new one. Comments stay.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// It cannot be written, or what is there is no TOML.
     pub fn write(&self, home: &Path) -> Result<(), Error> {
-        let path = home.join(Self::NAME);
-        let fail = |source| Error::File { path: path.clone(), source };
-        let text =
-            toml::to_string(self).map_err(|error| Error::Invalid { path: path.clone(), reason: error.to_string() })?;
-        let mut file = tempfile::NamedTempFile::new_in(home).map_err(fail)?;
-        std::io::Write::write_all(&mut file, text.as_bytes()).map_err(fail)?;
-        file.as_file().sync_all().map_err(fail)?;
-        file.persist(&path).map_err(|error| fail(error.error))?;
-        Ok(())
+        let mut document = Document::read(home)?;
+        document.become_like(self)?;
+        document.write()
     }
 }
 
@@ -387,6 +385,30 @@ impl Config {
         };
         config.check(&flags)?;
         Ok(config)
+    }
+
+    /// What the file would hold if it left out nothing that has a value.
+    #[must_use]
+    pub fn as_file(&self) -> ConfigFile {
+        ConfigFile {
+            model: self.model.clone(),
+            stopgap_model: None,
+            persona: Some(self.persona.clone()),
+            human: Some(self.human.clone()),
+            profile: Some(self.profile),
+            context_window: self.context_window,
+            temperature: Some(self.sampler.temperature),
+            seed: Some(self.sampler.seed),
+            device: Some(self.device),
+            kv_q8: Some(self.kv_q8),
+            core_memory_limit_chars: Some(self.core_memory_limit_chars),
+            max_steps: Some(self.max_steps),
+            memory_pass: Some(self.memory_pass),
+            max_calls_of_a_function: Some(self.max_calls_of_a_function),
+            heartbeat_minutes: Some(self.heartbeat_minutes),
+            queue: Some(self.queue.clone()),
+            documents: Some(self.documents.clone()),
+        }
     }
 
     fn check(&self, flags: &Overrides) -> Result<(), Error> {

@@ -266,6 +266,40 @@ pub enum Error {
         /// What is wrong, with the numbers.
         reason: String,
     },
+    /// A file that should be written is there already.
+    #[error("there is a file {} already", path.display())]
+    FileExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that should be restored is no sound database of this program.
+    #[error("{} cannot be restored: {reason}", path.display())]
+    BadBackup {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The database cannot be replaced while a chat uses it.
+    #[error("an agent of this home is open in another process")]
+    AgentsOpen,
+    /// A file that should be imported does not hold what it should.
+    #[error("the file cannot be imported: {}{reason}", of_line(*line))]
+    BadImport {
+        /// The line that is wrong, from 1, where the file has lines.
+        line: Option<u64>,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An export cannot be written, or a file not be read.
+    #[error("could not {operation}: {source}")]
+    Transfer {
+        /// What was being done.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// Limits of the queue contradict each other.
     #[error("the queue limits are not usable: {reason}")]
     BadLimits {
@@ -319,6 +353,14 @@ impl Error {
             Self::BadVectors { .. } => {
                 "install the embedder again: mneme models verify tells whether its file is damaged"
             }
+            Self::FileExists { .. } => "choose another name, or delete the file first",
+            Self::BadBackup { .. } => "name a file that mneme backup has written; the present database is unchanged",
+            Self::AgentsOpen => "leave its chat first",
+            Self::BadImport { .. } => {
+                "mneme imports its own exports, Letta's .af, chat exports of ChatGPT and Claude, and JSON lines with role \
+                 and text; nothing was changed"
+            }
+            Self::Transfer { .. } => "check the file, its permissions and the free disk space",
             Self::BadLimits { .. } => "correct [queue] in config.toml of the home",
             Self::Sqlite { source, .. } if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
                 "check the disk: it may be full or failing"
@@ -398,6 +440,10 @@ const fn turns(count: usize) -> &'static str {
 
 fn that_many(available: usize, what: &str) -> String {
     if available == 0 { format!("none {what}") } else { format!("only {available} {what}") }
+}
+
+fn of_line(line: Option<u64>) -> String {
+    line.map_or_else(String::new, |line| format!("line {line}: "))
 }
 
 fn closest_line(closest: Option<&str>) -> String {

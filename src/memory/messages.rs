@@ -12,7 +12,7 @@ use crate::types::{Body, Message, MessageId, NewMessage};
 /// Columns in the order that [`parse_row`] expects.
 const COLUMNS: &str = "id, at_ms, body, interrupted, stub";
 
-const fn kind_name(body: &Body) -> &'static str {
+pub(super) const fn kind_name(body: &Body) -> &'static str {
     match body {
         Body::User { .. } => "user",
         Body::Notification { .. } => "notification",
@@ -23,7 +23,7 @@ const fn kind_name(body: &Body) -> &'static str {
 }
 
 /// What the index holds of a body: nothing for blank text.
-fn indexed_text(body: &Body) -> Option<&str> {
+pub(super) fn indexed_text(body: &Body) -> Option<&str> {
     body.searchable_text().filter(|text| !text.trim().is_empty())
 }
 

@@ -32,6 +32,11 @@ pub(super) fn check_version(connection: &Connection, path: &Path) -> Result<()> 
     if found > supported { Err(Error::NewerVersion { path: path.to_owned(), found, supported }) } else { Ok(()) }
 }
 
+/// Newest version that this program knows.
+pub(super) fn supported() -> u32 {
+    newest(ALL)
+}
+
 fn newest(migrations: &[&str]) -> u32 {
     u32::try_from(migrations.len()).unwrap_or(u32::MAX)
 }

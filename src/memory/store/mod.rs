@@ -3,6 +3,8 @@
 //! One file per home holds every agent. It is in WAL mode with `synchronous = FULL`: what was committed survives a
 //! killed process and a power cut. Not responsible for what the rows mean (`agent`, `messages`, `recall`, `archival`).
 
+mod agents;
+mod backup;
 mod migrations;
 mod purge;
 
@@ -17,6 +19,9 @@ use super::text::similarity;
 use super::vectors::{Kind, PASSAGES, Scope, embed_rows, pending_count};
 use super::{Embed, Embedded, View};
 use crate::types::{Cancel, Clock, FileLock, create_private_folder, open_private_file, with_suffix};
+
+pub use agents::AgentOverview;
+pub use backup::{Examination, Restored, examine, restore};
 
 /// How long a statement waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
