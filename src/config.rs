@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::dialect::Profile;
+use crate::documents::Limits;
 use crate::inference::SamplerOptions;
 use crate::memory::{self, QueueLimits};
 use crate::types::create_private_folder;
@@ -162,6 +163,9 @@ pub struct ConfigFile {
     /// Thresholds of the queue manager.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueueLimits>,
+    /// How much of a document is read before it is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub documents: Option<Limits>,
 }
 
 /// What flags say; laid over the file.
@@ -220,6 +224,8 @@ pub struct Config {
     pub idle: Idle,
     /// Thresholds of the queue manager.
     pub queue: QueueLimits,
+    /// How much of a document is read before it is refused.
+    pub documents: Limits,
 }
 
 /// The paper's limit of a core-memory block.
@@ -359,6 +365,7 @@ impl Config {
             memory_pass: file.memory_pass.unwrap_or(true),
             idle: overrides.idle.unwrap_or_default(),
             queue: file.queue.unwrap_or_default(),
+            documents: file.documents.unwrap_or_default(),
         };
         config.check(&flags)?;
         Ok(config)
@@ -387,6 +394,9 @@ impl Config {
         if !(200..=MAX_CORE_MEMORY_LIMIT_CHARS).contains(&self.core_memory_limit_chars) {
             let chars = self.core_memory_limit_chars.to_string();
             return value("core_memory_limit_chars", false, chars, "from 200 to 20000");
+        }
+        if let Some(name) = self.documents.zero() {
+            return value(name, false, "0".to_owned(), "at least 1");
         }
         self.queue.validate()?;
         Ok(())
@@ -423,6 +433,7 @@ mod tests {
             ("context_window = 10", "context_window"),
             ("max_steps = 0", "max_steps"),
             ("core_memory_limit_chars = 1", "core_memory_limit_chars"),
+            ("[documents]\nseconds = 0", "seconds"),
             ("[queue]\nkeep_last_messages = 1", "the queue limits are not usable: keep_last_messages"),
         ] {
             let file: ConfigFile = toml::from_str(text).unwrap();

@@ -17,8 +17,9 @@
 //! Allowed imports: `main` -> `cli`, `app` · `app` -> everything, alone importing `ui` · `cli` -> `config`, `dialect` ·
 //! `bench` -> `models`, `inference` and what they need · `ui` -> `kernel`, `config` · `kernel` -> `memory`, `functions`,
 //! `grammar`, `dialect`, `inference` · `functions` -> `memory` · `dialect` -> `functions`, `grammar`, `inference` ·
-//! `grammar` -> `inference` · `config` -> `dialect`, `inference`, `memory` · `memory`, `inference`, `models` -> none of
-//! these. Every module may use [`types`]. A test reads the `use` lines and holds them to it.
+//! `grammar` -> `inference` · `config` -> `dialect`, `documents`, `inference`, `memory` · `memory`, `documents`,
+//! `inference`, `models` -> none of these. Every module may use [`types`]. A test reads the `use` lines and holds them
+//! to it.
 
 #![warn(missing_docs, rust_2018_idioms, unreachable_pub)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
@@ -28,6 +29,7 @@ pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod dialect;
+pub mod documents;
 pub mod functions;
 pub mod grammar;
 pub mod inference;

@@ -10,6 +10,7 @@ mod files;
 mod ids;
 mod message;
 mod name;
+mod place;
 mod policy;
 
 pub use call::{Argument, Call, FunctionSchema, Parameter, ParameterKind};
@@ -22,4 +23,5 @@ pub use files::{FileLock, create_private_folder, irregular_file, open_private_fi
 pub use ids::{InboxId, MessageId, PassageId, TokenId};
 pub use message::{Body, Message, NewMessage, Notification, Status};
 pub use name::{InvalidName, MAX_NAME_CHARS, validate_name};
+pub use place::{Piece, Place, Unit};
 pub use policy::{AllowedCall, ArgumentRule, NamedRule, StepPolicy, TextRule};
