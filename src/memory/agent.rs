@@ -291,6 +291,14 @@ impl AgentMemory {
         Ok(before)
     }
 
+    /// Makes the documents of a source part of this agent's archival storage; false where they are already.
+    ///
+    /// # Errors
+    /// There is no such source, or the database failed.
+    pub fn attach(&mut self, source: &str, at_ms: i64) -> Result<bool> {
+        self.store.attach_to(self.id, source, at_ms)
+    }
+
     /// Remembers the model.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use super::View;
 use super::error::{During, EditError, Result};
 use super::search::{Index, Page, ranked, search_page};
 use super::text::{normalised, similarity};
-use crate::types::PassageId;
+use crate::types::{PassageId, Place};
 
 const INDEX: Index = Index {
     words: "passages_fts",
@@ -37,6 +37,19 @@ pub struct ArchivalHit {
     pub text: String,
     /// Where it comes from, if not from the model.
     pub source: Option<String>,
+    /// The document that it stands in; none for a passage of the agent's own.
+    pub document: Option<DocumentPlace>,
+}
+
+/// Where a passage of a document stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentPlace {
+    /// Name of the source.
+    pub source: String,
+    /// What the document is called.
+    pub title: String,
+    /// Where in it the passage begins.
+    pub place: Place,
 }
 
 /// A passage that was stored.
@@ -48,8 +61,20 @@ pub struct Inserted {
     pub similar: Option<PassageId>,
 }
 
+/// A passage with what [`hit`] reads of it.
+const SELECT_HIT: &str = "SELECT p.id, p.at_ms, p.text, p.source, p.place, s.name, d.title FROM passages p
+                          LEFT JOIN documents d ON d.id = p.document_id LEFT JOIN sources s ON s.id = d.source_id
+                          WHERE p.id = :id";
+
 fn hit(row: &rusqlite::Row<'_>) -> rusqlite::Result<ArchivalHit> {
-    Ok(ArchivalHit { id: PassageId(row.get(0)?), at_ms: row.get(1)?, text: row.get(2)?, source: row.get(3)? })
+    let place: Option<String> = row.get(4)?;
+    let document = match (row.get(5)?, row.get(6)?) {
+        (Some(source), Some(title)) => {
+            Some(DocumentPlace { source, title, place: Place::parse(place.as_deref().unwrap_or_default()) })
+        }
+        _ => None,
+    };
+    Ok(ArchivalHit { id: PassageId(row.get(0)?), at_ms: row.get(1)?, text: row.get(2)?, source: row.get(3)?, document })
 }
 
 /// Stores a passage unless one with the same words is there.
@@ -106,8 +131,7 @@ fn similar_passage(view: &View<'_>, text: &str) -> rusqlite::Result<Option<Passa
 
 pub(super) fn search(view: &View<'_>, query: &str, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
     let read = || {
-        let mut statement =
-            view.connection.prepare_cached("SELECT id, at_ms, text, source FROM passages WHERE id = :id")?;
+        let mut statement = view.connection.prepare_cached(SELECT_HIT)?;
         search_page(view, &INDEX, query, page, page_size, |id| statement.query_row(named_params! {":id": id}, hit))
     };
     read().during("search archival memory")

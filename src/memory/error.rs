@@ -125,11 +125,19 @@ pub enum Error {
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// There is no such agent.
-    #[error("there is no agent {name}{}", known_agents(known))]
+    #[error("there is no agent {name}{}", known_names(known))]
     UnknownAgent {
         /// Its name.
         name: String,
         /// The agents that there are, the one whose name is most like it first.
+        known: Vec<String>,
+    },
+    /// There is no such source of documents.
+    #[error("there is no source {name}{}", known_names(known))]
+    UnknownSource {
+        /// Its name.
+        name: String,
+        /// The sources that there are, the one whose name is most like it first.
         known: Vec<String>,
     },
     /// The name is taken.
@@ -232,6 +240,7 @@ impl Error {
             Self::Busy { .. } | Self::AgentInUse { .. } => "end the other mneme first",
             Self::Name(_) => "choose a name such as sam or work-2",
             Self::UnknownAgent { .. } => "make one by talking to it: mneme run --agent NAME",
+            Self::UnknownSource { .. } => "make one of files: mneme load PATH --name NAME",
             Self::AgentExists { .. } => "open it with: mneme run --agent NAME, or choose another name",
             Self::BlockTooLong { .. } => {
                 "shorten the text, or raise core_memory_limit_chars in config.toml of the home"
@@ -302,12 +311,12 @@ pub enum EditError {
     DuplicatePassage,
 }
 
-/// Names in a message about an agent that is not there; more would hide the nearest.
-const MAX_NAMED_AGENTS: usize = 8;
+/// Names in a message about an agent or a source that is not there; more would hide the nearest.
+const MAX_NAMED: usize = 8;
 
-fn known_agents(known: &[String]) -> String {
-    let named = known.iter().take(MAX_NAMED_AGENTS).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match known.len().saturating_sub(MAX_NAMED_AGENTS) {
+fn known_names(known: &[String]) -> String {
+    let named = known.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match known.len().saturating_sub(MAX_NAMED) {
         0 if known.is_empty() => String::new(),
         0 => format!("; there are {named}"),
         more => format!("; there are {named} and {more} more"),

@@ -22,6 +22,7 @@ mod messages;
 mod queue_manager;
 mod recall;
 mod search;
+mod sources;
 mod step;
 mod store;
 mod summary;
@@ -29,7 +30,7 @@ mod text;
 mod view;
 
 pub use agent::{AgentMemory, NewAgent};
-pub use archival::{ArchivalHit, Inserted};
+pub use archival::{ArchivalHit, DocumentPlace, Inserted};
 pub use embed::Embed;
 pub use error::{BoxError, EditError, Error, Result};
 pub use inbox::Inbox;
@@ -37,6 +38,7 @@ pub use main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, QueueLimi
 pub use queue_manager::{CountTokens, RoomReport, make_room};
 pub use recall::{RecallHit, Role};
 pub use search::Page;
+pub use sources::{DocumentInfo, NewDocument, SourceInfo};
 pub use step::Step;
 pub use store::{AgentInfo, Store};
 pub use summary::Summarize;

@@ -5,6 +5,7 @@ mod interleavings;
 mod queue;
 mod queue_manager;
 mod search;
+mod sources;
 mod storage;
 
 use std::path::Path;

@@ -8,7 +8,10 @@ CREATE TABLE sources (
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     source_id INTEGER NOT NULL REFERENCES sources (id) ON DELETE CASCADE,
+    -- Absolute: the same file is the same document from wherever it is loaded.
     path TEXT NOT NULL,
+    -- How results call it.
+    title TEXT NOT NULL,
     size_bytes INTEGER NOT NULL,
     -- Of the file's bytes (SHA-256): what has not changed is not read again.
     fingerprint BLOB NOT NULL,
