@@ -2,6 +2,7 @@
 //!
 //! Not responsible for when they may be called (`kernel`), nor for how a call is spelled (`dialect`).
 
+mod excerpt;
 mod executor;
 mod table;
 
