@@ -18,6 +18,7 @@ use crate::types::{
 };
 
 use super::Error;
+use super::attach::asks_to_save;
 use super::command::{self, Command};
 use super::cost::Cost;
 use super::dump::{dump, local_time};
@@ -81,6 +82,10 @@ struct Progress {
     /// Whether the message that began the turn is stored; none where no message began it.
     message_stored: Option<bool>,
     is_answered: bool,
+    /// A result of this turn quotes a document.
+    has_read_document: bool,
+    /// The user's message asks for something to be kept.
+    asks_to_save: bool,
 }
 
 /// A call that is written but not executed.
@@ -173,6 +178,7 @@ impl Agent {
         let mut progress = Progress {
             by_heartbeat: matches!(interrupt, Interrupt::Heartbeat { .. }),
             message_stored: matches!(interrupt, Interrupt::User { .. }).then_some(false),
+            asks_to_save: matches!(&interrupt, Interrupt::User { text, .. } if asks_to_save(text)),
             ..Progress::default()
         };
         let (mut turn, effects) = Turn::new(self.settings.max_steps).advance(Happened::Begin(interrupt));
@@ -361,6 +367,7 @@ impl Agent {
             // The line that was corrected still stands in the prompt and would mislead the next turn.
             self.refresh_core()?;
         }
+        progress.has_read_document |= outcome.side_effect == Some(SideEffect::DocumentRead);
         progress.calls.push(call);
         Ok(Happened::Executed { status: outcome.status, repeated })
     }
@@ -401,6 +408,7 @@ impl Agent {
             calls: progress.calls.clone(),
             by_heartbeat: progress.by_heartbeat,
             edits_core_memory: !self.settings.memory_pass,
+            core_memory_is_guarded: progress.has_read_document && !progress.asks_to_save,
             max_answer_chars,
             ..memory_view(self.memory.view())?
         })
@@ -477,6 +485,7 @@ impl Agent {
                     archival_count: memory.archival_count()?,
                 });
             }
+            Command::Attach { source } => self.attach(source.as_deref())?,
             Command::Pop { count } => {
                 let popped = self.memory.pop(*count)?.len();
                 let noun = if popped == 1 { "message" } else { "messages" };

@@ -24,6 +24,11 @@ pub enum Command {
     },
     /// Show the state of the memory.
     Memory,
+    /// Attach a source of documents.
+    Attach {
+        /// Its name; without one the sources are listed.
+        source: Option<String>,
+    },
     /// Remove the last messages.
     Pop {
         /// How many.
@@ -46,6 +51,7 @@ const HELP: &[(&str, &str)] = &[
     ("/load [name]", "go back to a checkpoint, the newest by default"),
     ("/dump [n]", "show the messages in view, or the last n"),
     ("/memory", "show core memory and what is in storage"),
+    ("/attach [source]", "let the agent search a source of documents, or list the sources"),
     ("/pop [n]", "remove the last n messages (3 by default)"),
     ("/heartbeat", "let the agent think without a message from you"),
     ("/memorywarning", "warn the agent that its window is nearly full"),
@@ -137,6 +143,7 @@ impl Command {
             "/load" => Ok(Self::Load { name: argument.map(str::to_owned) }),
             "/dump" => Ok(Self::Dump { count: count()? }),
             "/memory" => Ok(Self::Memory),
+            "/attach" => Ok(Self::Attach { source: argument.map(str::to_owned) }),
             "/pop" => Ok(Self::Pop { count: count()?.unwrap_or(DEFAULT_POP_COUNT) }),
             "/heartbeat" => Ok(Self::Heartbeat),
             "/memorywarning" => Ok(Self::MemoryWarning),

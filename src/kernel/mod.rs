@@ -4,6 +4,7 @@
 //! faces; no SQL, no tensors, no terminal.
 
 mod agent;
+mod attach;
 mod command;
 mod cost;
 mod dump;

@@ -52,6 +52,9 @@ pub struct MemoryView {
     pub by_heartbeat: bool,
     /// Core memory is edited by calls while the model answers, as against a memory pass after it.
     pub edits_core_memory: bool,
+    /// This turn has read a document, and its words must not get into core memory: nobody in this conversation has
+    /// said them.
+    pub core_memory_is_guarded: bool,
     /// Most characters of an answer.
     pub max_answer_chars: usize,
 }
@@ -81,6 +84,7 @@ pub fn step_policy(offer: Offer, memory: &MemoryView) -> StepPolicy {
             .iter()
             .filter(|function| memory.calls_of(**function) < MAX_CALLS_OF_A_FUNCTION)
             .filter(|function| memory.edits_core_memory || offer == Offer::SaveOnly || !function.edits_core_memory())
+            .filter(|function| !(memory.core_memory_is_guarded && function.edits_core_memory()))
             .filter_map(|function| memory.allowed_call(*function))
             .collect(),
         function_names: functions::names(),
@@ -233,6 +237,14 @@ mod tests {
         let memory = MemoryView { edits_core_memory: false, ..view() };
         assert_eq!(names(&step_policy(Offer::Everything, &memory)), ["archival_memory_insert"]);
         assert!(names(&step_policy(Offer::SaveOnly, &memory)).contains(&"core_memory_append"));
+    }
+
+    #[test]
+    fn with_the_words_of_a_document_in_view_core_memory_is_not_edited() {
+        let memory = MemoryView { core_memory_is_guarded: true, ..view() };
+        for offer in [Offer::Everything, Offer::SaveOnly] {
+            assert_eq!(names(&step_policy(offer, &memory)), ["archival_memory_insert"]);
+        }
     }
 
     #[test]
