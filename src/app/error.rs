@@ -146,6 +146,29 @@ pub enum Error {
     /// Matching ran into a limit.
     #[error(transparent)]
     Matcher(#[from] types::ConstraintError),
+    /// A path that was to be loaded does not exist.
+    #[error("there is no file or folder {}", path.display())]
+    NoSuchPath {
+        /// As it was given.
+        path: PathBuf,
+    },
+    /// No file was found to load.
+    #[error("there is nothing to load{}{left_out}", if left_out.is_empty() { "" } else { "; left out: " })]
+    NothingToLoad {
+        /// What was found and not taken, in words.
+        left_out: String,
+    },
+    /// None of the files could be read.
+    #[error("none of the files could be read")]
+    NothingReadable,
+    /// A source that was to be deleted does not exist.
+    #[error("there is no source {name}{}", if known.is_empty() { String::new() } else { format!("; there are {}", known.join(", ")) })]
+    NothingToDelete {
+        /// Its name.
+        name: String,
+        /// The sources that there are.
+        known: Vec<String>,
+    },
     /// The model that an agent used last is gone.
     #[error("the agent {agent} was last on the model {model}, which is not found")]
     ModelOfAgent {
@@ -204,6 +227,14 @@ impl Error {
             Self::UnknownToken { .. } => "name one that it has; --trigger takes a text".to_owned(),
             Self::Matcher(error) => error.hint().to_owned(),
             Self::ModelOfAgent { .. } => "name its file: --model FILE".to_owned(),
+            Self::NoSuchPath { .. } => "check the path".to_owned(),
+            Self::NothingToLoad { .. } => {
+                "name files, or folders with files in them; --recursive takes the folders in them as well".to_owned()
+            }
+            Self::NothingReadable => {
+                "see above; what is read: text and source code, Markdown, HTML, PDF, docx, EPUB, CSV, JSON".to_owned()
+            }
+            Self::NothingToDelete { .. } => "mneme sources list shows what there is".to_owned(),
         }
     }
 
@@ -232,7 +263,11 @@ impl Error {
             | Self::DependsOnTokens { .. }
             | Self::UnknownToken { .. }
             | Self::Grammar { source: grammar::Error::Trigger { .. }, .. }
+            | Self::NoSuchPath { .. }
+            | Self::NothingToDelete { .. }
             | Self::NoScript => ExitCode::Usage,
+            Self::NothingToLoad { .. } => ExitCode::Failed,
+            Self::NothingReadable => ExitCode::Data,
             Self::Input(error) if error.is_usage() => ExitCode::Usage,
             Self::Input(_)
             | Self::Grammar { .. }
@@ -273,6 +308,7 @@ fn memory_exit_code(error: &memory::Error) -> ExitCode {
         memory::Error::BlockTooLong { .. }
         | memory::Error::Name(_)
         | memory::Error::UnknownAgent { .. }
+        | memory::Error::UnknownSource { .. }
         | memory::Error::WindowTooSmall { .. }
         | memory::Error::BadLimits { .. } => ExitCode::Usage,
         memory::Error::AgentInUse { .. } => ExitCode::Failed,

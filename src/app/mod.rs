@@ -8,15 +8,17 @@ mod engine;
 mod error;
 mod grammar;
 mod input;
+mod load;
 mod logging;
 mod models;
 mod output;
 mod personas;
+mod sources;
 mod writer;
 
 use std::ffi::OsString;
 
-use crate::cli::{BenchCommand, Cli, Command, ExitCode};
+use crate::cli::{BenchCommand, Cli, Command, ExitCode, SourcesCommand};
 
 pub use error::Error;
 
@@ -33,6 +35,12 @@ pub fn run(cli: Cli) -> ExitCode {
             bench::engine(&model, read, decode, rounds, json.as_deref())
         }
         Command::Bench(BenchCommand::Grammar(arguments)) => bench::grammar(&arguments),
+        Command::Load(arguments) => load::run(&arguments),
+        Command::Attach(arguments) => sources::attach(&arguments),
+        Command::Detach(arguments) => sources::detach(&arguments),
+        Command::Sources(SourcesCommand::List) => sources::list(),
+        Command::Sources(SourcesCommand::Delete { name }) => sources::delete(&name),
+        Command::ReadDocuments => load::serve(),
     };
     match done {
         Ok(code) => code,

@@ -2,6 +2,7 @@
 
 mod exit_code;
 mod grammar;
+mod sources;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ pub use exit_code::ExitCode;
 pub use grammar::{
     CompleteArgs, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, TriggerArgs, WhitespaceName, WritingArgs,
 };
+pub use sources::{AttachArgs, LoadArgs, SourcesCommand};
 
 /// A memory agent that runs entirely on this machine.
 #[derive(Debug, Parser)]
@@ -40,6 +42,18 @@ pub enum Command {
     /// Measure
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Make a source of files, or bring it up to date
+    Load(LoadArgs),
+    /// Let an agent search a source
+    Attach(AttachArgs),
+    /// Take a source out of the reach of an agent
+    Detach(AttachArgs),
+    /// List and delete sources
+    #[command(subcommand)]
+    Sources(SourcesCommand),
+    /// Read documents from standard input, for another process of this program
+    #[command(hide = true)]
+    ReadDocuments,
 }
 
 /// Flags of `mneme run`.

@@ -1,0 +1,322 @@
+//! `mneme load`: files become documents of a source.
+//!
+//! One file is one transaction, and what has not changed is not read again: a load that was stopped goes on where it
+//! was when it is started again. A file that cannot be read is told at the end, and the others are loaded.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sha2::{Digest, Sha256};
+
+use super::Error;
+use super::output::{print_text, tell, tell_below};
+use super::sources::{counted, open_store};
+use crate::cli::{ExitCode, LoadArgs};
+use crate::config::{self, Config, ConfigFile, Overrides};
+use crate::documents::{self, Found, Reader, Selection, Walk};
+use crate::memory::{DocumentInfo, NewDocument, Store};
+use crate::types::{Cancel, Clock, SystemClock, validate_name};
+
+/// The hidden command of the reading process.
+const SERVE_COMMAND: &str = "read-documents";
+/// Files that are named where they were not read; the rest is counted.
+const TOLD_FILES: usize = 20;
+/// Binary files that are named; folders are full of them.
+const TOLD_BINARIES: usize = 5;
+/// Lines of progress, where there is no terminal to draw a bar on.
+const PLAIN_STEPS: u64 = 10;
+/// Fewer files are done before such a line is read.
+const PLAIN_FROM_FILES: u64 = 200;
+
+/// The reading process: answers requests of another process of this program.
+///
+/// # Errors
+/// The other process is gone.
+pub(super) fn serve() -> Result<ExitCode, Error> {
+    documents::serve(io::stdin().lock(), io::BufWriter::new(io::stdout()))?;
+    Ok(ExitCode::Ok)
+}
+
+/// Loads files.
+///
+/// # Errors
+/// A path does not exist, there is nothing to load, nothing can be read, or the database fails. What was loaded stays.
+pub(super) fn run(arguments: &LoadArgs) -> Result<ExitCode, Error> {
+    validate_name(&arguments.name)?;
+    let cancel = Cancel::new();
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGINT, cancel.flag())?;
+    let home = config::home_from_environment()?;
+    let mut store = open_store()?;
+    let limits = Config::new(home.clone(), ConfigFile::read(&home)?, Overrides::default())?.documents;
+    let selection = Selection {
+        recursive: arguments.recursive,
+        extensions: arguments.extensions.iter().filter(|extension| !extension.is_empty()).cloned().collect(),
+        all: arguments.all,
+    };
+    let paths = arguments.all_paths();
+    let found = documents::walk(&paths, &selection);
+    let known = known(&store, &arguments.name)?;
+    let roots = roots(&found, &known)?;
+    let gone = gone(&roots, &known);
+    if found.files.is_empty() && gone.is_empty() && found.unreadable.is_empty() {
+        return Err(Error::NothingToLoad { left_out: left_out(&found) });
+    }
+    let program = std::env::current_exe()?;
+    let mut load = Load {
+        source: &arguments.name,
+        known,
+        reader: Reader::new(program, vec![SERVE_COMMAND.into()], limits),
+        report: Report::default(),
+    };
+    for (path, error) in &found.unreadable {
+        load.report.problems.push(format!("{} cannot be read: {error}", path.display()));
+    }
+    let started = Instant::now();
+    let stopped = load.files(&mut store, &found.files, &cancel)?;
+    if !stopped {
+        for path in &gone {
+            load.report.gone += u64::from(store.remove_document(&arguments.name, path)?);
+        }
+    }
+    let report = load.report;
+    report.tell(&arguments.name, &found, started);
+    if stopped {
+        tell(&format!(
+            "stopped after {} of {} files; the same command goes on from there",
+            report.looked_at(),
+            found.files.len()
+        ));
+        return Ok(ExitCode::Interrupted);
+    }
+    if report.loaded() == 0 && report.gone == 0 {
+        return Err(Error::NothingReadable);
+    }
+    let sources = store.sources()?;
+    if sources.iter().any(|source| source.name == arguments.name && source.agents.is_empty()) {
+        tell(&format!("let an agent search it: mneme attach --agent NAME --source {}", arguments.name));
+    }
+    Ok(ExitCode::Ok)
+}
+
+type Known = BTreeMap<String, DocumentInfo>;
+
+/// The documents of the source, by path.
+fn known(store: &Store, source: &str) -> Result<Known, Error> {
+    Ok(store.documents(source)?.into_iter().map(|document| (document.path.clone(), document)).collect())
+}
+
+/// The paths that were named; one that does not exist any more counts where the source knows it.
+fn roots(found: &Walk, known: &Known) -> Result<Vec<PathBuf>, Error> {
+    let mut roots = found.roots.clone();
+    for path in &found.missing {
+        let absolute = std::path::absolute(path)?;
+        let parent = absolute.parent().and_then(|parent| parent.canonicalize().ok());
+        let gone = parent.zip(absolute.file_name()).map(|(parent, name)| parent.join(name));
+        match gone.filter(|gone| known.keys().any(|known| Path::new(known).starts_with(gone))) {
+            Some(gone) => roots.push(gone),
+            None => return Err(Error::NoSuchPath { path: path.clone() }),
+        }
+    }
+    Ok(roots)
+}
+
+/// Documents under the paths that were named whose files are no files any more.
+fn gone(roots: &[PathBuf], known: &Known) -> Vec<String> {
+    let is_gone = |path: &Path| match std::fs::symlink_metadata(path) {
+        Ok(metadata) => !metadata.is_file(),
+        Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+    };
+    let under = |path: &Path| roots.iter().any(|root| path.starts_with(root));
+    known.keys().filter(|path| under(Path::new(path)) && is_gone(Path::new(path))).cloned().collect()
+}
+
+struct Load<'a> {
+    source: &'a str,
+    known: Known,
+    reader: Reader,
+    report: Report,
+}
+
+impl Load<'_> {
+    /// Loads one file after the other; true where Ctrl-C was pressed in between.
+    fn files(&mut self, store: &mut Store, files: &[Found], cancel: &Cancel) -> Result<bool, Error> {
+        let progress = Progress::begin(self.source, files.len() as u64);
+        for (done, file) in (1_u64..).zip(files) {
+            if cancel.is_raised() {
+                progress.end();
+                return Ok(true);
+            }
+            self.file(store, file)?;
+            progress.advance_to(done);
+        }
+        progress.end();
+        Ok(false)
+    }
+
+    fn file(&mut self, store: &mut Store, file: &Found) -> Result<(), Error> {
+        let path = file.path.to_string_lossy();
+        let known = self.known.get(&*path);
+        let bytes = match file.read(self.reader.limits()) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.report.refused(&file.title, &error, known.is_some());
+                return Ok(());
+            }
+        };
+        let (size_bytes, fingerprint) = (bytes.len() as u64, Sha256::digest(&bytes));
+        if known.is_some_and(|known| known.size_bytes == size_bytes && known.fingerprint == fingerprint.as_slice()) {
+            self.report.unchanged += 1;
+            return Ok(());
+        }
+        let document = match self.reader.read(&file.title, bytes) {
+            Ok(document) => document,
+            Err(error) => {
+                self.report.refused(&file.title, &error, known.is_some());
+                return Ok(());
+            }
+        };
+        let new = NewDocument {
+            path: &path,
+            title: &file.title,
+            size_bytes,
+            fingerprint: &fingerprint,
+            pieces: &document.pieces,
+        };
+        self.report.passages += store.put_document(self.source, &new, SystemClock.now_ms())? as u64;
+        *(if known.is_some() { &mut self.report.changed } else { &mut self.report.new }) += 1;
+        self.report.notices.extend(document.notices.iter().map(|notice| format!("{}: {notice}", file.title)));
+        Ok(())
+    }
+}
+
+/// What has become of the files.
+#[derive(Debug, Default)]
+struct Report {
+    new: u64,
+    changed: u64,
+    unchanged: u64,
+    gone: u64,
+    passages: u64,
+    binaries: Vec<String>,
+    problems: Vec<String>,
+    notices: Vec<String>,
+}
+
+impl Report {
+    fn refused(&mut self, title: &str, error: &documents::Error, was_known: bool) {
+        tracing::debug!(title, hint = error.hint(), "a document is refused");
+        if matches!(error, documents::Error::Binary) && !was_known {
+            self.binaries.push(title.to_owned());
+            return;
+        }
+        let kept = if was_known { "; what was loaded of it before stays" } else { "" };
+        self.problems.push(format!("{title} {error}{kept}"));
+    }
+
+    const fn loaded(&self) -> u64 {
+        self.new + self.changed + self.unchanged
+    }
+
+    fn looked_at(&self) -> u64 {
+        self.loaded() + (self.binaries.len() + self.problems.len()) as u64
+    }
+
+    fn tell(&self, source: &str, found: &Walk, started: Instant) {
+        tell_list("not read:", &self.problems, TOLD_FILES);
+        tell_list("read, but:", &self.notices, TOLD_FILES);
+        if !self.binaries.is_empty() {
+            let count = counted(self.binaries.len() as u64, "binary file", "binary files");
+            tell_list(&format!("left out, {count}:"), &self.binaries, TOLD_BINARIES);
+        }
+        let left_out = left_out(found);
+        if !left_out.is_empty() {
+            tell(&format!("left out: {left_out}"));
+        }
+        let gone = if self.gone > 0 { format!(", {} gone and forgotten", self.gone) } else { String::new() };
+        let text = format!(
+            "{source}: {} new, {} changed, {} unchanged{gone}; {} written in {:.1} s\n",
+            counted(self.new, "file", "files"),
+            self.changed,
+            self.unchanged,
+            counted(self.passages, "passage", "passages"),
+            started.elapsed().as_secs_f64(),
+        );
+        // Where standard output is closed, the work is done all the same.
+        drop(print_text(&text));
+    }
+}
+
+fn tell_list(title: &str, items: &[String], most: usize) {
+    if items.is_empty() {
+        return;
+    }
+    tell(title);
+    for item in items.iter().take(most) {
+        tell_below(item);
+    }
+    if items.len() > most {
+        tell_below(&format!("and {} more", items.len() - most));
+    }
+}
+
+/// What the walk has not taken, in words.
+fn left_out(found: &Walk) -> String {
+    let count = |count: usize, one: &str, more: &str, flag: &str| {
+        let flag = if flag.is_empty() { String::new() } else { format!(" ({flag} takes them)") };
+        (count > 0).then(|| format!("{}{flag}", counted(count as u64, one, more)))
+    };
+    let parts = [
+        count(found.secrets, "file of keys or passwords", "files of keys or passwords", "--all"),
+        count(found.program_folders, "folder of programs", "folders of programs", "--all"),
+        count(found.inner_folders, "inner folder", "inner folders", "--recursive"),
+        count(found.links, "symbolic link", "symbolic links", ""),
+        count(found.other_extensions, "file with another extension", "files with other extensions", ""),
+        count(found.special, "pipe, socket or device", "pipes, sockets or devices", ""),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// A bar on a terminal, else a line now and then.
+enum Progress {
+    Bar(ProgressBar),
+    Lines { what: String, files: u64 },
+}
+
+impl Progress {
+    fn begin(what: &str, files: u64) -> Self {
+        if !io::stderr().is_terminal() {
+            return Self::Lines { what: what.to_owned(), files };
+        }
+        let bar = ProgressBar::with_draw_target(Some(files), ProgressDrawTarget::stderr());
+        if let Ok(style) =
+            ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} files, {per_sec:.0}, {eta} left")
+        {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(what.to_owned());
+        Self::Bar(bar)
+    }
+
+    fn advance_to(&self, done: u64) {
+        match self {
+            Self::Bar(bar) => bar.set_position(done),
+            Self::Lines { what, files } if *files >= PLAIN_FROM_FILES && done < *files => {
+                let step = (files / PLAIN_STEPS).max(1);
+                if done.is_multiple_of(step) {
+                    tell(&format!("{what}: {done} of {files} files"));
+                }
+            }
+            Self::Lines { .. } => {}
+        }
+    }
+
+    fn end(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `mneme attach`, `mneme detach`, and listing and deleting sources.
+
+use super::Error;
+use super::chat::DATABASE_NAME;
+use super::output::{print_text, tell};
+use crate::cli::{AttachArgs, ExitCode};
+use crate::config;
+use crate::memory::{self, Store};
+use crate::types::{Clock, SystemClock};
+
+/// The database of the home; an empty one is made where there is none.
+pub(super) fn open_store() -> Result<Store, Error> {
+    let home = config::home_from_environment()?;
+    config::prepare_home(&home)?;
+    Ok(Store::open(&home.join(DATABASE_NAME), &SystemClock)?)
+}
+
+/// A number with its noun.
+pub(super) fn counted(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// Attaches a source to an agent.
+///
+/// # Errors
+/// There is no such agent or source.
+pub(super) fn attach(arguments: &AttachArgs) -> Result<ExitCode, Error> {
+    let AttachArgs { agent, source } = arguments;
+    let mut store = open_store()?;
+    if store.attach(agent, source, SystemClock.now_ms())? {
+        let sources = store.sources()?;
+        let documents = sources.iter().find(|info| info.name == *source).map_or(0, |info| info.documents);
+        tell(&format!("{agent} can search {source} now ({}).", counted(documents, "file", "files")));
+    } else {
+        tell(&format!("{source} is attached to {agent} already."));
+    }
+    Ok(ExitCode::Ok)
+}
+
+/// Takes a source out of the reach of an agent.
+///
+/// # Errors
+/// There is no such agent or source.
+pub(super) fn detach(arguments: &AttachArgs) -> Result<ExitCode, Error> {
+    let AttachArgs { agent, source } = arguments;
+    if open_store()?.detach(agent, source)? {
+        tell(&format!("{agent} does not find {source} any more; the source itself is kept."));
+    } else {
+        tell(&format!("{source} was not attached to {agent}."));
+    }
+    Ok(ExitCode::Ok)
+}
+
+/// Lists the sources.
+///
+/// # Errors
+/// The database or standard output fails.
+pub(super) fn list() -> Result<ExitCode, Error> {
+    let sources = open_store()?.sources()?;
+    if sources.is_empty() {
+        tell("There are no sources yet. Make one of files: mneme load PATH --name NAME");
+        return Ok(ExitCode::Ok);
+    }
+    let width = sources.iter().map(|source| source.name.len()).max().unwrap_or_default().max("source".len());
+    let mut text = format!("{:width$}  {:>7}  {:>9}  agents\n", "source", "files", "passages");
+    for source in sources {
+        let agents = if source.agents.is_empty() { "-".to_owned() } else { source.agents.join(", ") };
+        text.push_str(&format!("{:width$}  {:>7}  {:>9}  {agents}\n", source.name, source.documents, source.passages));
+    }
+    print_text(&text)?;
+    Ok(ExitCode::Ok)
+}
+
+/// Deletes a source.
+///
+/// # Errors
+/// There is none of that name, or the database fails.
+pub(super) fn delete(name: &str) -> Result<ExitCode, Error> {
+    let mut store = open_store()?;
+    let sources = store.sources()?;
+    let agents = sources.into_iter().find(|source| source.name == name).map(|source| source.agents).unwrap_or_default();
+    let documents = match store.delete_source(name) {
+        // The advice of attaching is no advice here.
+        Err(memory::Error::UnknownSource { name, known }) => return Err(Error::NothingToDelete { name, known }),
+        outcome => outcome?,
+    };
+    let attached = if agents.is_empty() { String::new() } else { format!(", and {} lost it", agents.join(", ")) };
+    tell(&format!(
+        "Deleted {name}: {} forgotten{attached}. The files themselves are untouched.",
+        counted(documents, "file is", "files are")
+    ));
+    Ok(ExitCode::Ok)
+}
