@@ -187,6 +187,7 @@ impl Agent {
             message_stored: matches!(interrupt, Interrupt::User { .. }).then_some(false),
             ..Progress::default()
         };
+        let is_retry = interrupt == Interrupt::Retry;
         let (mut turn, effects) = Turn::new(self.settings.max_steps).advance(Happened::Begin(interrupt));
         let mut effects = std::collections::VecDeque::from(effects);
         let mut stop_reason = StopReason::Answer;
@@ -208,6 +209,9 @@ impl Agent {
                 turn = next;
                 effects = following.into();
             }
+        }
+        if is_retry {
+            self.model.sample_as(self.settings.sampler);
         }
         self.model.cost.report(stop_reason, turn.steps(), started.elapsed())
     }
@@ -506,7 +510,7 @@ impl Agent {
             }
             Command::Undo { count } => self.undo(*count)?,
             Command::Redo { count } => self.redo(*count)?,
-            Command::Retry => self.retaken(),
+            Command::Retry => "Your last message was answered again. /undo takes it back altogether.".to_owned(),
             Command::Rethink { text } => self.rethink(text)?,
             Command::Rewrite { text } => self.rewrite(text)?,
             Command::Summarize => self.summarized(),
