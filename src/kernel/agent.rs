@@ -203,6 +203,7 @@ impl Agent {
             asks_to_save: matches!(&interrupt, Interrupt::User { text, .. } if asks_to_save(text)),
             ..Progress::default()
         };
+        let is_retry = interrupt == Interrupt::Retry;
         let (mut turn, effects) = Turn::new(self.settings.max_steps).advance(Happened::Begin(interrupt));
         let mut effects = std::collections::VecDeque::from(effects);
         let mut stop_reason = StopReason::Answer;
@@ -226,6 +227,9 @@ impl Agent {
             }
         }
         self.heartbeats.turn_ended(self.clock.instant());
+        if is_retry {
+            self.model.sample_as(self.settings.sampler);
+        }
         self.model.cost.report(stop_reason, turn.steps(), started.elapsed())
     }
 
@@ -547,7 +551,7 @@ impl Agent {
             }
             Command::Undo { count } => self.undo(*count)?,
             Command::Redo { count } => self.redo(*count)?,
-            Command::Retry => self.retaken(),
+            Command::Retry => "Your last message was answered again. /undo takes it back altogether.".to_owned(),
             Command::Rethink { text } => self.rethink(text)?,
             Command::Rewrite { text } => self.rewrite(text)?,
             Command::Summarize => self.summarized(),

@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::dialect::Dialect;
-use crate::inference::Engine;
+use crate::inference::{Engine, SamplerOptions};
 use crate::memory::{BlockLabel, CoreBlock, MainContext, RoomReport, Step, evict_now};
 use crate::types::{Cancel, Event};
 
@@ -18,6 +18,8 @@ use super::context_length::Parts;
 use super::dump::local_time;
 use super::model::{Counter, Model, Summarizer};
 
+/// Temperature of a turn that is taken again where the setting is 0: the likeliest answer is known already.
+const RETRY_TEMPERATURE: f32 = 0.7;
 /// Messages that `/search` shows.
 const SHOWN_HITS: u64 = 10;
 /// Longest part of a message of the user that a notice quotes, in characters.
@@ -105,7 +107,7 @@ impl Agent {
         Ok(format!("Brought back {}.", counted(count, "turn")))
     }
 
-    /// Takes back all that followed the last message of the user; what is written next begins with another seed.
+    /// Takes back all that followed the last message of the user; the turn is then written with another seed.
     pub(super) fn retake(&mut self) -> Result<(), Error> {
         let mut step = self.memory.step(self.clock.now_ms())?;
         let retaken = step.retake()?;
@@ -113,20 +115,8 @@ impl Agent {
             step.pass_over(retaken.message.id)?;
         }
         commit(step, &self.model, &self.settings, &mut self.context)?;
-        let seed = self.settings.sampler.seed.wrapping_add(retaken.attempt);
-        self.model.sample_as(crate::inference::SamplerOptions { seed, ..self.settings.sampler });
+        self.model.sample_as(other_choices(self.settings.sampler, retaken.attempt));
         Ok(())
-    }
-
-    /// What the user is told of a turn that was taken again.
-    pub(super) fn retaken(&self) -> String {
-        if self.settings.sampler.temperature > 0.0 {
-            "Your last message was answered again. /undo takes it back altogether.".to_owned()
-        } else {
-            "Your last message was answered again. At temperature 0 the answer stays the same: start with \
-             --temperature 0.8, say."
-                .to_owned()
-        }
     }
 
     pub(super) fn rewrite(&mut self, text: &str) -> Result<String, Error> {
@@ -309,6 +299,13 @@ impl Agent {
     }
 }
 
+/// How a turn that is taken again is written: with a seed that no earlier try had, and where tokens are not sampled at
+/// all, sampled for once.
+fn other_choices(sampler: SamplerOptions, attempt: u64) -> SamplerOptions {
+    let temperature = if sampler.temperature > 0.0 { sampler.temperature } else { RETRY_TEMPERATURE };
+    SamplerOptions { temperature, seed: sampler.seed.wrapping_add(attempt), ..sampler }
+}
+
 fn failure(error: &Error) -> Event {
     Event::Error { message: error.to_string(), hint: error.hint(), message_stored: None }
 }
@@ -368,6 +365,14 @@ fn read_instructions(path: &Path) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_turn_taken_again_has_another_seed_and_is_never_greedy() {
+        let greedy = SamplerOptions { temperature: 0.0, seed: 7, ..SamplerOptions::default() };
+        let warm = SamplerOptions { temperature: 1.2, ..greedy };
+        assert_eq!(other_choices(greedy, 5), SamplerOptions { temperature: RETRY_TEMPERATURE, seed: 12, ..greedy });
+        assert_eq!(other_choices(warm, 6), SamplerOptions { seed: 13, ..warm });
+    }
 
     #[test]
     fn instructions_are_a_text_or_the_text_of_a_file() {
