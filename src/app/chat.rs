@@ -80,8 +80,10 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
     let engine = super::engine::load(arguments.engine, &config, &cancel)?;
     refuse_if_stopped(&cancel)?;
     let Opened { agent, mut ready } = open_agent(&config, store, &name, texts, engine, clock, cancel.clone())?;
-    if let Event::Ready { resumed: true, notices, .. } = &mut ready {
-        notices.extend(unchanged_texts_notice(arguments, &name));
+    match &mut ready {
+        Event::Ready { resumed: true, notices, .. } => notices.extend(unchanged_texts_notice(arguments, &name)),
+        Event::Ready { resumed: false, notices, .. } => notices.extend(super::embedder::words_only_notice()?),
+        _ => {}
     }
     idle.store(true, Ordering::SeqCst);
     refuse_if_stopped(&cancel)?;

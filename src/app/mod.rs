@@ -4,6 +4,7 @@
 mod bench;
 pub mod chat;
 mod complete;
+pub mod embedder;
 mod engine;
 mod error;
 mod grammar;
@@ -16,7 +17,7 @@ mod writer;
 
 use std::ffi::OsString;
 
-use crate::cli::{BenchCommand, Cli, Command, ExitCode};
+use crate::cli::{BenchCommand, BenchMemoryCommand, Cli, Command, ExitCode};
 
 pub use error::Error;
 
@@ -33,6 +34,7 @@ pub fn run(cli: Cli) -> ExitCode {
             bench::engine(&model, read, decode, rounds, json.as_deref())
         }
         Command::Bench(BenchCommand::Grammar(arguments)) => bench::grammar(&arguments),
+        Command::Bench(BenchCommand::Memory(BenchMemoryCommand::Embed(arguments))) => bench::embed(&arguments),
     };
     match done {
         Ok(code) => code,

@@ -1,4 +1,5 @@
 //! Measurements of the program: what they do and how their figures are told. Timed claims live here, never in tests.
 
+pub mod embed;
 pub mod engine;
 pub mod grammar;

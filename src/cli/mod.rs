@@ -1,5 +1,6 @@
 //! What was typed. Not responsible for doing any of it: `app` does.
 
+mod bench_memory;
 mod exit_code;
 mod grammar;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{Device, Idle, Overrides};
 use crate::dialect::Profile;
 
+pub use bench_memory::{BenchMemoryCommand, EmbedBenchArgs};
 pub use exit_code::ExitCode;
 pub use grammar::{
     CompleteArgs, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, TriggerArgs, WhitespaceName, WritingArgs,
@@ -129,7 +131,7 @@ pub enum ModelsCommand {
         /// Catalogue name
         #[arg(required_unless_present = "default")]
         name: Option<String>,
-        /// The best model for this machine; nothing where one was chosen and is installed
+        /// The best model for this machine, where none was chosen and installed, and the embedder
         #[arg(long, conflicts_with = "name")]
         default: bool,
     },
@@ -173,6 +175,9 @@ pub enum BenchCommand {
     },
     /// Masks and checks of the grammar engine, beside other engines where this build has them
     Grammar(GrammarBenchArgs),
+    /// Memory: how fast it is and what it finds
+    #[command(subcommand)]
+    Memory(BenchMemoryCommand),
 }
 
 /// Flags of `mneme bench grammar`.

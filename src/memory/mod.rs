@@ -15,6 +15,7 @@ pub mod main_context;
 mod agent;
 mod archival;
 mod checkpoint;
+mod chunks;
 mod embed;
 mod error;
 mod inbox;
@@ -30,6 +31,7 @@ mod view;
 
 pub use agent::{AgentMemory, NewAgent};
 pub use archival::{ArchivalHit, Inserted};
+pub use chunks::{ChunkLimits, chunks, passages_for};
 pub use embed::Embed;
 pub use error::{BoxError, EditError, Error, Result};
 pub use inbox::Inbox;

@@ -75,9 +75,11 @@ impl Config {
                 return Err(format!("{name} is {found}, from 1 to {most} can be run"));
             }
         }
-        if config.hidden_size % config.num_attention_heads != 0 {
+        if !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             let Self { hidden_size, num_attention_heads, .. } = config;
-            return Err(format!("hidden_size {hidden_size} is no multiple of num_attention_heads {num_attention_heads}"));
+            return Err(format!(
+                "hidden_size {hidden_size} is no multiple of num_attention_heads {num_attention_heads}"
+            ));
         }
         if !(config.layer_norm_eps > 0.0 && config.layer_norm_eps < 1.0) {
             return Err(format!("layer_norm_eps is {}, it must lie between 0 and 1", config.layer_norm_eps));

@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn it_is_candles_own_activation_to_the_accuracy_of_the_approximation() {
-        let numbers: Vec<f32> = (-4000..4000).map(|step| step as f32 / 250.0).chain([-200.0, 200.0, 0.0, 1e-6]).collect();
+        let numbers: Vec<f32> =
+            (-4000..4000).map(|step| step as f32 / 250.0).chain([-200.0, 200.0, 0.0, 1e-6]).collect();
         let count = numbers.len();
         let rows = Tensor::from_vec(numbers, (2, count / 2), &Device::Cpu).unwrap();
         let bias = Tensor::full(0.25_f32, count / 2, &Device::Cpu).unwrap();

@@ -328,11 +328,9 @@ mod tests {
     fn groups_hold_neighbours_up_to_the_limit_and_every_text_once() {
         let lengths = [600, 100, 300, 200, 2, 254, 254, 254, 700];
         let texts: Vec<Vec<u32>> = lengths.iter().map(|&length| vec![0; length]).collect();
-        let grouped: Vec<Vec<usize>> = groups(&texts).iter().map(|group| group.iter().map(Vec::len).collect()).collect();
-        assert_eq!(
-            grouped,
-            [vec![600], vec![100, 300], vec![200, 2, 254], vec![254, 254], vec![700]]
-        );
+        let grouped: Vec<Vec<usize>> =
+            groups(&texts).iter().map(|group| group.iter().map(Vec::len).collect()).collect();
+        assert_eq!(grouped, [vec![600], vec![100, 300], vec![200, 2, 254], vec![254, 254], vec![700]]);
         assert!(groups(&[]).is_empty());
     }
 }
