@@ -14,6 +14,8 @@ mod suite {
     mod commands;
     mod conversation;
     mod dialect;
+    #[cfg(feature = "candle")]
+    mod embedder;
     mod grammar;
     mod grammar_cli;
     mod inference;

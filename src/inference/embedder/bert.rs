@@ -8,11 +8,11 @@
 
 use std::collections::HashMap;
 
-use candle_core::{D, DType, Device, Error as CandleError, Result, Tensor};
-use candle_nn::ops::{layer_norm, softmax_last_dim};
+use candle_core::{DType, Device, Error as CandleError, Result, Tensor};
+use candle_nn::ops::layer_norm;
 use serde::Deserialize;
 
-use super::gelu;
+use super::ops::{Linear, attention, sum};
 
 /// Most numbers in a token's state; large BERT models have 1024.
 const MAX_HIDDEN: usize = 4096;
@@ -108,33 +108,25 @@ impl Weights {
     }
 }
 
-/// A matrix and what is added behind it.
-struct Linear {
-    /// Shape `(inputs, outputs)`.
+/// A matrix `(inputs, outputs)` and what is added behind it.
+struct Parts {
     weight: Tensor,
     bias: Tensor,
 }
 
-impl Linear {
+impl Parts {
     fn take(weights: &mut Weights, name: &str, inputs: usize, outputs: usize) -> Result<Self> {
-        let weight = weights.take(&format!("{name}.weight"), &[outputs, inputs])?;
+        let weight = weights.take(&format!("{name}.weight"), &[outputs, inputs])?.t()?;
         let bias = weights.take(&format!("{name}.bias"), &[outputs])?;
-        Ok(Self { weight: weight.t()?.contiguous()?, bias })
-    }
-
-    /// Several matrices over the same input as one.
-    fn joined(parts: &[&Self]) -> Result<Self> {
-        let weights: Vec<&Tensor> = parts.iter().map(|part| &part.weight).collect();
-        let biases: Vec<&Tensor> = parts.iter().map(|part| &part.bias).collect();
-        Ok(Self { weight: Tensor::cat(&weights, 1)?.contiguous()?, bias: Tensor::cat(&biases, 0)? })
+        Ok(Self { weight, bias })
     }
 
     fn scaled(self, factor: f64) -> Result<Self> {
         Ok(Self { weight: (self.weight * factor)?, bias: (self.bias * factor)? })
     }
 
-    fn forward(&self, rows: &Tensor) -> Result<Tensor> {
-        rows.matmul(&self.weight)?.broadcast_add(&self.bias)
+    fn linear(self) -> Result<Linear> {
+        Linear::new(&self.weight, self.bias)
     }
 }
 
@@ -174,42 +166,28 @@ impl Layer {
         let name = |part: &str| format!("encoder.layer.{index}.{part}");
         #[allow(clippy::cast_precision_loss)]
         let scale = 1.0 / (config.head_size() as f64).sqrt();
-        let query = Linear::take(weights, &name("attention.self.query"), hidden, hidden)?.scaled(scale)?;
-        let key = Linear::take(weights, &name("attention.self.key"), hidden, hidden)?;
-        let value = Linear::take(weights, &name("attention.self.value"), hidden, hidden)?;
+        let query = Parts::take(weights, &name("attention.self.query"), hidden, hidden)?.scaled(scale)?;
+        let key = Parts::take(weights, &name("attention.self.key"), hidden, hidden)?;
+        let value = Parts::take(weights, &name("attention.self.value"), hidden, hidden)?;
+        let query_key_value = Linear::new(
+            &Tensor::cat(&[query.weight, key.weight, value.weight], 1)?,
+            Tensor::cat(&[query.bias, key.bias, value.bias], 0)?,
+        );
         Ok(Self {
-            query_key_value: Linear::joined(&[&query, &key, &value])?,
-            output: Linear::take(weights, &name("attention.output.dense"), hidden, hidden)?,
+            query_key_value: query_key_value?,
+            output: Parts::take(weights, &name("attention.output.dense"), hidden, hidden)?.linear()?,
             attention_norm: Norm::take(weights, &name("attention.output.LayerNorm"), config)?,
-            up: Linear::take(weights, &name("intermediate.dense"), hidden, inner)?,
-            down: Linear::take(weights, &name("output.dense"), inner, hidden)?,
+            up: Parts::take(weights, &name("intermediate.dense"), hidden, inner)?.linear()?,
+            down: Parts::take(weights, &name("output.dense"), inner, hidden)?.linear()?,
             norm: Norm::take(weights, &name("output.LayerNorm"), config)?,
         })
     }
 
-    fn forward(&self, rows: &Tensor, lengths: &[usize], heads: usize) -> Result<Tensor> {
-        let attended = self.output.forward(&self.attention(rows, lengths, heads)?)?;
-        let rows = self.attention_norm.forward(&(rows + attended)?)?;
-        let inner = gelu::with_bias(&rows.matmul(&self.up.weight)?, &self.up.bias)?;
-        self.norm.forward(&(&rows + self.down.forward(&inner)?)?)
-    }
-
-    /// Each text by itself: (tokens, hidden) in and out.
-    fn attention(&self, rows: &Tensor, lengths: &[usize], heads: usize) -> Result<Tensor> {
-        let hidden = rows.dim(D::Minus1)?;
-        let joined = self.query_key_value.forward(rows)?;
-        let mut start = 0;
-        let mut texts = Vec::with_capacity(lengths.len());
-        for &length in lengths {
-            // (length, 3 * hidden) -> (3, heads, length, head size)
-            let text = joined.narrow(0, start, length)?.reshape((length, 3, heads, hidden / heads))?;
-            let text = text.permute((1, 2, 0, 3))?.contiguous()?;
-            let (query, key, value) = (text.get(0)?, text.get(1)?, text.get(2)?);
-            let weights = softmax_last_dim(&query.matmul(&key.t()?)?)?;
-            texts.push(weights.matmul(&value)?.transpose(0, 1)?.contiguous()?.reshape((length, hidden))?);
-            start += length;
-        }
-        Tensor::cat(&texts, 0)
+    fn forward(&self, rows: &Tensor, lengths: &[usize], heads: usize, threads: usize) -> Result<Tensor> {
+        let attended = attention(&self.query_key_value.forward(rows, threads)?, lengths, heads)?;
+        let rows = self.attention_norm.forward(&self.output.forward_onto(&attended, rows, threads)?)?;
+        let inner = self.up.forward_gelu(&rows, threads)?;
+        self.norm.forward(&self.down.forward_onto(&inner, &rows, threads)?)
     }
 }
 
@@ -246,17 +224,17 @@ impl Bert {
     /// States of all tokens of the texts behind the last layer.
     ///
     /// Shapes: in, the texts' token ids, each below the size of the vocabulary and no text longer than the places; out,
-    /// `(tokens of all texts, hidden)`, f32, in their order.
-    pub(super) fn forward(&self, texts: &[Vec<u32>], device: &Device) -> Result<Tensor> {
+    /// `(tokens of all texts, hidden)`, f32, in their order. With `threads` over 1, several work on each product.
+    pub(super) fn forward(&self, texts: &[Vec<u32>], device: &Device, threads: usize) -> Result<Tensor> {
         let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
         let ids: Vec<u32> = texts.iter().flatten().copied().collect();
         let places: Vec<u32> = lengths.iter().flat_map(|&length| (0_u32..).take(length)).collect();
         let token_count = ids.len();
         let words = self.words.index_select(&Tensor::from_vec(ids, token_count, device)?, 0)?;
         let places = self.places.index_select(&Tensor::from_vec(places, token_count, device)?, 0)?;
-        let mut rows = self.norm.forward(&(words + places)?)?;
+        let mut rows = self.norm.forward(&sum(&words, &places)?)?;
         for layer in &self.layers {
-            rows = layer.forward(&rows, &lengths, self.heads)?;
+            rows = layer.forward(&rows, &lengths, self.heads, threads)?;
         }
         Ok(rows)
     }

@@ -12,7 +12,7 @@
 //! `sentence-transformers/all-MiniLM-L6-v2` (mean pooling, 256 tokens).
 
 mod bert;
-mod gelu;
+mod ops;
 
 use std::fs::File;
 use std::io::Read;
@@ -141,7 +141,9 @@ impl Embedder {
         let texts: Vec<Vec<u32>> = texts.iter().map(|text| self.marked_tokens(text)).collect::<Result<_, _>>()?;
         let groups = groups(&texts);
         let hidden = self.config.hidden_size;
-        let run = |group: &&[Vec<u32>]| vectors(model, device, group, hidden);
+        // Few groups leave cores idle: then several work on one.
+        let threads = self.threads.div_ceil(groups.len().max(1));
+        let run = |group: &&[Vec<u32>]| vectors(model, device, group, hidden, threads);
         let done: Vec<Vec<Vec<f32>>> = pool.install(|| groups.par_iter().map(run).collect::<Result<_, _>>())?;
         Ok(done.into_iter().flatten().collect())
     }
@@ -215,9 +217,15 @@ fn groups(texts: &[Vec<u32>]) -> Vec<&[Vec<u32>]> {
 }
 
 /// The vectors of a group: the mean of each text's states, brought to length 1.
-fn vectors(model: &Bert, device: &Device, texts: &[Vec<u32>], hidden: usize) -> Result<Vec<Vec<f32>>, Error> {
+fn vectors(
+    model: &Bert,
+    device: &Device,
+    texts: &[Vec<u32>],
+    hidden: usize,
+    threads: usize,
+) -> Result<Vec<Vec<f32>>, Error> {
     let states = model
-        .forward(texts, device)
+        .forward(texts, device, threads)
         .and_then(|states| states.flatten_all()?.to_vec1::<f32>())
         .map_err(|error| failed("embedding", &error))?;
     let mut rest = states.as_slice();
