@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(CACHE_HOME)/mneme/target-$(shell scripts/cpu-key)
 export RUSTFLAGS ?= -C target-cpu=native
 
 MNEME := $(CARGO_TARGET_DIR)/release/mneme
-TEST_MODELS := smollm2-135m-instruct-q4_1
+TEST_MODELS := smollm2-135m-instruct-q4_1 all-minilm-l6-v2
 LONG_TEST_MODELS := qwen2.5-coder-0.5b-instruct-q4_k_m qwen2.5-coder-1.5b-instruct-q4_k_m
 BENCH_MODEL ?= qwen2.5-coder-1.5b-instruct-q4_k_m
 ARGS ?=
@@ -23,7 +23,7 @@ CARGO = $(if $(LIBCLANG_PATH)$(APPLE_LIBCLANG),,$(HOMEBREW_LIBCLANG:%=LIBCLANG_P
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-chat: build ## Fetch a model where none is installed and open the chat (ARGS="--agent NAME ..")
+chat: build ## Fetch models where none are installed and open the chat (ARGS="--agent NAME ..")
 	@$(MNEME) models pull --default
 	@$(MNEME) run $(ARGS)
 
@@ -43,7 +43,7 @@ build: setup ## Build the release binary for this machine's processor
 setup: ## Install what the build lacks: cmake, libclang
 	@scripts/setup
 
-test: build ## Fetch the small test model and run the tests (at most 15 minutes beyond the build)
+test: build ## Fetch the small test models and run the tests (at most 15 minutes beyond the build)
 	@for model in $(TEST_MODELS); do $(MNEME) models pull $$model || exit 1; done
 	@$(CARGO) test --release --locked -- --skip suite::long::
 

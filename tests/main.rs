@@ -18,6 +18,8 @@ mod suite {
     mod conversation;
     mod dialect;
     mod documents;
+    #[cfg(feature = "candle")]
+    mod embedder;
     mod forget;
     mod grammar;
     mod grammar_cli;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Error;
 use crate::bench;
-use crate::cli::{ExitCode, GrammarBenchArgs};
+use crate::cli::{EmbedBenchArgs, ExitCode, GrammarBenchArgs};
 
 /// Reading and decoding rates beside the bare library's.
 ///
@@ -49,6 +49,19 @@ pub(super) fn grammar(arguments: &GrammarBenchArgs) -> Result<ExitCode, Error> {
     if bench::grammar::ENGINES.len() == 1 {
         anstream::eprintln!("other engines: build with --features bench-peers, or run make bench-grammar");
     }
+    write_json(&report, arguments.json.as_deref())?;
+    Ok(ExitCode::Ok)
+}
+
+/// The embedder of this machine.
+///
+/// # Errors
+/// It is not installed or fails, or the file cannot be written.
+pub(super) fn embed(arguments: &EmbedBenchArgs) -> Result<ExitCode, Error> {
+    let mut embedder = super::embedder::open()?.ok_or(Error::NoEmbedder)?;
+    let report = bench::embed::run(&mut *embedder, &arguments.lengths, arguments.tokens, arguments.queries)
+        .map_err(|source| Error::Embedder { source })?;
+    anstream::println!("{}", report.table());
     write_json(&report, arguments.json.as_deref())?;
     Ok(ExitCode::Ok)
 }

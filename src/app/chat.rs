@@ -89,13 +89,23 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
     let profile = agent.profile();
     let config = Config { model: default_model, ..config };
     agent.set_loader(Box::new(Loader { engine: arguments.engine, config, profile }));
-    if let Event::Ready { resumed: true, notices, .. } = &mut ready {
-        notices.extend(unchanged_texts_notice(arguments, &name));
+    let embedder = match arguments.engine {
+        EngineName::LlamaCpp => super::embedder::open(),
+        EngineName::Scripted => Ok(None),
+    };
+    if let Event::Ready { resumed, notices, .. } = &mut ready {
+        match (&embedder, *resumed) {
+            (Err(error), _) => notices.push(format!("{}; {}", error.sentence(), error.hint())),
+            (Ok(None), false) => notices.extend(super::embedder::words_only_notice()?),
+            (Ok(_), _) => {}
+        }
+        if *resumed {
+            notices.extend(unchanged_texts_notice(arguments, &name));
+        }
     }
+    agent.set_embedder(embedder.unwrap_or_default());
     idle.store(true, Ordering::SeqCst);
     refuse_if_stopped(&cancel)?;
-    // No embedder is at hand: memories are found by words.
-    let agent = agent.with_embedder(None);
     let handle = kernel::spawn(agent, ready, idle);
     let unstored_messages = if arguments.jsonl {
         let mut output = std::io::stdout().lock();

@@ -50,6 +50,15 @@ pub enum Error {
     /// No model was chosen and none is installed.
     #[error("no model is installed")]
     NoModel,
+    /// The embedder is not installed, or this build cannot run it.
+    #[error("no embedder is installed, or this build cannot run it (feature `candle`)")]
+    NoEmbedder,
+    /// The embedder failed.
+    #[error("the embedder failed")]
+    Embedder {
+        /// Why.
+        source: memory::BoxError,
+    },
     /// There is no such persona or human.
     #[error("there is no {kind} {name}; shipped are {known}")]
     UnknownText {
@@ -210,6 +219,8 @@ impl Error {
             Self::NoModel => {
                 "fetch one: mneme models pull --default (mneme models list shows the catalogue)".to_owned()
             }
+            Self::NoEmbedder => "fetch it: mneme models pull all-minilm-l6-v2".to_owned(),
+            Self::Embedder { .. } => "check its files: mneme models verify all-minilm-l6-v2".to_owned(),
             Self::UnknownText { kind, .. } => {
                 let folder = if *kind == "persona" { "personas" } else { "personas/humans" };
                 format!("put NAME.txt into {folder}/ of the home folder, or give a path")
@@ -285,9 +296,13 @@ impl Error {
             Self::Stopped
             | Self::Models(models::Error::Cancelled { .. })
             | Self::Inference(inference::Error::LoadCancelled { .. }) => ExitCode::Interrupted,
-            Self::Models(_) | Self::NoModel | Self::Inference(_) | Self::CatalogueModel { .. } | Self::Dialect(_) => {
-                ExitCode::Data
-            }
+            Self::NoEmbedder
+            | Self::Embedder { .. }
+            | Self::Models(_)
+            | Self::NoModel
+            | Self::Inference(_)
+            | Self::CatalogueModel { .. }
+            | Self::Dialect(_) => ExitCode::Data,
             Self::RecallBench(bench::recall::Error::Unreadable { .. }) => ExitCode::Usage,
             Self::RecallBench(_) => ExitCode::Data,
             Self::Admin(error) => error.exit_code(),
@@ -326,6 +341,7 @@ fn memory_exit_code(error: &memory::Error) -> ExitCode {
         | memory::Error::Name(_)
         | memory::Error::UnknownAgent { .. }
         | memory::Error::UnknownSource { .. }
+        | memory::Error::SourceExists { .. }
         | memory::Error::AgentExists { .. }
         | memory::Error::FileExists { .. }
         | memory::Error::WindowTooSmall { .. }

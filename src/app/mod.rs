@@ -7,6 +7,7 @@ mod bench_nested_kv;
 mod bench_recall;
 pub mod chat;
 mod complete;
+pub mod embedder;
 mod engine;
 mod error;
 mod grammar;
@@ -21,7 +22,7 @@ mod writer;
 
 use std::ffi::OsString;
 
-use crate::cli::{BenchCommand, BenchMemoryCommand, Cli, Command, ExitCode, SourcesCommand};
+use crate::cli::{BenchCommand, BenchMemoryCommand, Cli, Command, ExitCode};
 
 pub use error::Error;
 
@@ -42,13 +43,12 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Load(arguments) => load::run(&arguments),
         Command::Attach(arguments) => sources::attach(&arguments),
         Command::Detach(arguments) => sources::detach(&arguments),
-        Command::Sources(SourcesCommand::List) => sources::list(),
-        Command::Sources(SourcesCommand::Delete { name }) => sources::delete(&name),
         Command::ReadDocuments => load::serve(),
         Command::Bench(BenchCommand::Memory(BenchMemoryCommand::NestedKv(arguments))) => {
             bench_nested_kv::run(&arguments)
         }
         Command::Bench(BenchCommand::Memory(BenchMemoryCommand::Recall(arguments))) => bench_recall::run(&arguments),
+        Command::Bench(BenchCommand::Memory(BenchMemoryCommand::Embed(arguments))) => bench::embed(&arguments),
     };
     match done {
         Ok(code) => code,

@@ -22,7 +22,7 @@ const MILLION: f64 = 1e6;
 const NOTHING: Reach = Reach { hub: false, wheels: false };
 const EVERYTHING: Reach = Reach { hub: true, wheels: true };
 
-fn store() -> Result<Store, Error> {
+pub(super) fn store() -> Result<Store, Error> {
     Ok(Store::new(default_models_dir()?, Catalogue::shipped()?))
 }
 
@@ -35,7 +35,11 @@ pub(super) fn run(command: &ModelsCommand) -> Result<ExitCode, Error> {
     match command {
         ModelsCommand::List => list(&store),
         ModelsCommand::Pull { name: Some(name), .. } => pull(&store, name),
-        ModelsCommand::Pull { name: None, .. } => pull_default(&store),
+        ModelsCommand::Pull { name: None, .. } => {
+            let code = pull_default(&store)?;
+            pull_embedder(&store)?;
+            Ok(code)
+        }
         ModelsCommand::Info { name } => info(&store, name),
         ModelsCommand::Verify { name } => verify(&store, name.as_deref()),
         ModelsCommand::Rm { name } => remove(&store, name),
@@ -205,6 +209,32 @@ fn pull_default(store: &Store) -> Result<ExitCode, Error> {
     }
 }
 
+/// Fetches the embedder where this build can run it and it is not there. A chat works without it.
+///
+/// # Errors
+/// It was stopped by the user.
+fn pull_embedder(store: &Store) -> Result<(), Error> {
+    let Some(entry) = store.catalogue().embedder().filter(|_| cfg!(feature = "candle")) else { return Ok(()) };
+    if store.installed(entry) == Installed::Yes {
+        return Ok(());
+    }
+    tell(&format!(
+        "Next comes {} ({}, {}), with which memories are found by their meaning.",
+        entry.name,
+        DecimalBytes(entry.size_bytes()),
+        entry.licence
+    ));
+    match pull(store, &entry.name) {
+        Ok(_) => Ok(()),
+        Err(error @ Error::Models(crate::models::Error::Cancelled { .. })) => Err(error),
+        Err(error) => {
+            tell(&format!("warning: {}", error.sentence()));
+            tell("The chat works without it; until then memories are found by their words only.");
+            Ok(())
+        }
+    }
+}
+
 /// Why `chosen` is fetched: it is the best of all, or the best without the sources that cannot be reached.
 fn why_chosen(store: &Store, memory_bytes: u64, chosen: &ModelEntry, reach: Reach, endpoint: &str) -> String {
     let memory = DecimalBytes(memory_bytes);
@@ -235,9 +265,13 @@ fn list(store: &Store) -> Result<ExitCode, Error> {
     for line in &listed {
         let installed = installed_word(line.installed);
         let fits = if line.fits { "fits" } else { "too large" };
+        let purpose = match line.entry.kind {
+            Kind::Chat => "",
+            Kind::Embedder => " (no chat model: finds memories)",
+        };
         writeln!(
             out,
-            "{:width$}  {:>9}  {installed:<12} {fits:<9} {}",
+            "{:width$}  {:>9}  {installed:<12} {fits:<9} {}{purpose}",
             line.entry.name,
             DecimalBytes(line.entry.size_bytes()).to_string(),
             line.entry.licence
@@ -288,6 +322,11 @@ fn info(store: &Store, argument: &str) -> Result<ExitCode, Error> {
 
 fn describe_entry(out: &mut impl Write, entry: &ModelEntry) -> Result<(), Error> {
     writeln!(out, "title           {}", entry.title)?;
+    let purpose = match entry.kind {
+        Kind::Chat => "chat",
+        Kind::Embedder => "finding memories by their meaning",
+    };
+    writeln!(out, "purpose         {purpose}")?;
     writeln!(out, "licence         {}", entry.licence)?;
     writeln!(out, "parameters      {}, {}", entry.parameters, entry.quantisation)?;
     writeln!(out, "size            {}", DecimalBytes(entry.size_bytes()))?;

@@ -1,6 +1,9 @@
 //! `mneme attach`, `mneme detach`, and listing and deleting sources.
 
+use serde_json::json;
+
 use super::Error;
+use super::admin::print_json;
 use super::chat::DATABASE_NAME;
 use super::output::{print_text, tell};
 use crate::cli::{AttachArgs, ExitCode};
@@ -51,12 +54,17 @@ pub(super) fn detach(arguments: &AttachArgs) -> Result<ExitCode, Error> {
     Ok(ExitCode::Ok)
 }
 
-/// Lists the sources.
+/// Lists the sources with the agents that they are attached to.
 ///
 /// # Errors
 /// The database or standard output fails.
-pub(super) fn list() -> Result<ExitCode, Error> {
+pub(super) fn list(as_json: bool) -> Result<ExitCode, Error> {
     let sources = open_store()?.sources()?;
+    if as_json {
+        let row = |source: &memory::SourceInfo| json!({"name": source.name, "files": source.documents, "passages": source.passages, "agents": source.agents});
+        print_json(&sources.iter().map(row).collect())?;
+        return Ok(ExitCode::Ok);
+    }
     if sources.is_empty() {
         tell("There are no sources yet. Make one of files: mneme load PATH --name NAME");
         return Ok(ExitCode::Ok);
@@ -89,5 +97,15 @@ pub(super) fn delete(name: &str) -> Result<ExitCode, Error> {
         "Deleted {name}: {} forgotten{attached}. The files themselves are untouched.",
         counted(documents, "file is", "files are")
     ));
+    Ok(ExitCode::Ok)
+}
+
+/// Gives a source another name; agents keep it.
+///
+/// # Errors
+/// There is none of that name, the new one breaks the rule or is taken, or the database fails.
+pub(super) fn rename(name: &str, new_name: &str) -> Result<ExitCode, Error> {
+    open_store()?.rename_source(name, new_name)?;
+    tell(&format!("{name} is called {new_name} now."));
     Ok(ExitCode::Ok)
 }

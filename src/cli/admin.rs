@@ -21,7 +21,7 @@ pub enum AdminCommand {
     /// Make an agent, a persona or a human
     #[command(subcommand)]
     Add(AddCommand),
-    /// Delete an agent with everything it knows, or a persona or human of yours
+    /// Delete an agent with everything it knows, a persona or human of yours, or a source with its documents
     Delete {
         /// What to delete
         #[arg(value_enum)]
@@ -32,7 +32,7 @@ pub enum AdminCommand {
         #[arg(long, short)]
         yes: bool,
     },
-    /// Give an agent, a persona or a human another name
+    /// Give an agent, a persona, a human or a source another name
     Rename {
         /// What to rename
         #[arg(value_enum)]
@@ -87,6 +87,9 @@ pub enum Thing {
     /// Texts about the user
     #[value(alias = "human")]
     Humans,
+    /// Sets of documents
+    #[value(alias = "source")]
+    Sources,
 }
 
 /// `mneme add ..`

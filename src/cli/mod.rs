@@ -17,12 +17,12 @@ pub use admin::{
     AddCommand, AdminCommand, BlockName, ConfigCommand, ExportArgs, ExportFormat, HistoryArgs, ImportArgs, TextArgs,
     Thing,
 };
-pub use bench_memory::{ArchivalBenchArgs, BenchMemoryCommand, NestedKvArgs, RecallBenchArgs};
+pub use bench_memory::{ArchivalBenchArgs, BenchMemoryCommand, EmbedBenchArgs, NestedKvArgs, RecallBenchArgs};
 pub use exit_code::ExitCode;
 pub use grammar::{
     CompleteArgs, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, TriggerArgs, WhitespaceName, WritingArgs,
 };
-pub use sources::{AttachArgs, LoadArgs, SourcesCommand};
+pub use sources::{AttachArgs, LoadArgs};
 
 /// A memory agent that runs entirely on this machine.
 #[derive(Debug, Parser)]
@@ -58,9 +58,6 @@ pub enum Command {
     Attach(AttachArgs),
     /// Take a source out of the reach of an agent
     Detach(AttachArgs),
-    /// List and delete sources
-    #[command(subcommand)]
-    Sources(SourcesCommand),
     /// Read documents from standard input, for another process of this program
     #[command(hide = true)]
     ReadDocuments,
@@ -156,7 +153,7 @@ pub enum ModelsCommand {
         /// Catalogue name
         #[arg(required_unless_present = "default")]
         name: Option<String>,
-        /// The best model for this machine; nothing where one was chosen and is installed
+        /// The best model for this machine, where none was chosen and installed, and the embedder
         #[arg(long, conflicts_with = "name")]
         default: bool,
     },
@@ -200,7 +197,7 @@ pub enum BenchCommand {
     },
     /// Masks and checks of the grammar engine, beside other engines where this build has them
     Grammar(GrammarBenchArgs),
-    /// The memory and what agents make of it
+    /// Memory: how fast it is and what it finds
     #[command(subcommand)]
     Memory(BenchMemoryCommand),
 }

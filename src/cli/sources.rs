@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
 /// Flags of `mneme load`.
 #[derive(Debug, Args)]
@@ -60,16 +60,4 @@ pub struct AttachArgs {
     /// Name of the source
     #[arg(long, visible_alias = "data-source", value_name = "NAME")]
     pub source: String,
-}
-
-/// `mneme sources ..`
-#[derive(Debug, Subcommand)]
-pub enum SourcesCommand {
-    /// List the sources and the agents that they are attached to
-    List,
-    /// Delete a source with its documents, for every agent
-    Delete {
-        /// Its name
-        name: String,
-    },
 }

@@ -22,6 +22,14 @@ pub enum Error {
         /// What is wrong, with offset and numbers.
         reason: String,
     },
+    /// A file of an embedder is damaged, or of a kind that cannot be run.
+    #[error("{} is no usable file of an embedder: {reason}", path.display())]
+    BadEmbedder {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The native library refused to load a file whose metadata is sound.
     #[error("llama.cpp could not load {}: {reason}", path.display())]
     LoadFailed {
@@ -95,7 +103,7 @@ impl Error {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "check the path and its permissions",
-            Self::BadModelFile { .. } => {
+            Self::BadModelFile { .. } | Self::BadEmbedder { .. } => {
                 "get the file again from where it came from, and compare its size and checksum with those told there"
             }
             Self::LoadFailed { .. } => {

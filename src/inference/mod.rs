@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use crate::types::{Cancel, TokenId};
 
+#[cfg(feature = "candle")]
+mod embedder;
 mod error;
 mod generate;
 mod gguf;
@@ -28,6 +30,8 @@ mod tokenize;
 mod vocab;
 mod vocab_gguf;
 
+#[cfg(feature = "candle")]
+pub use embedder::{CONFIG_NAME, Embedder, TOKENIZER_NAME, WEIGHTS_NAME};
 pub use error::Error;
 pub use generate::{GenerateOptions, GenerateStats, Generation, StopCause, generate};
 pub use gguf::{Gguf, GgufInfo};

@@ -9,10 +9,8 @@ use super::agent::Agent;
 
 impl Agent {
     /// Gives the agent the means to find memories by meaning; none: by words alone.
-    #[must_use]
-    pub fn with_embedder(mut self, embedder: Option<Box<dyn Embed>>) -> Self {
+    pub fn set_embedder(&mut self, embedder: Option<Box<dyn Embed>>) {
         self.embedder = embedder;
-        self
     }
 
     /// Makes the vectors that are missing until none is or `preempt` is raised, which stops it within a tenth of a

@@ -132,6 +132,12 @@ pub enum Error {
         /// The agents that there are, the one whose name is most like it first.
         known: Vec<String>,
     },
+    /// There is a source of that name already.
+    #[error("there is a source {name} already")]
+    SourceExists {
+        /// The name.
+        name: String,
+    },
     /// There is no such source of documents.
     #[error("there is no source {name}{}", known_names(known))]
     UnknownSource {
@@ -328,6 +334,7 @@ impl Error {
             Self::Busy { .. } | Self::AgentInUse { .. } => "end the other mneme first",
             Self::Name(_) => "choose a name such as sam or work-2",
             Self::UnknownAgent { .. } => "make one by talking to it: mneme run --agent NAME",
+            Self::SourceExists { .. } => "choose another name, or delete the other source first",
             Self::UnknownSource { .. } => "make one of files: mneme load PATH --name NAME",
             Self::AgentExists { .. } => "open it with: mneme run --agent NAME, or choose another name",
             Self::BlockTooLong { .. } => {

@@ -15,6 +15,7 @@ pub mod main_context;
 mod agent;
 mod archival;
 mod checkpoint;
+mod chunks;
 mod embed;
 mod error;
 mod forget;
@@ -38,6 +39,7 @@ mod windows;
 
 pub use agent::{AgentMemory, NewAgent};
 pub use archival::{ArchivalHit, DocumentPlace, Inserted};
+pub use chunks::{ChunkLimits, chunks, passages_for};
 pub use embed::Embed;
 pub use error::{BoxError, EditError, Error, Result};
 pub use forget::{Forgotten, Wanted};

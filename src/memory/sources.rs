@@ -217,6 +217,22 @@ impl Store {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
+    /// Gives a source another name.
+    ///
+    /// # Errors
+    /// There is no such source, the new name breaks the naming rule or is taken, or the database failed.
+    pub fn rename_source(&mut self, name: &str, new_name: &str) -> Result<()> {
+        validate_name(new_name)?;
+        let id = self.known_source_id(name)?;
+        if self.sources()?.iter().any(|source| source.name == new_name) {
+            return Err(Error::SourceExists { name: new_name.to_owned() });
+        }
+        self.connection
+            .execute("UPDATE sources SET name = :name WHERE id = :id", named_params! {":name": new_name, ":id": id})
+            .during("rename a source")?;
+        Ok(())
+    }
+
     /// Makes the documents of `source` part of the archival storage of the agent `agent`; false where they are already.
     /// The agent may be open in another process, which finds them at once.
     ///

@@ -16,6 +16,9 @@ const PLANNED_WINDOW_TOKENS: u64 = 16_384;
 /// Compute buffers, the program and its database, in bytes.
 const OVERHEAD_BYTES: u64 = 256 << 20;
 
+/// What an embedder needs beside its weights: its tokenizer and the texts that run through it at once, in bytes.
+const EMBEDDER_OVERHEAD_BYTES: u64 = 64 << 20;
+
 macro_rules! shipped {
     ($($name:literal),* $(,)?) => {
         &[$(($name, include_str!(concat!("../../models/", $name, ".toml")))),*]
@@ -184,11 +187,16 @@ impl ModelEntry {
         self.files.iter().map(|file| file.size_bytes).sum()
     }
 
-    /// Memory to run it: weights, keys and values of the planned window, and fixed overhead.
+    /// Memory to run it: weights, keys and values of the planned window, and fixed overhead. An embedder's comes on top
+    /// of the chat model's.
     #[must_use]
     pub fn memory_need_bytes(&self) -> u64 {
         let window_tokens = self.context_tokens.min(PLANNED_WINDOW_TOKENS);
-        self.size_bytes() + window_tokens * self.kv_bytes_per_token + OVERHEAD_BYTES
+        let overhead_bytes = match self.kind {
+            Kind::Chat => OVERHEAD_BYTES,
+            Kind::Embedder => EMBEDDER_OVERHEAD_BYTES,
+        };
+        self.size_bytes() + window_tokens * self.kv_bytes_per_token + overhead_bytes
     }
 
     /// Where one of its files lies: in the store folder itself, or in a folder of the model's name where it has
@@ -302,6 +310,12 @@ impl Catalogue {
         &self.entries
     }
 
+    /// The embedder by whose vectors memories are found: the first of the catalogue.
+    #[must_use]
+    pub fn embedder(&self) -> Option<&ModelEntry> {
+        self.entries.iter().find(|entry| entry.kind == Kind::Embedder)
+    }
+
     /// The entry of that name, upper and lower case alike.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&ModelEntry> {
@@ -377,5 +391,8 @@ mod tests {
         assert_eq!(coder.memory_need_bytes(), 1_117_320_768 + 16_384 * 28_672 + (256 << 20));
         let small = catalogue.find("smollm2-135m-instruct-q4_1").unwrap();
         assert_eq!(small.memory_need_bytes(), 98_362_432 + 8_192 * 23_040 + (256 << 20));
+        let embedder = catalogue.embedder().unwrap();
+        assert_eq!(embedder.name, "all-minilm-l6-v2");
+        assert_eq!(embedder.memory_need_bytes(), 90_868_376 + 466_247 + 612 + (64 << 20));
     }
 }

@@ -47,7 +47,8 @@ pub struct Request {
 #[derive(Default)]
 struct State {
     moods: VecDeque<Mood>,
-    body: Vec<u8>,
+    /// Names and bodies; one at least.
+    files: Vec<(String, Vec<u8>)>,
     etag: Option<String>,
     requests: Vec<Request>,
     sent_bytes: usize,
@@ -62,11 +63,17 @@ pub struct HubServer {
 impl HubServer {
     /// Serves `body` under `/owner/name/resolve/{main,COMMIT}/file.gguf`.
     pub fn start(body: &[u8]) -> Self {
+        Self::start_with(&[("file.gguf", body)])
+    }
+
+    /// Serves files under their names in `/owner/name/resolve/{main,COMMIT}/`.
+    pub fn start_with(files: &[(&str, &[u8])]) -> Self {
         let hub = TcpListener::bind("127.0.0.1:0").unwrap();
         let cdn = TcpListener::bind("127.0.0.1:0").unwrap();
         let cdn_address = format!("http://{}", cdn.local_addr().unwrap());
         let endpoint = format!("http://{}", hub.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(State { body: body.to_vec(), ..State::default() }));
+        let files = files.iter().map(|(name, body)| ((*name).to_owned(), body.to_vec())).collect();
+        let state = Arc::new(Mutex::new(State { files, ..State::default() }));
         for (listener, on_cdn) in [(hub, false), (cdn, true)] {
             let (state, cdn_address) = (Arc::clone(&state), cdn_address.clone());
             thread::spawn(move || {
@@ -85,9 +92,9 @@ impl HubServer {
         self.state.lock().unwrap().moods = moods.iter().copied().collect();
     }
 
-    /// Puts another file in the same place.
+    /// Puts another file in the place of the first.
     pub fn replace(&self, body: &[u8]) {
-        self.state.lock().unwrap().body = body.to_vec();
+        self.state.lock().unwrap().files[0].1 = body.to_vec();
     }
 
     /// The etag to give instead of the sha256.
@@ -110,7 +117,7 @@ fn serve(mut stream: TcpStream, on_cdn: bool, cdn_address: &str, state: &Mutex<S
     let mut reader = BufReader::new(stream.try_clone()?);
     let Some(request) = read_request(&mut reader, on_cdn)? else { return Ok(()) };
     let is_get = request.method == "GET";
-    let (mood, body, etag) = {
+    let (mood, name, body, etag) = {
         let mut state = state.lock().unwrap();
         state.requests.push(request.clone());
         let sticky = matches!(state.moods.front(), Some(Mood::Status(_) | Mood::Redirect));
@@ -119,13 +126,15 @@ fn serve(mut stream: TcpStream, on_cdn: bool, cdn_address: &str, state: &Mutex<S
             Some(_) if is_get && !on_cdn => state.moods.pop_front().unwrap(),
             _ => Mood::Good,
         };
-        let etag = state.etag.clone().unwrap_or_else(|| sha256(&state.body));
-        (mood, state.body.clone(), etag)
+        let folders = ["main", COMMIT].map(|revision| format!("/owner/name/resolve/{revision}/"));
+        let name = folders.iter().map(String::as_str).chain(["/blob/"]).find_map(|at| request.path.strip_prefix(at));
+        let Some((name, body)) = state.files.iter().find(|(file, _)| Some(file.as_str()) == name) else {
+            let head = "HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\nconnection: close";
+            return write!(stream, "{head}\r\n\r\nnot found");
+        };
+        let etag = state.etag.clone().unwrap_or_else(|| sha256(body));
+        (mood, name.clone(), body.clone(), etag)
     };
-    let known = ["main", COMMIT].map(|revision| format!("/owner/name/resolve/{revision}/file.gguf"));
-    if !known.contains(&request.path) && request.path != "/blob" {
-        return write!(stream, "HTTP/1.1 404 Not Found\r\ncontent-length: 9\r\nconnection: close\r\n\r\nnot found");
-    }
     if let Mood::Status(status) = mood {
         return write!(stream, "HTTP/1.1 {status} No\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno");
     }
@@ -134,7 +143,7 @@ fn serve(mut stream: TcpStream, on_cdn: bool, cdn_address: &str, state: &Mutex<S
         body.len()
     );
     if mood == Mood::Redirect {
-        let location = format!("location: {cdn_address}/blob\r\ncontent-length: 0\r\n");
+        let location = format!("location: {cdn_address}/blob/{name}\r\ncontent-length: 0\r\n");
         return write!(stream, "HTTP/1.1 302 Found\r\n{location}{linked}\r\n");
     }
     let from = request.range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());

@@ -15,6 +15,6 @@ pub mod program;
 #[cfg(unix)]
 pub mod screen;
 pub mod soak;
-#[cfg(feature = "llama-cpp")]
+#[cfg(any(feature = "llama-cpp", feature = "candle"))]
 pub mod weights;
 pub mod world;

@@ -46,6 +46,24 @@ pub fn entry(body: &[u8], known_hash: bool, hub: bool, parts: &[Part<'_>]) -> Mo
     ModelEntry::from_toml("tiny", &text).unwrap()
 }
 
+/// An embedder of several files, each on the hub and in a zip inside one wheel.
+pub fn embedder_entry(files: &[(&str, &[u8])]) -> ModelEntry {
+    let mut text = "name = \"tiny\"\ntitle = \"Tiny\"\nkind = \"embedder\"\nlicence = \"MIT\"\nopen_licence = true\n\
+                    parameters = \"1K\"\nquantisation = \"F32\"\ncontext_tokens = 100\n"
+        .to_owned();
+    for (name, body) in files {
+        text += &format!(
+            "[[files]]\nname = \"{name}\"\nsize_bytes = {}\nsha256 = \"{}\"\n\
+             [[files.sources]]\nhub = {{ repo = \"owner/name\", file = \"{name}\", revision = \"main\" }}\n\
+             [[files.sources]]\n\
+             wheels = [{{ package = \"tiny\", version = \"1.0\", member = \"tiny/model.zip\", inner = \"{name}\" }}]\n",
+            body.len(),
+            sha256(body)
+        );
+    }
+    ModelEntry::from_toml("tiny", &text).unwrap()
+}
+
 /// See the module.
 pub struct World {
     pub dir: TempDir,

@@ -43,6 +43,8 @@ impl Program {
         }
         let mut command = binary();
         command.args(["run", "--jsonl", "--yes", "--engine", "scripted", "--model"]).arg(script).args(arguments);
+        // What is installed on the machine that runs the tests must not matter.
+        command.env("MNEME_MODELS", home.join("models"));
         Self::spawn(home, command)
     }
 

@@ -510,6 +510,8 @@ fn an_agent_that_changes_its_profile_says_so() {
         assert!(program.close().success());
         notices
     };
+    // A new agent may be told other things.
+    notices(&["--profile", "native"]);
     assert_eq!(notices(&["--profile", "native"]), json!([]));
     let told = notices(&["--profile", "classic"]).to_string();
     assert!(told.contains("a speaks the classic profile from now on") && told.contains("native"), "{told}");

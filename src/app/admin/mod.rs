@@ -20,6 +20,7 @@ use jiff::tz::TimeZone;
 
 use super::chat::DATABASE_NAME;
 use super::personas::Kind;
+use super::sources;
 use crate::cli::{AddCommand, AdminCommand, ExitCode, Thing};
 use crate::config as settings;
 use crate::memory::Store;
@@ -38,6 +39,7 @@ pub(super) fn run(command: AdminCommand) -> Done {
         AdminCommand::List { what: Thing::Agents, json } => agents::list(json),
         AdminCommand::List { what: Thing::Personas, json } => texts::list(Kind::Persona, json),
         AdminCommand::List { what: Thing::Humans, json } => texts::list(Kind::Human, json),
+        AdminCommand::List { what: Thing::Sources, json } => sources::list(json),
         AdminCommand::Add(AddCommand::Agent { name, persona, human, profile }) => {
             agents::add(&name, persona, human, profile.map(Into::into))
         }
@@ -46,11 +48,13 @@ pub(super) fn run(command: AdminCommand) -> Done {
         AdminCommand::Delete { what: Thing::Agents, name, yes } => agents::delete(&name, yes),
         AdminCommand::Delete { what: Thing::Personas, name, yes } => texts::delete(Kind::Persona, &name, yes),
         AdminCommand::Delete { what: Thing::Humans, name, yes } => texts::delete(Kind::Human, &name, yes),
+        AdminCommand::Delete { what: Thing::Sources, name, .. } => sources::delete(&name),
         AdminCommand::Rename { what: Thing::Agents, name, new_name } => agents::rename(&name, &new_name),
         AdminCommand::Rename { what: Thing::Personas, name, new_name } => {
             texts::rename(Kind::Persona, &name, &new_name)
         }
         AdminCommand::Rename { what: Thing::Humans, name, new_name } => texts::rename(Kind::Human, &name, &new_name),
+        AdminCommand::Rename { what: Thing::Sources, name, new_name } => sources::rename(&name, &new_name),
         AdminCommand::History(arguments) => history::show(&arguments),
         AdminCommand::Config { command } => config::run(command),
         AdminCommand::Doctor { json } => doctor::run(json),
@@ -102,7 +106,7 @@ fn local_time(at_ms: i64) -> String {
 }
 
 /// Writes a value as JSON to standard output.
-fn print_json(value: &serde_json::Value) -> std::io::Result<()> {
+pub(super) fn print_json(value: &serde_json::Value) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, value)?;
     writeln!(out)

@@ -42,7 +42,7 @@ fn every_format_is_found_at_its_place() {
     ] {
         assert_eq!(hits(&world, query), [place], "{query}");
     }
-    let output = world.run(&["sources", "list"]);
+    let output = world.run(&["list", "sources"]);
     assert_eq!(out(&output).lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>()[..2], ["docs", "12"]);
 }
 
@@ -129,7 +129,7 @@ fn what_cannot_be_done_is_told_with_advice_and_a_code() {
         (&["attach", "--agent", "a", "--source", "docs"], 2, "there is no source docs"),
         (&["attach", "--agent", "nobody", "--source", "docs"], 2, "there is no agent nobody; there are a"),
         (&["detach", "--agent", "a", "--source", "docs"], 2, "there is no source docs"),
-        (&["sources", "delete", "docs"], 2, "there is no source docs"),
+        (&["delete", "source", "docs"], 2, "there is no source docs"),
     ];
     for (arguments, code, said) in cases {
         let output = world.run(arguments);
@@ -138,7 +138,7 @@ fn what_cannot_be_done_is_told_with_advice_and_a_code() {
         assert!(err(&output).lines().count() > 1, "no advice: {arguments:?}: {}", err(&output));
     }
     assert!(store(&world).sources().unwrap().is_empty());
-    let output = world.run(&["sources", "list"]);
+    let output = world.run(&["list", "sources"]);
     assert!(output.status.success() && err(&output).contains("no sources yet"), "{}", err(&output));
 }
 
@@ -153,7 +153,7 @@ fn a_source_is_detached_and_deleted() {
     assert!(output.status.success(), "{}", err(&output));
     assert_eq!(hits(&world, "zyzzyva").len(), 0);
     world.run(&["attach", "--agent", "a", "--source", "docs"]);
-    let output = world.run(&["sources", "delete", "docs"]);
+    let output = world.run(&["delete", "source", "docs"]);
     assert!(err(&output).contains("Deleted docs: 1 file is forgotten, and a lost it."), "{}", err(&output));
     assert!(super::is_there(&world.scratch.path().join("files/a.md")));
     for entry in std::fs::read_dir(world.home.path()).unwrap() {
