@@ -14,6 +14,7 @@ mod suite {
     mod commands;
     mod conversation;
     mod dialect;
+    mod embedding;
     mod grammar;
     mod grammar_cli;
     mod inference;

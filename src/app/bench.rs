@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Error;
 use crate::bench;
-use crate::cli::{ExitCode, GrammarBenchArgs};
+use crate::cli::{ArchivalBenchArgs, BenchMemoryCommand, ExitCode, GrammarBenchArgs};
 
 /// Reading and decoding rates beside the bare library's.
 ///
@@ -49,6 +49,30 @@ pub(super) fn grammar(arguments: &GrammarBenchArgs) -> Result<ExitCode, Error> {
     if bench::grammar::ENGINES.len() == 1 {
         anstream::eprintln!("other engines: build with --features bench-peers, or run make bench-grammar");
     }
+    write_json(&report, arguments.json.as_deref())?;
+    Ok(ExitCode::Ok)
+}
+
+/// Searches of the memory.
+///
+/// # Errors
+/// A database could not be made or searched, or the file cannot be written.
+pub(super) fn memory(command: &BenchMemoryCommand) -> Result<ExitCode, Error> {
+    match command {
+        BenchMemoryCommand::Archival(arguments) => archival(arguments),
+    }
+}
+
+fn archival(arguments: &ArchivalBenchArgs) -> Result<ExitCode, Error> {
+    let options = bench::memory::archival::Options {
+        sizes: arguments.sizes.clone(),
+        queries: arguments.queries,
+        dimensions: arguments.dimensions,
+        seed: arguments.seed,
+        folder: arguments.folder.clone().unwrap_or_else(std::env::temp_dir),
+    };
+    let report = bench::memory::archival::run(&options, &mut |next| anstream::eprintln!("{next}"))?;
+    anstream::println!("{}", report.table());
     write_json(&report, arguments.json.as_deref())?;
     Ok(ExitCode::Ok)
 }

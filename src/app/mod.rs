@@ -33,6 +33,7 @@ pub fn run(cli: Cli) -> ExitCode {
             bench::engine(&model, read, decode, rounds, json.as_deref())
         }
         Command::Bench(BenchCommand::Grammar(arguments)) => bench::grammar(&arguments),
+        Command::Bench(BenchCommand::Memory(command)) => bench::memory(&command),
     };
     match done {
         Ok(code) => code,

@@ -175,6 +175,9 @@ pub enum BenchCommand {
     },
     /// Masks and checks of the grammar engine, beside other engines where this build has them
     Grammar(GrammarBenchArgs),
+    /// Searches of the memory on made-up data
+    #[command(subcommand)]
+    Memory(BenchMemoryCommand),
 }
 
 /// Flags of `mneme bench grammar`.

@@ -2,6 +2,7 @@
 //! grammars.
 
 pub mod agent;
+pub mod embedder;
 pub mod grammars;
 #[cfg(all(unix, feature = "download"))]
 pub mod hub_server;

@@ -6,6 +6,7 @@ mod queue;
 mod queue_manager;
 mod search;
 mod storage;
+mod vectors;
 
 use std::path::Path;
 
