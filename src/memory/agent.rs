@@ -251,7 +251,7 @@ impl AgentMemory {
         Ok(near.into_iter().map(|near| (MessageId(near.id), near.similarity)).collect())
     }
 
-    /// Makes the vectors that are missing, of the passages that the agent may find and of its messages, the newest
+    /// Makes the vectors that are missing, of the passages that the agent may find and of its messages, the oldest
     /// first, until none is missing or `cancel` is raised. Vectors of another embedder are replaced. `progress` hears
     /// after each batch how many were made; [`Self::pending_count`] says beforehand how many there will be.
     ///
