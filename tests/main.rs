@@ -21,6 +21,7 @@ mod suite {
     #[cfg(feature = "candle")]
     mod embedder;
     mod forget;
+    mod embedding;
     mod grammar;
     mod grammar_cli;
     mod heartbeats;

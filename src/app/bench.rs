@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Error;
 use crate::bench;
-use crate::cli::{EmbedBenchArgs, ExitCode, GrammarBenchArgs};
+use crate::cli::{ArchivalBenchArgs, BenchMemoryCommand, EmbedBenchArgs, ExitCode, GrammarBenchArgs};
 
 /// Reading and decoding rates beside the bare library's.
 ///
@@ -53,14 +53,37 @@ pub(super) fn grammar(arguments: &GrammarBenchArgs) -> Result<ExitCode, Error> {
     Ok(ExitCode::Ok)
 }
 
-/// The embedder of this machine.
-///
-/// # Errors
-/// It is not installed or fails, or the file cannot be written.
-pub(super) fn embed(arguments: &EmbedBenchArgs) -> Result<ExitCode, Error> {
+fn embed(arguments: &EmbedBenchArgs) -> Result<ExitCode, Error> {
     let mut embedder = super::embedder::open()?.ok_or(Error::NoEmbedder)?;
     let report = bench::embed::run(&mut *embedder, &arguments.lengths, arguments.tokens, arguments.queries)
         .map_err(|source| Error::Embedder { source })?;
+    anstream::println!("{}", report.table());
+    write_json(&report, arguments.json.as_deref())?;
+    Ok(ExitCode::Ok)
+}
+
+/// The memory: how fast it is and what it finds.
+///
+/// # Errors
+/// A database could not be made or searched, or the file cannot be written.
+pub(super) fn memory(command: &BenchMemoryCommand) -> Result<ExitCode, Error> {
+    match command {
+        BenchMemoryCommand::Archival(arguments) => archival(arguments),
+        BenchMemoryCommand::Embed(arguments) => embed(arguments),
+        BenchMemoryCommand::NestedKv(arguments) => super::bench_nested_kv::run(arguments),
+        BenchMemoryCommand::Recall(arguments) => super::bench_recall::run(arguments),
+    }
+}
+
+fn archival(arguments: &ArchivalBenchArgs) -> Result<ExitCode, Error> {
+    let options = bench::memory::archival::Options {
+        sizes: arguments.sizes.clone(),
+        queries: arguments.queries,
+        dimensions: arguments.dimensions,
+        seed: arguments.seed,
+        folder: arguments.folder.clone().unwrap_or_else(std::env::temp_dir),
+    };
+    let report = bench::memory::archival::run(&options, &mut |next| anstream::eprintln!("{next}"))?;
     anstream::println!("{}", report.table());
     write_json(&report, arguments.json.as_deref())?;
     Ok(ExitCode::Ok)

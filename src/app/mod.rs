@@ -22,7 +22,7 @@ mod writer;
 
 use std::ffi::OsString;
 
-use crate::cli::{BenchCommand, BenchMemoryCommand, Cli, Command, ExitCode};
+use crate::cli::{BenchCommand, Cli, Command, ExitCode};
 
 pub use error::Error;
 
@@ -44,11 +44,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Attach(arguments) => sources::attach(&arguments),
         Command::Detach(arguments) => sources::detach(&arguments),
         Command::ReadDocuments => load::serve(),
-        Command::Bench(BenchCommand::Memory(BenchMemoryCommand::NestedKv(arguments))) => {
-            bench_nested_kv::run(&arguments)
-        }
-        Command::Bench(BenchCommand::Memory(BenchMemoryCommand::Recall(arguments))) => bench_recall::run(&arguments),
-        Command::Bench(BenchCommand::Memory(BenchMemoryCommand::Embed(arguments))) => bench::embed(&arguments),
+        Command::Bench(BenchCommand::Memory(command)) => bench::memory(&command),
     };
     match done {
         Ok(code) => code,

@@ -3,5 +3,6 @@
 pub mod embed;
 pub mod engine;
 pub mod grammar;
+pub mod memory;
 pub mod nested_kv;
 pub mod recall;

@@ -260,7 +260,7 @@ impl AgentMemory {
         self.view().rank_messages(query, Some(&mut nearest), at_most)
     }
 
-    /// Makes the vectors that are missing, of the passages that the agent may find and of its messages, the newest
+    /// Makes the vectors that are missing, of the passages that the agent may find and of its messages, the oldest
     /// first, until none is missing or `cancel` is raised. Vectors of another embedder are replaced. `progress` hears
     /// after each batch how many were made; [`Self::pending_count`] says beforehand how many there will be.
     ///

@@ -5,6 +5,7 @@ pub mod agent;
 pub mod documents;
 #[cfg(target_os = "linux")]
 pub mod endurance;
+pub mod embedder;
 pub mod grammars;
 #[cfg(all(unix, feature = "download"))]
 pub mod hub_server;

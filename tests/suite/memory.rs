@@ -11,6 +11,7 @@ mod search;
 mod sources;
 mod storage;
 mod turns;
+mod vectors;
 
 use std::path::Path;
 

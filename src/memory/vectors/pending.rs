@@ -1,4 +1,5 @@
-//! Making the vectors that are missing: of rows that have none of the present embedder, newest first.
+//! Making the vectors that are missing: of rows that have none of the present embedder, oldest first, which fills the
+//! pages of the database (the other way round they stay half empty).
 //!
 //! What is missing is asked of the database, so that work that was stopped, killed or never begun is simply taken up.
 //! Batches are small enough to stop within a tenth of a second, and each is stored before the next is begun.
@@ -120,10 +121,10 @@ pub(in crate::memory) fn embed_rows(
     let position = Position::newest(&View { connection, agent }, tables).during(operation)?;
     let known = kind.mark.filter(|mark| mark.embedder == embedder_id && mark.position == position);
     let oldest = known.map_or(0, |mark| mark.through);
-    let mut through = newest;
+    let mut above = oldest;
     let mut batch_texts = 1_usize;
-    while through > oldest {
-        let above = (through - RANGE_IDS).max(oldest);
+    while above < newest {
+        let through = newest.min(above + RANGE_IDS);
         let range = read_range(connection, agent, tables, scope, embedder_id, (above, through)).during(operation)?;
         let mut rest = range.as_slice();
         while !rest.is_empty() {
@@ -143,7 +144,7 @@ pub(in crate::memory) fn embed_rows(
         if cancel.is_raised() {
             return Ok(done);
         }
-        through = above;
+        above = through;
     }
     let position = Position::newest(&View { connection, agent }, tables).during(operation)?;
     kind.mark = Some(Mark { embedder: embedder_id, through: newest, position });
@@ -161,7 +162,7 @@ fn next_batch(texts: usize, took: Duration) -> usize {
     }
 }
 
-/// Ids and texts without a vector, newest first.
+/// Ids and texts without a vector, oldest first.
 fn read_range(
     connection: &rusqlite::Connection,
     agent: i64,
@@ -171,7 +172,7 @@ fn read_range(
     (above, through): (i64, i64),
 ) -> rusqlite::Result<Vec<(i64, String)>> {
     connection
-        .prepare_cached(&format!("SELECT t.id, {} FROM {} ORDER BY t.id DESC", tables.text, missing(tables, scope)))?
+        .prepare_cached(&format!("SELECT t.id, {} FROM {} ORDER BY t.id", tables.text, missing(tables, scope)))?
         .query_map(
             named_params! {":embedder": embedder, ":agent": agent, ":above": above, ":through": through},
             |row| Ok((row.get(0)?, row.get(1)?)),

@@ -1,0 +1,3 @@
+//! Measurements of the memory, on made-up data that repeat with their seed.
+
+pub mod archival;
