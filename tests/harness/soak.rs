@@ -13,6 +13,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::agent::{START_MS, Setting, Talk, answer, call, messages};
 
+/// Turns that can be taken back, of all that were begun.
+const KEPT_TURNS: usize = 50;
 /// Lines that the talk keeps in core memory at most.
 const MAX_LINES: usize = 5;
 const THINGS: [&str; 8] = ["lantern", "compass", "saddle", "violin", "anchor", "basket", "hammer", "kettle"];
@@ -35,6 +37,8 @@ struct Expected {
 /// What a turn did.
 #[derive(Debug, Clone)]
 struct Turn {
+    /// Its number among all turns that were ever begun.
+    number: usize,
     before: Rc<Expected>,
     lines_after: Vec<String>,
 }
@@ -48,6 +52,8 @@ struct Soak {
     saved: Option<Expected>,
     /// What lies ahead after an undo, the next state first.
     ahead: Vec<Expected>,
+    /// Turns that were begun, those that were taken back included.
+    begun: usize,
 }
 
 /// Holds `turns` turns with random edits, searches, pops, undos, redos, checkpoints, kills and restarts in between, half
@@ -62,6 +68,7 @@ pub fn soak(seed: u64, turns: usize, window_tokens: usize) {
             expected: Expected::default(),
             saved: None,
             ahead: Vec::new(),
+            begun: 0,
         };
         soak.run(turns / 2);
     }
@@ -208,7 +215,9 @@ impl Soak {
         let text = format!("{verb} {thing}, said in turn number{turn} while it rained over the old house.");
         let events = talk.say(&text);
         self.expected.said.push(text);
-        self.expected.turns.push(Turn { before, lines_after: self.expected.lines.clone() });
+        self.begun += 1;
+        let lines_after = self.expected.lines.clone();
+        self.expected.turns.push(Turn { number: self.begun, before, lines_after });
         let Some(Event::Turn(report)) = events.last() else { panic!("turn {turn}: {events:?}") };
         assert_eq!(report.stop_reason, StopReason::Answer, "turn {turn}: {events:?}");
         assert_eq!(messages(&events).len(), 1, "turn {turn}: {events:?}");
@@ -249,7 +258,9 @@ impl Soak {
     fn undo(&mut self, talk: &mut Talk, turn: usize) {
         let count = self.random.random_range(1..4);
         let events = talk.command(&format!("/undo {count}"));
-        let Some(first) = self.expected.turns.len().checked_sub(count) else {
+        // A checkpoint of long ago brings turns back that cannot be taken back any more.
+        let is_kept = |first: &usize| self.expected.turns[*first].number + KEPT_TURNS > self.begun;
+        let Some(first) = self.expected.turns.len().checked_sub(count).filter(is_kept) else {
             assert!(matches!(events.as_slice(), [Event::Error { .. }]), "turn {turn}: {events:?}");
             return;
         };
@@ -286,6 +297,10 @@ impl Soak {
         let Some(last) = self.expected.turns.last().cloned() else { return };
         let Some(text) = self.expected.said.last().cloned() else { return };
         let events = talk.command("/retry");
+        if last.number + KEPT_TURNS <= self.begun {
+            assert!(matches!(events.as_slice(), [Event::Error { .. }, ..]), "turn {turn}: {events:?}");
+            return;
+        }
         assert!(matches!(events.as_slice(), [.., Event::Turn(_), Event::Notice { .. }]), "turn {turn}: {events:?}");
         assert_eq!(messages(&events).len(), 1, "turn {turn}: {events:?}");
         let mut expected = (*last.before).clone();
