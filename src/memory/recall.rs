@@ -125,8 +125,8 @@ fn said(row: &rusqlite::Row<'_>) -> rusqlite::Result<Said> {
     Ok(Said { id: MessageId(row.get(0)?), role, speaker: row.get(2)?, at_ms: row.get(3)?, text: row.get(4)? })
 }
 
-/// Cost: with 100 000 messages, 1 to 5 ms for words that stand in up to some thousand of them, 60 ms for a word that
-/// stands in each (release build, 2 busy cores, 2026-11; `benches/recall.rs`).
+/// Cost: a score for each row that holds a word of the query, at most [`SCORED_ROWS`] of them, and two short reads for
+/// each of the best [`WINDOWED_ROWS`]; `benches/recall.rs` measures it.
 pub(super) fn search(
     view: &View<'_>,
     query: &str,
