@@ -20,8 +20,8 @@ mod suite {
     mod documents;
     #[cfg(feature = "candle")]
     mod embedder;
-    mod forget;
     mod embedding;
+    mod forget;
     mod grammar;
     mod grammar_cli;
     mod heartbeats;

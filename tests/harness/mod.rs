@@ -3,9 +3,9 @@
 
 pub mod agent;
 pub mod documents;
+pub mod embedder;
 #[cfg(target_os = "linux")]
 pub mod endurance;
-pub mod embedder;
 pub mod grammars;
 #[cfg(all(unix, feature = "download"))]
 pub mod hub_server;
