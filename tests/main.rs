@@ -8,6 +8,7 @@ static ALLOCATOR: &stats_alloc::StatsAlloc<std::alloc::System> = &stats_alloc::I
 mod harness;
 
 mod suite {
+    mod admin;
     mod architecture;
     mod bench_conversations;
     mod chat;

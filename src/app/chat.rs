@@ -19,7 +19,7 @@ use crate::ui;
 /// Name of the database in the home.
 pub const DATABASE_NAME: &str = "mneme.db";
 /// Folder of saved states of the KV cache in the home.
-const STATES_NAME: &str = "kv";
+pub(super) const STATES_NAME: &str = "kv";
 /// The agent that is made where none was named and none exists.
 pub const DEFAULT_AGENT: &str = "mneme";
 
@@ -166,7 +166,7 @@ pub struct Texts {
 }
 
 impl Texts {
-    fn read(config: &Config, store: &Store, agent: &str) -> Result<Self, Error> {
+    pub(super) fn read(config: &Config, store: &Store, agent: &str) -> Result<Self, Error> {
         if store.has_agent(agent)? {
             return Ok(Self::default());
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::input;
+use super::{admin, input};
 use crate::cli::ExitCode;
 use crate::{config, dialect, grammar, inference, kernel, memory, models, types, ui};
 
@@ -38,6 +38,9 @@ pub enum Error {
     /// The terminal.
     #[error(transparent)]
     Terminal(#[from] ui::terminal::Error),
+    /// A command that looks after the home.
+    #[error(transparent)]
+    Admin(#[from] admin::Error),
     /// A name breaks the naming rule.
     #[error(transparent)]
     Name(#[from] types::InvalidName),
@@ -173,6 +176,7 @@ impl Error {
             Self::Dialect(error) => error.hint().to_string(),
             Self::Memory(error) => error.hint().to_string(),
             Self::Kernel(error) => error.hint(),
+            Self::Admin(error) => error.hint(),
             Self::Name(_) => {
                 "use letters, digits, dot, dash and underscore, at most 64, beginning with a letter or digit".to_owned()
             }
@@ -245,6 +249,7 @@ impl Error {
             Self::Models(_) | Self::NoModel | Self::Inference(_) | Self::CatalogueModel { .. } | Self::Dialect(_) => {
                 ExitCode::Data
             }
+            Self::Admin(error) => error.exit_code(),
             Self::Memory(error) => memory_exit_code(error),
             Self::Kernel(kernel::Error::Memory(error)) => memory_exit_code(error),
             Self::Kernel(kernel::Error::Inference(_) | kernel::Error::Dialect(_)) => ExitCode::Data,
@@ -273,9 +278,11 @@ fn memory_exit_code(error: &memory::Error) -> ExitCode {
         memory::Error::BlockTooLong { .. }
         | memory::Error::Name(_)
         | memory::Error::UnknownAgent { .. }
+        | memory::Error::AgentExists { .. }
+        | memory::Error::FileExists { .. }
         | memory::Error::WindowTooSmall { .. }
         | memory::Error::BadLimits { .. } => ExitCode::Usage,
-        memory::Error::AgentInUse { .. } => ExitCode::Failed,
+        memory::Error::AgentInUse { .. } | memory::Error::AgentsOpen => ExitCode::Failed,
         _ => ExitCode::Data,
     }
 }

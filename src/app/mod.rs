@@ -1,6 +1,7 @@
 //! Composition root: the only place where traits meet implementations. Turns a parsed command line into work and an
 //! exit code.
 
+mod admin;
 mod bench;
 pub mod chat;
 mod complete;
@@ -28,6 +29,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Run(arguments) => chat::run(&arguments),
         Command::Models(command) => models::run(&command),
         Command::Grammar(command) => grammar::run(&command),
+        Command::Admin(command) => admin::run(command),
         Command::Complete(arguments) => complete::run(&arguments),
         Command::Bench(BenchCommand::Engine { model, read, decode, rounds, json }) => {
             bench::engine(&model, read, decode, rounds, json.as_deref())

@@ -30,19 +30,26 @@ const SHIPPED: &[(Kind, &str, &str)] = &[
 ];
 
 impl Kind {
-    const fn name(self) -> &'static str {
+    /// `persona` or `human`.
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Persona => "persona",
             Self::Human => "human",
         }
     }
 
-    fn folder(self, home: &Path) -> PathBuf {
+    /// Where the user's own texts lie.
+    pub(super) fn folder(self, home: &Path) -> PathBuf {
         match self {
             Self::Persona => home.join("personas"),
             Self::Human => home.join("personas").join("humans"),
         }
     }
+}
+
+/// Names and texts of those that are compiled in.
+pub(super) fn shipped(kind: Kind) -> impl Iterator<Item = (&'static str, &'static str)> {
+    SHIPPED.iter().filter(move |(of, ..)| *of == kind).map(|(_, name, text)| (*name, *text))
 }
 
 /// The text that `argument` names: a path where it holds a slash or is an existing `.txt` file, else a name in the
@@ -72,7 +79,11 @@ pub(super) fn read(kind: Kind, argument: &str, home: &Path) -> Result<String, Er
     )
 }
 
-fn read_file(kind: Kind, path: &Path) -> Result<String, Error> {
+/// The text of a file, without surrounding white space.
+///
+/// # Errors
+/// It is no regular file, too large, unreadable or not UTF-8.
+pub(super) fn read_file(kind: Kind, path: &Path) -> Result<String, Error> {
     let fail = |source| Error::TextFile { kind: kind.name(), path: path.to_owned(), source };
     let metadata = std::fs::metadata(path).map_err(fail)?;
     if let Some(found) = irregular_file(&metadata) {

@@ -1,5 +1,6 @@
 //! What was typed. Not responsible for doing any of it: `app` does.
 
+mod admin;
 mod exit_code;
 mod grammar;
 
@@ -10,6 +11,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{Device, Idle, Overrides};
 use crate::dialect::Profile;
 
+pub use admin::{
+    AddCommand, AdminCommand, BlockName, ConfigCommand, ExportArgs, ExportFormat, HistoryArgs, ImportArgs, TextArgs,
+    Thing,
+};
 pub use exit_code::ExitCode;
 pub use grammar::{
     CompleteArgs, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, TriggerArgs, WhitespaceName, WritingArgs,
@@ -37,6 +42,9 @@ pub enum Command {
     Grammar(GrammarCommand),
     /// Let a model write on from a prompt, held to a grammar or a JSON Schema
     Complete(CompleteArgs),
+    /// What looks after a home: lists, settings, transfer, backup
+    #[command(flatten)]
+    Admin(AdminCommand),
     /// Measure
     #[command(subcommand)]
     Bench(BenchCommand),

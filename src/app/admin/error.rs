@@ -1,0 +1,130 @@
+//! Failures of the commands that look after a home.
+
+use std::path::PathBuf;
+
+use crate::cli::ExitCode;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A question cannot be asked.
+    #[error("this cannot be undone, and there is no terminal to ask on")]
+    NotConfirmed,
+    /// A text of the program cannot be changed.
+    #[error("the {kind} {name} is shipped with mneme")]
+    Shipped {
+        /// `persona` or `human`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The name is taken.
+    #[error("there is a {kind} {name} already")]
+    TextExists {
+        /// `persona` or `human`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A text has nothing in it.
+    #[error("the {kind} text is empty")]
+    EmptyText {
+        /// `persona` or `human`.
+        kind: &'static str,
+    },
+    /// A file of the home cannot be written or deleted.
+    #[error("cannot change {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is no such setting.
+    #[error("there is no setting {key}")]
+    UnknownKey {
+        /// As it was typed.
+        key: String,
+        /// All that there are.
+        known: Vec<String>,
+    },
+    /// The editor could not be run, or ended with an error.
+    #[error("the editor {editor} {reason}")]
+    Editor {
+        /// What was run.
+        editor: String,
+        /// What happened.
+        reason: String,
+    },
+    /// What the editor left is not valid.
+    #[error("what you wrote is not valid and was not taken over: {reason}")]
+    EditedBadly {
+        /// Where it lies.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file that should be imported cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file is nothing that can be imported.
+    #[error("{} is nothing that mneme can import", path.display())]
+    NotImportable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A chat history has no agent to go to.
+    #[error("{} is a chat history, and no agent is named to take it", path.display())]
+    NeedsAgent {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotConfirmed => "say --yes if you mean it".to_owned(),
+            Self::Shipped { .. } => "only your own can be changed; one of yours with the same name goes before it".to_owned(),
+            Self::TextExists { .. } => "choose another name, or replace it: mneme add .. --replace".to_owned(),
+            Self::EmptyText { .. } => "give it with --text, or name a file that holds it".to_owned(),
+            Self::File { .. } => "check the permissions of the home and the free disk space".to_owned(),
+            Self::UnknownKey { known, .. } => format!("there are {}", known.join(", ")),
+            Self::Editor { .. } => "set EDITOR, or change one setting: mneme config set KEY VALUE".to_owned(),
+            Self::EditedBadly { path, .. } => {
+                format!("config.toml is as it was; your text is in {}", path.display())
+            }
+            Self::Unreadable { .. } => "check the path and its permissions".to_owned(),
+            Self::NotImportable { .. } => {
+                "mneme imports its own exports, Letta's .af, the conversations.json of ChatGPT and Claude (also in their \
+                 .zip), and JSON lines with role and text"
+                    .to_owned()
+            }
+            Self::NeedsAgent { .. } => "name one with --agent NAME; mneme add agent NAME makes one".to_owned(),
+        }
+    }
+
+    /// The exit code that scripts see.
+    #[must_use]
+    pub const fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::File { .. } | Self::Editor { .. } => ExitCode::Failed,
+            Self::Unreadable { .. } | Self::NotImportable { .. } => ExitCode::Data,
+            Self::NotConfirmed
+            | Self::Shipped { .. }
+            | Self::TextExists { .. }
+            | Self::EmptyText { .. }
+            | Self::UnknownKey { .. }
+            | Self::EditedBadly { .. }
+            | Self::NeedsAgent { .. } => ExitCode::Usage,
+        }
+    }
+}

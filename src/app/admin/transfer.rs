@@ -1,0 +1,212 @@
+//! `mneme export` and `mneme import`: files are opened, unpacked and bounded here; what they hold is `memory`'s.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Done, Error, home, open_store};
+use crate::cli::{ExitCode, ExportArgs, ExportFormat, ImportArgs};
+use crate::memory::{self, AgentForm, FileKind, Transferred, recognise};
+use crate::types::irregular_file;
+use crate::ui::sanitize;
+
+/// First bytes of a zip archive.
+const ZIP_MAGIC: &[u8; 4] = b"PK\x03\x04";
+/// What the conversations in an archive of ChatGPT or Claude are called.
+const CONVERSATIONS: &str = "conversations";
+/// Most bytes that one member of an archive may unpack to.
+const MAX_UNPACKED_BYTES: u64 = 8 << 30;
+/// Most members of an archive: exports hold a file for each picture.
+const MAX_MEMBERS: usize = 200_000;
+
+pub(super) fn export(arguments: &ExportArgs) -> Done {
+    let store = open_store(&home()?)?;
+    let (form, ending) = match arguments.format {
+        ExportFormat::Mneme => (AgentForm::Mneme, "jsonl"),
+        ExportFormat::Af => (AgentForm::Letta, "af"),
+    };
+    // Refused before a file is made.
+    drop(store.view(&arguments.agent)?);
+    let target = arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.{ending}", arguments.agent)));
+    let done = if target.as_os_str() == "-" {
+        store.export_agent(&arguments.agent, form, &mut std::io::stdout().lock())?
+    } else {
+        let done = export_to(&store, &arguments.agent, form, &target)?;
+        writeln!(anstream::stdout(), "{}: {}", sanitize(&target.display().to_string()), counts(&done))?;
+        done
+    };
+    done.notices.iter().for_each(|notice| super::super::output::tell(notice));
+    Ok(ExitCode::Ok)
+}
+
+/// Writes a file that appears when it is whole, readable for its owner only.
+fn export_to(
+    store: &memory::Store,
+    agent: &str,
+    form: AgentForm,
+    target: &Path,
+) -> Result<Transferred, super::super::Error> {
+    if target.exists() {
+        return Err(memory::Error::FileExists { path: target.to_owned() }.into());
+    }
+    let fail = |source| memory::Error::Transfer { operation: "write the export", source };
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
+    let mut out = std::io::BufWriter::new(file.as_file_mut());
+    let done = store.export_agent(agent, form, &mut out)?;
+    drop(out);
+    file.as_file().sync_all().map_err(fail)?;
+    file.persist_noclobber(target).map_err(|error| fail(error.error))?;
+    Ok(done)
+}
+
+fn counts(done: &Transferred) -> String {
+    let parts = [
+        (done.messages, "messages"),
+        (done.passages, "passages"),
+        (done.edits, "edits of core memory"),
+        (done.checkpoints, "checkpoints"),
+    ];
+    parts.map(|(count, what)| format!("{count} {what}")).join(", ")
+}
+
+pub(super) fn import(arguments: &ImportArgs) -> Done {
+    let path = &arguments.file;
+    let mut file = open(path)?;
+    let is_zip = starts_with_zip(&mut file).map_err(|error| unreadable(path, error.to_string()))?;
+    let mut store = open_store(&home()?)?;
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} read") {
+        bar.set_style(style);
+    }
+    let mut progress = |count: u64| bar.set_position(count);
+    let code = if is_zip {
+        let agent = agent_for_chats(arguments)?;
+        import_archive(&mut store, path, file, agent, &mut progress)
+    } else {
+        let kind =
+            recognise(&mut BufReader::new(&mut file)).ok_or_else(|| Error::NotImportable { path: path.clone() })?;
+        file.rewind().map_err(|error| unreadable(path, error.to_string()))?;
+        match kind {
+            FileKind::Agent(form) => {
+                let name = arguments.agent.as_deref();
+                let done = store.import_agent(form, &mut BufReader::new(file), name, &mut progress)?;
+                bar.finish_and_clear();
+                let mut out = anstream::stdout();
+                writeln!(out, "The agent {} is there: {}.", done.agent, counts(&done))?;
+                for notice in &done.notices {
+                    writeln!(out, "{}", sanitize(notice))?;
+                }
+                return Ok(ExitCode::Ok);
+            }
+            FileKind::Chats | FileKind::ChatLines => {
+                let agent = agent_for_chats(arguments)?;
+                let mut inputs: Vec<(Box<dyn BufRead>, bool)> =
+                    vec![(Box::new(BufReader::new(file)), kind == FileKind::ChatLines)];
+                store.import_chats(agent, &mut inputs, &mut progress).map_err(Into::into)
+            }
+        }
+    };
+    bar.finish_and_clear();
+    let done = code?;
+    writeln!(
+        anstream::stdout(),
+        "{} messages of {} conversations are in the recall storage of {} now; {} were there already, {} were left out \
+         (empty, too long, or of neither side).",
+        done.added,
+        done.conversations,
+        arguments.agent.as_deref().unwrap_or_default(),
+        done.known,
+        done.skipped
+    )?;
+    Ok(ExitCode::Ok)
+}
+
+fn agent_for_chats(arguments: &ImportArgs) -> Result<&str, Error> {
+    arguments.agent.as_deref().ok_or_else(|| Error::NeedsAgent { path: arguments.file.clone() })
+}
+
+fn unreadable(path: &Path, reason: String) -> Error {
+    Error::Unreadable { path: path.to_owned(), reason }
+}
+
+/// Opens a regular file; a pipe or device could keep the program waiting for ever.
+fn open(path: &Path) -> Result<File, Error> {
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, error.to_string()))?;
+    if let Some(found) = irregular_file(&metadata) {
+        return Err(unreadable(path, format!("it is {found}")));
+    }
+    File::open(path).map_err(|error| unreadable(path, error.to_string()))
+}
+
+fn starts_with_zip(file: &mut File) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    file.by_ref().take(ZIP_MAGIC.len() as u64).read_to_end(&mut head)?;
+    file.rewind()?;
+    Ok(head == ZIP_MAGIC)
+}
+
+/// The conversations in an archive. Members are read as a stream, never unpacked to the disk.
+fn import_archive(
+    store: &mut memory::Store,
+    path: &Path,
+    file: File,
+    agent: &str,
+    progress: &mut dyn FnMut(u64),
+) -> Result<memory::ChatImport, super::super::Error> {
+    let archive = zip::ZipArchive::new(file).map_err(|error| unreadable(path, error.to_string()))?;
+    if archive.len() > MAX_MEMBERS {
+        return Err(unreadable(path, format!("it holds more than {MAX_MEMBERS} files")).into());
+    }
+    let mut names: Vec<String> = archive
+        .file_names()
+        .filter_map(|name| name.ok().map(std::borrow::Cow::into_owned))
+        .filter(|name| is_conversations(name))
+        .collect();
+    names.sort();
+    if names.is_empty() {
+        return Err(Error::NotImportable { path: path.to_owned() }.into());
+    }
+    let mut inputs: Vec<(Box<dyn BufRead>, bool)> = Vec::new();
+    for name in names {
+        let member = Member { path: path.to_owned(), name, unpacked: None };
+        inputs.push((Box::new(BufReader::new(member)), false));
+    }
+    Ok(store.import_chats(agent, &mut inputs, progress)?)
+}
+
+fn is_conversations(name: &str) -> bool {
+    let file_name = name.rsplit('/').next().unwrap_or(name);
+    file_name.starts_with(CONVERSATIONS) && file_name.ends_with(".json")
+}
+
+/// A member of an archive, unpacked in memory when it is first read.
+struct Member {
+    path: PathBuf,
+    name: String,
+    unpacked: Option<std::io::Cursor<Vec<u8>>>,
+}
+
+impl Member {
+    fn unpack(&self) -> std::io::Result<Vec<u8>> {
+        let mut archive = zip::ZipArchive::new(File::open(&self.path)?)?;
+        let member = archive.by_name(&self.name)?;
+        let mut bytes = Vec::new();
+        member.take(MAX_UNPACKED_BYTES + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > MAX_UNPACKED_BYTES {
+            return Err(std::io::Error::other(format!("{} is larger than {MAX_UNPACKED_BYTES} bytes", self.name)));
+        }
+        Ok(bytes)
+    }
+}
+
+impl Read for Member {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.unpacked.is_none() {
+            self.unpacked = Some(std::io::Cursor::new(self.unpack()?));
+        }
+        self.unpacked.as_mut().map_or(Ok(0), |unpacked| unpacked.read(buffer))
+    }
+}

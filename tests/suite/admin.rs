@@ -1,0 +1,268 @@
+//! The commands that look after a home, as a user types them: lists, texts, deletion, history, settings, transfer,
+//! backup, doctor.
+
+mod chats;
+mod transfer;
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::harness::world::World;
+
+/// A word that nothing else says and that stemming leaves as it is.
+const SECRET: &str = "xanthoquark";
+
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Runs a command that must succeed, and gives back its standard output.
+pub(super) fn done(world: &World, arguments: &[&str]) -> String {
+    let output = world.run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Runs a command that must be refused with this exit code, and gives back what it says.
+pub(super) fn refused(world: &World, code: i32, arguments: &[&str]) -> String {
+    let output: Output = world.run(arguments);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}{said}", text(&output.stdout));
+    assert!(said.lines().count() >= 2, "a refusal has a hint: {said}");
+    said.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn append(section: &str, content: &str) -> Value {
+    let call = format!(
+        "<tool_call>\n{{\"name\": \"core_memory_append\", \"arguments\": {{\"section\": {}, \"content\": {}}}}}\n</tool_call>",
+        json!(section),
+        json!(content)
+    );
+    json!({"reply": call})
+}
+
+/// A home with the agent `a`, which has noted a secret.
+fn told() -> World {
+    let world = World::new();
+    let mut program =
+        world.start(json!([append("human", &format!("The password is {SECRET}.")), {"reply": "Noted."}]), &[]);
+    program.say(&format!("Keep in mind that the password is {SECRET}."));
+    program.command("/save before");
+    assert!(program.close().success());
+    world
+}
+
+/// Every file under `folder` that holds `needle`.
+fn holding(folder: &Path, needle: &[u8]) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(holding(&path, needle));
+        } else if std::fs::read(&path).unwrap().windows(needle.len()).any(|window| window == needle) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn agents_are_added_listed_renamed_and_deleted() {
+    let world = World::new();
+    assert!(done(&world, &["list", "agents"]).contains("no agents yet"));
+    done(&world, &["add", "agent", "anna", "--persona", "muse"]);
+    assert!(refused(&world, 2, &["add", "agent", "anna"]).contains("already"));
+    assert!(refused(&world, 2, &["add", "agent", "../x"]).contains("not a usable name"));
+    done(&world, &["rename", "agent", "anna", "bea"]);
+    let listed: Value = serde_json::from_str(&done(&world, &["list", "agent", "--json"])).unwrap();
+    assert_eq!(listed[0]["name"], "bea");
+    assert_eq!((&listed[0]["messages"], &listed[0]["last_login_at_ms"]), (&json!(0), &Value::Null));
+    let table = done(&world, &["list", "agents"]);
+    for word in ["created", "last login", "messages", "passages", "size", "bea", "never"] {
+        assert!(table.contains(word), "{word} is not in {table}");
+    }
+    assert!(refused(&world, 2, &["rename", "agents", "anna", "c"]).contains("there is no agent anna; there are bea"));
+    assert!(refused(&world, 2, &["delete", "agent", "bea"]).contains("--yes"));
+    done(&world, &["delete", "agent", "bea", "--yes"]);
+    assert_eq!(done(&world, &["list", "agents", "--json"]).trim(), "[]");
+}
+
+#[test]
+fn an_agent_that_was_added_talks_with_its_own_texts() {
+    let world = World::new();
+    done(&world, &["add", "human", "me", "--text", "I am Ilva."]);
+    done(&world, &["add", "agent", "a", "--human", "me"]);
+    let mut program = world.start(json!([{"reply": "Hello Ilva."}]), &[]);
+    assert_eq!(program.memory()["core"]["human"], "I am Ilva.");
+    program.say("hi");
+    for command in [&["rename", "agent", "a", "b"][..], &["delete", "agent", "a", "--yes"]] {
+        assert!(refused(&world, 1, command).contains("open in another process"));
+    }
+    let copy = world.path("copy.db");
+    done(&world, &["backup", &copy]);
+    assert!(refused(&world, 1, &["restore", &copy, "--yes"]).contains("open in another process"));
+    assert!(program.close().success());
+}
+
+#[test]
+fn texts_of_the_user_are_kept_and_shipped_ones_stay() {
+    let world = World::new();
+    let file = world.file("p.txt", "I am brief.\n");
+    done(&world, &["add", "persona", "brief", "--file", &file]);
+    assert!(refused(&world, 2, &["add", "persona", "brief", "--text", "x"]).contains("already"));
+    done(&world, &["add", "persona", "brief", "--text", "I am short.", "--replace"]);
+    let listed: Value = serde_json::from_str(&done(&world, &["list", "personas", "--json"])).unwrap();
+    let names: Vec<&str> = listed.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["archivist", "brief", "mneme", "muse"]);
+    assert_eq!(listed[1]["text"], "I am short.");
+    done(&world, &["rename", "persona", "brief", "short"]);
+    assert!(refused(&world, 2, &["delete", "persona", "brief", "--yes"]).contains("no persona brief"));
+    assert!(refused(&world, 2, &["delete", "persona", "muse", "--yes"]).contains("shipped"));
+    done(&world, &["delete", "personas", "short", "--yes"]);
+    assert!(refused(&world, 2, &["add", "human", "long", "--text", &"x".repeat(2001)]).contains("2001 characters"));
+    assert!(refused(&world, 2, &["add", "human", "none", "--text", " "]).contains("empty"));
+    assert!(done(&world, &["list", "humans"]).contains("basic"));
+}
+
+#[test]
+fn nothing_of_a_deleted_agent_is_left_in_the_home() {
+    let world = told();
+    let home = world.home.path();
+    // What a terminal and --debug leave, a state of the KV cache, and a copy from before a migration.
+    std::fs::write(home.join("history.txt"), format!("#V2\nthe password is {SECRET}\n")).unwrap();
+    std::fs::write(home.join("logs/mneme.log"), format!("prompt: {SECRET}\n")).unwrap();
+    std::fs::create_dir_all(home.join("kv")).unwrap();
+    std::fs::write(home.join("kv/00.kv"), SECRET).unwrap();
+    std::fs::copy(home.join("mneme.db"), home.join("mneme.db.v2-5.backup")).unwrap();
+    done(&world, &["add", "agent", "other"]);
+    assert!(holding(home, SECRET.as_bytes()).len() >= 5);
+    let said = done(&world, &["delete", "agent", "a", "--yes"]);
+    for word in ["history.txt", "log was emptied", "1 copy of the database"] {
+        assert!(said.contains(word), "{word} is not in {said}");
+    }
+    let utf16: Vec<u8> = SECRET.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for needle in [SECRET.as_bytes(), &SECRET.to_uppercase().into_bytes(), &utf16, b"xanthoq"] {
+        assert_eq!(holding(home, needle), Vec::<std::path::PathBuf>::new(), "{needle:?}");
+    }
+    let database = world.database();
+    for index in ["messages_fts", "messages_trigram", "passages_fts", "passages_trigram"] {
+        let sql = format!("CREATE VIRTUAL TABLE temp.terms_{index} USING fts5vocab(main, {index}, row)");
+        database.execute_batch(&sql).unwrap();
+        let sql = format!("SELECT count(*) FROM terms_{index}");
+        assert_eq!(database.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap(), 0, "{index}");
+    }
+    assert!(done(&world, &["list", "agents"]).contains("other"));
+}
+
+#[test]
+fn the_history_shows_what_changed_and_why() {
+    let world = told();
+    let shown = done(&world, &["history", "--agent", "a"]);
+    assert!(shown.contains("human by core_memory_append"), "{shown}");
+    assert!(shown.contains(&format!("+ The password is {SECRET}.")), "{shown}");
+    assert!(shown.contains("because of"), "{shown}");
+    let rows: Value = serde_json::from_str(&done(&world, &["history", "--agent", "a", "--json"])).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 1);
+    assert_eq!(rows[0]["block"], "human");
+    assert!(rows[0]["after"].as_str().unwrap().contains(SECRET));
+    assert!(rows[0]["message"]["body"]["kind"].is_string(), "{rows}");
+    assert!(done(&world, &["history", "--agent", "a", "--block", "persona"]).contains("as it was"));
+    assert_eq!(done(&world, &["history", "--agent", "a", "--limit", "0", "--json"]).trim(), "[]");
+    assert!(refused(&world, 2, &["history", "--agent", "b"]).contains("there is no agent b"));
+}
+
+#[test]
+fn settings_are_shown_with_their_origin_and_changed_with_care() {
+    let world = World::new();
+    done(&world, &["config", "set", "temperature", "0.7"]);
+    let path = done(&world, &["config", "path"]);
+    let path = Path::new(path.trim());
+    let written = std::fs::read_to_string(path).unwrap();
+    std::fs::write(path, format!("# warm\n{written}")).unwrap();
+    done(&world, &["config", "set", "queue.keep_last_messages", "4"]);
+    assert!(std::fs::read_to_string(path).unwrap().starts_with("# warm\ntemperature = 0.7"));
+    assert_eq!(done(&world, &["config", "get", "temperature"]).trim(), "0.7");
+    assert_eq!(done(&world, &["config", "get", "persona"]).trim(), "mneme");
+    let rows: Value = serde_json::from_str(&done(&world, &["config", "show", "--json"])).unwrap();
+    let origin = |key: &str| {
+        let row = rows.as_array().unwrap().iter().find(|row| row["key"] == key).unwrap();
+        row["origin"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(origin("temperature"), "file");
+    assert_eq!(origin("queue.keep_last_messages"), "file");
+    assert_eq!(origin("queue.warn_fraction"), "default");
+    assert_eq!(origin("home (MNEME_HOME)"), "environment");
+    assert!(refused(&world, 2, &["config", "set", "temperature", "9"]).contains("from 0 to 2"));
+    assert!(refused(&world, 2, &["config", "set", "warmth", "1"]).contains("temperature"));
+    assert!(refused(&world, 2, &["config", "get", "warmth"]).contains("no setting warmth"));
+    done(&world, &["config", "unset", "temperature"]);
+    assert_eq!(done(&world, &["config", "get", "temperature"]).trim(), "0.0");
+}
+
+#[test]
+fn the_doctor_names_what_is_wrong_and_what_to_do() {
+    let world = World::new();
+    let report = |world: &World| -> (i32, Value) {
+        let output = world.run(&["doctor", "--json"]);
+        (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap())
+    };
+    let state = |report: &Value, name: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["check"] == name).unwrap()["state"].as_str().unwrap().to_owned()
+    };
+    let (code, found) = report(&world);
+    assert_eq!((code, state(&found, "chat model").as_str()), (1, "fail"), "{found}");
+    assert_eq!(state(&found, "database"), "ok");
+    assert!(!world.home.path().join("mneme.db").exists(), "the doctor makes nothing");
+    // A model counts as installed by its size.
+    let models = world.scratch.path().join("models");
+    std::fs::create_dir(&models).unwrap();
+    let model = models.join("smollm2-135m-instruct-q4_1.gguf");
+    std::fs::File::create(&model).unwrap().set_len(98_362_432).unwrap();
+    done(&world, &["add", "agent", "a"]);
+    let (code, found) = report(&world);
+    assert_eq!((code, state(&found, "chat model").as_str()), (0, "ok"), "{found}");
+    let text = done(&world, &["doctor"]);
+    assert!(text.contains("smollm2-135m-instruct-q4_1") && text.contains("1 agents"), "{text}");
+    std::fs::write(world.home.path().join("config.toml"), "temperature = 9.0\n").unwrap();
+    std::fs::File::create(&model).unwrap().set_len(7).unwrap();
+    world.database().execute("INSERT INTO messages_fts (rowid, text) VALUES (77, 'nothing')", []).unwrap();
+    let (code, found) = report(&world);
+    assert_eq!(code, 1);
+    for name in ["settings", "models", "database"] {
+        assert_eq!(state(&found, name), "fail", "{found}");
+    }
+}
+
+#[test]
+fn a_backup_made_during_a_chat_is_restored() {
+    let world = World::new();
+    let mut program = world.start(json!([append("human", "The user rows."), {"reply": "Noted."}]), &[]);
+    program.say("I row.");
+    let copy = world.path("copy.db");
+    done(&world, &["backup", &copy]);
+    assert!(refused(&world, 2, &["backup", &copy]).contains("already"));
+    program.say("And I sing.");
+    assert!(program.close().success());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let messages = |world: &World| -> i64 {
+        let rows: Value = serde_json::from_str(&done(world, &["list", "agents", "--json"])).unwrap();
+        rows[0]["messages"].as_i64().unwrap()
+    };
+    let before = messages(&world);
+    assert!(refused(&world, 2, &["restore", &copy]).contains("--yes"));
+    let junk = world.file("junk.db", "no database");
+    assert!(refused(&world, 3, &["restore", &junk, "--yes"]).contains("cannot be restored"));
+    assert_eq!(messages(&world), before);
+    let said = done(&world, &["restore", &copy, "--yes"]);
+    assert!(messages(&world) < before);
+    let aside = said.lines().find_map(|line| line.strip_prefix("What was there before is in ")).unwrap().to_owned();
+    done(&world, &["restore", &aside, "--yes"]);
+    assert_eq!(messages(&world), before);
+}
