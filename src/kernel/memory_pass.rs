@@ -70,7 +70,10 @@ const EXAMPLES: &[(&str, &str)] = &[
          winter.",
     ),
     ("Your name is Bramble now.", "YOU: My name is Bramble."),
+    ("My name is Tamsin, by the way.", "FACT: The user's name is Tamsin."),
     ("By the way, I get seasick.", "FACT: The user gets seasick."),
+    ("From now on, use fewer long words.", "YOU: I use few long words."),
+    ("Please call me Ruhl.", "FACT: The user wants to be called Ruhl."),
     ("Thanks, that was useful.", "NONE"),
 ];
 
