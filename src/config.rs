@@ -407,7 +407,7 @@ impl Config {
             max_calls_of_a_function: Some(self.max_calls_of_a_function),
             heartbeat_minutes: Some(self.heartbeat_minutes),
             queue: Some(self.queue.clone()),
-            documents: Some(self.documents.clone()),
+            documents: Some(self.documents),
         }
     }
 

@@ -376,7 +376,7 @@ mod tests {
         use crate::memory::NewDocument;
         use crate::types::{Piece, Place, Unit};
         let mut store = memory().into_store();
-        let mut lines = vec!["some words about nothing in particular, as filling"; 12];
+        let mut lines = ["some words about nothing in particular, as filling"; 12];
         lines[8] = "The harbour master keeps the keys of the lighthouse.";
         let piece = Piece { place: Place::at(Unit::Line, 1), text: lines.join("\n") };
         let document = NewDocument {

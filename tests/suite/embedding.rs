@@ -12,7 +12,7 @@ use mneme::memory::{AgentMemory, BoxError, Embed, NewAgent, Store};
 use mneme::types::{Event, ManualClock};
 use rusqlite::Connection;
 
-use crate::harness::agent::{Setting, Talk, call, messages};
+use crate::harness::agent::{Setting, call, messages};
 use crate::harness::embedder::HashEmbedder;
 
 fn results(events: &[Event]) -> Vec<&str> {
@@ -33,8 +33,8 @@ fn the_model_finds_by_meaning_what_it_has_stored() {
     let search = call(Profile::Native, "archival_memory_search", &[("query", "\"cat\""), ("page", "0")]);
     let replies = [store.as_str(), "Stored.", &search, "She has a cat."];
     let open = || Setting::new(Profile::Native, &replies).open();
-    let talk = open();
-    let mut with = Talk { agent: talk.agent.with_embedder(Some(Box::new(HashEmbedder::new()))), ..talk };
+    let mut with = open();
+    with.agent.set_embedder(Some(Box::new(HashEmbedder::new())));
     with.say("My neighbour has a pet.");
     let events = with.say("What pet does she have?");
     assert!(results(&events)[0].contains("Her feline sleeps."), "{events:?}");
@@ -48,9 +48,9 @@ fn the_model_finds_by_meaning_what_it_has_stored() {
 fn an_embedder_that_fails_leaves_the_words() {
     let store = call(Profile::Native, "archival_memory_insert", &[("content", "\"The harbour is closed.\"")]);
     let search = call(Profile::Native, "archival_memory_search", &[("query", "\"harbour\""), ("page", "0")]);
-    let talk = Setting::new(Profile::Native, &[&store, "Stored.", &search, "Closed."]).open();
+    let mut talk = Setting::new(Profile::Native, &[&store, "Stored.", &search, "Closed."]).open();
     let broken = HashEmbedder { fails_after: Some(0), ..HashEmbedder::new() };
-    let mut talk = Talk { agent: talk.agent.with_embedder(Some(Box::new(broken))), ..talk };
+    talk.agent.set_embedder(Some(Box::new(broken)));
     talk.say("Note that.");
     assert!(results(&talk.say("And the harbour?"))[0].contains("The harbour is closed."));
 }
@@ -60,8 +60,8 @@ fn a_turn_that_waits_for_idle_work_ends_with_everything_embedded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.db");
     let setting = Setting { idle: Idle::Wait, ..Setting::new(Profile::Native, &[]) };
-    let talk = setting.open_in(Store::open(&path, &ManualClock::at(0)).unwrap());
-    let mut talk = Talk { agent: talk.agent.with_embedder(Some(Box::new(HashEmbedder::new()))), ..talk };
+    let mut talk = setting.open_in(Store::open(&path, &ManualClock::at(0)).unwrap());
+    talk.agent.set_embedder(Some(Box::new(HashEmbedder::new())));
     talk.say("Good morning.");
     assert_eq!(vectors(&path, "message_vectors"), 2, "what the user said and the answer");
 }
@@ -113,7 +113,8 @@ fn a_message_stops_the_embedding_of_idle_time() {
     let talk = Setting::new(Profile::Native, &[]).open_in(memory.into_store());
     let (begun, has_begun) = channel();
     let slow = Slow { inner: HashEmbedder::new(), begun: Some(begun) };
-    let agent = talk.agent.with_embedder(Some(Box::new(slow)));
+    let mut agent = talk.agent;
+    agent.set_embedder(Some(Box::new(slow)));
     let ready = Event::Notice { text: "ready".to_owned() };
     let handle = spawn(agent, ready, Arc::new(AtomicBool::new(true)));
     answered(&handle);

@@ -90,7 +90,7 @@ pub(super) fn delete(name: &str, yes: bool) -> Done {
     let home = home()?;
     let store = open_store(&home)?;
     // Refused before the question.
-    drop(store.view(name)?);
+    store.view(name)?;
     let found = store.overviews()?.into_iter().find(|agent| agent.info.name == name);
     let (messages, passages) = found.map_or((0, 0), |agent| (agent.message_count, agent.passage_count));
     let question = format!("Delete the agent {name} with {messages} messages and {passages} passages for good?");

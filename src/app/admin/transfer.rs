@@ -28,7 +28,7 @@ pub(super) fn export(arguments: &ExportArgs) -> Done {
         ExportFormat::Af => (AgentForm::Letta, "af"),
     };
     // Refused before a file is made.
-    drop(store.view(&arguments.agent)?);
+    store.view(&arguments.agent)?;
     let target = arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.{ending}", arguments.agent)));
     let done = if target.as_os_str() == "-" {
         store.export_agent(&arguments.agent, form, &mut std::io::stdout().lock())?

@@ -218,7 +218,7 @@ fn branch(conversation: &Value, mapping: &serde_json::Map<String, Value>) -> Vec
     // Without one, the newest leaf is where it ended.
     let mut next = current.filter(|id| mapping.contains_key(*id)).or_else(|| {
         let is_leaf = |node: &Value| node.get("children").and_then(Value::as_array).is_none_or(Vec::is_empty);
-        mapping.iter().filter(|(_, node)| is_leaf(node)).map(|(id, _)| id.as_str()).last()
+        mapping.iter().filter(|(_, node)| is_leaf(node)).map(|(id, _)| id.as_str()).next_back()
     });
     let mut said = Vec::new();
     let mut seen = HashSet::new();
@@ -397,7 +397,7 @@ fn store(connection: &Connection, agent: i64, history: History, progress: &mut d
             })
             .during(operation)?;
         done.added += 1;
-        if done.added % PROGRESS_MESSAGES == 0 {
+        if done.added.is_multiple_of(PROGRESS_MESSAGES) {
             progress(done.added);
         }
     }

@@ -139,18 +139,22 @@ fn message_object(id: &str, message: &MessageRecord, open_call: &mut Option<Stri
     let event = |kind: &str, key: &str, value: &str| {
         text(&json!({"type": kind, key: value, "time": iso(message.at_ms)}).to_string())
     };
-    let mut object = json!({
-        "type": "message",
-        "id": id,
-        "agent_id": "agent-0",
-        "created_at": iso(message.at_ms),
-        "name": null,
-        "model": null,
-        "tool_calls": null,
-        "tool_call_id": null,
-        "tool_returns": [],
-        "approvals": [],
-    });
+    let nothing = Value::Null;
+    let mut object = Map::from_iter(
+        [
+            ("type", json!("message")),
+            ("id", json!(id)),
+            ("agent_id", json!("agent-0")),
+            ("created_at", iso(message.at_ms)),
+            ("name", nothing.clone()),
+            ("model", nothing.clone()),
+            ("tool_calls", nothing.clone()),
+            ("tool_call_id", nothing),
+            ("tool_returns", json!([])),
+            ("approvals", json!([])),
+        ]
+        .map(|(key, value)| (key.to_owned(), value)),
+    );
     let (role, content) = match &message.body {
         Body::User { text: said } => ("user", text(said)),
         Body::Notification { notification } => (
@@ -175,26 +179,24 @@ fn message_object(id: &str, message: &MessageRecord, open_call: &mut Option<Stri
             if let Some(call) = call {
                 let call_id = format!("call-{id}");
                 let arguments = Value::Object(call.arguments.clone()).to_string();
-                object["tool_calls"] = json!([{
-                    "id": call_id,
-                    "type": "function",
-                    "function": {"name": call.name, "arguments": arguments},
-                }]);
+                let function = json!({"name": call.name, "arguments": arguments});
+                let call = json!([{"id": call_id, "type": "function", "function": function}]);
+                object.insert("tool_calls".to_owned(), call);
                 *open_call = Some(call_id);
             }
             ("assistant", Value::Array(content))
         }
         Body::FunctionResult { name, status, message: answer } => {
-            object["name"] = json!(name);
-            object["tool_call_id"] = json!(open_call.take());
+            object.insert("name".to_owned(), json!(name));
+            object.insert("tool_call_id".to_owned(), json!(open_call.take()));
             let packed = json!({"status": status.as_str(), "message": answer, "time": iso(message.at_ms)});
             ("tool", text(&packed.to_string()))
         }
         Body::Summary { text: summary, .. } => ("user", event("system_alert", "message", summary)),
     };
-    object["role"] = json!(role);
-    object["content"] = content;
-    object
+    object.insert("role".to_owned(), json!(role));
+    object.insert("content".to_owned(), content);
+    Value::Object(object)
 }
 
 fn iso(at_ms: i64) -> Value {

@@ -307,9 +307,13 @@ proptest::proptest! {
             for (at, message) in queue.iter().enumerate() {
                 let is = |at: usize, is: fn(&Body) -> bool| queue.get(at).is_some_and(|message| is(&message.body));
                 match &message.body {
-                    Body::FunctionResult { .. } => prop_assert!(at > 0 && is_call_and_result(&queue[at - 1], message)),
+                    Body::FunctionResult { .. } => {
+                        let is_paired = at > 0 && is_call_and_result(&queue[at - 1], message);
+                        prop_assert!(is_paired);
+                    }
                     Body::Assistant { call: Some(_), .. } => {
-                        prop_assert!(is(at + 1, |body| matches!(body, Body::FunctionResult { .. })));
+                        let is_paired = is(at + 1, |body| matches!(body, Body::FunctionResult { .. }));
+                        prop_assert!(is_paired);
                     }
                     _ => {}
                 }

@@ -158,7 +158,8 @@ proptest! {
     ) {
         let write = |words: &[usize]| words.iter().map(|word| WORDS[*word]).collect::<Vec<_>>().join(" ");
         let mut memory = AgentMemory::create(in_memory().into_store(), &NewAgent::named("bob", 0)).unwrap();
-        let (mut said, mut saved): (Vec<(MessageId, String)>, Option<Vec<(MessageId, String)>>) = (Vec::new(), None);
+        let mut said: Vec<(MessageId, String)> = Vec::new();
+        let mut saved = None;
         for change in changes {
             match change {
                 Change::Say(words) => {
