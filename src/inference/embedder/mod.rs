@@ -48,8 +48,8 @@ const TRAINED_TOKENS: usize = 256;
 /// The marks at the ends of a text.
 const MARKS: [&str; 2] = ["[CLS]", "[SEP]"];
 
-/// Tokens that run through the model at once. More does not make it faster (its matrices fill the caches), fewer does
-/// not keep a core busy.
+/// Tokens that run through the model at once: enough rows for a product to be worth its preparation, few enough that the
+/// states of a group take a few MB.
 const GROUP_TOKENS: usize = 512;
 
 /// Bytes of a text that are tokenised at once: a tokenised text takes about a hundred times its own memory.
@@ -84,7 +84,8 @@ impl Embedder {
     /// # Errors
     /// [`Error::Unreadable`], [`Error::BadEmbedder`].
     ///
-    /// Cost: 40 ms for all-MiniLM-L6-v2 on a 2-core server; the first vector 150 ms more.
+    /// Cost: the weights of all-MiniLM-L6-v2 take 150 to 250 ms at the first vector (2-core AMD EPYC, `mneme bench memory
+    /// embed`, 2026-11-24).
     pub fn open(name: &str, folder: &Path, threads: usize) -> Result<Self, Error> {
         let path = folder.join(CONFIG_NAME);
         let text = String::from_utf8_lossy(&read(&path, MAX_CONFIG_BYTES)?).into_owned();
@@ -120,7 +121,7 @@ impl Embedder {
 
     /// Tokens of a text, the marks at its ends apart. A text that the tokenizer refuses has as many as bytes.
     ///
-    /// Cost: about 1 us a token, and 10 us.
+    /// Cost: about 1.5 us a token.
     #[must_use]
     pub fn token_count(&self, text: &str) -> usize {
         slices(text).map(|slice| self.tokens(slice).map_or(slice.len(), |ids| ids.len())).sum()
