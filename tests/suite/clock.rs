@@ -28,7 +28,7 @@ fn a_clock_that_jumps_changes_no_order_and_stops_nothing() {
 
 #[test]
 fn a_warning_comes_once_between_two_evictions() {
-    for profile in [Profile::Native, Profile::Classic] {
+    for profile in [Profile::Native] {
         let mut setting = Setting::new(profile, &[]);
         let always = |when: &str, reply: &str| mneme::inference::ScriptedReply {
             when: Some(when.to_owned()),
@@ -36,11 +36,8 @@ fn a_warning_comes_once_between_two_evictions() {
             repeat: true,
             ..Default::default()
         };
-        setting.script.replies = vec![
-            always("Write a summary of them", "We spoke about the house."),
-            always("nearly filled", ""),
-            always("system_alert", ""),
-        ];
+        setting.script.replies =
+            vec![always("Write a summary of them", "We spoke about the house."), always("nearly filled", "")];
         setting.script.context_window = 4096;
         setting.script.otherwise = Some(answer(profile, "I see."));
         let mut talk = setting.open();

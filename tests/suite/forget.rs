@@ -221,7 +221,7 @@ fn a_text_that_is_no_text_is_refused() {
 #[test]
 fn on_a_terminal_the_typed_lines_go_too_and_do_not_come_back() {
     let world = World::new();
-    let mut screen = world.screen(&json!({"replies": [], "otherwise": "All right."}));
+    let mut screen = world.screen(&json!({"replies": [{"reply": "Hello."}], "otherwise": "All right."}));
     screen.until_prompt();
     screen.line("My word is Xanthoquark, by the way.");
     screen.until("reply", |text| text.contains("All right."));

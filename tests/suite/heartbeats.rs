@@ -104,7 +104,7 @@ fn spawned(script: Script, minutes: u32) -> (Handle, ManualClock) {
 fn next(handle: &Handle) -> Emitted {
     loop {
         match handle.events.recv_timeout(Duration::from_secs(60)).expect("an event") {
-            Outgoing::Event(Emitted { event: Event::Delta { .. }, .. }) | Outgoing::Done => {}
+            Outgoing::Event(Emitted { event: Event::Delta { .. }, .. }) | Outgoing::PassesLeft(_) | Outgoing::Done => {}
             Outgoing::Event(emitted) => return emitted,
             other => panic!("{other:?}"),
         }

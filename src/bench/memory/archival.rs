@@ -447,7 +447,7 @@ mod tests {
         let report = run(&options, &mut |_| {}).unwrap();
         let row = &report.rows[0];
         assert_eq!((row.passages, row.recall_at_10), (300, 1.0));
-        assert!(row.mean_word_hits >= 1.0 && row.vector_disk_bytes > 300 * 96, "{row:?}");
+        assert!(row.mean_word_hits >= 1.0 && row.disk_bytes > 300 * 96, "{row:?}");
         assert!(report.table().lines().count() == 3);
     }
 }

@@ -183,6 +183,8 @@ mod tests {
                 "index messages_by_time",
                 "index messages_hidden",
                 "index messages_in_queue",
+                "index messages_of_speakers",
+                "index messages_said",
                 "index messages_streaming",
                 "index passages_by_fingerprint",
                 "index passages_hidden",
@@ -243,7 +245,7 @@ mod tests {
         assert_eq!(
             columns,
             "id INTEGER, agent_id INTEGER, at_ms INTEGER, kind TEXT, body TEXT, searchable TEXT, interrupted INTEGER, \
-             stub TEXT, state TEXT, in_queue INTEGER, hidden INTEGER"
+             stub TEXT, state TEXT, in_queue INTEGER, hidden INTEGER, speaker TEXT"
         );
     }
 }

@@ -35,7 +35,8 @@ const ROWS: [&str; 3] = [
     "#,
     "INSERT INTO inbox (id, agent_id, at_ms, text) VALUES (1, 1, 20, 'a heron that waits');",
     "INSERT INTO sources VALUES (1, 'books', 30);
-     INSERT INTO documents VALUES (1, 1, '/books/marsh.txt', 100, x'03', 31);
+     INSERT INTO documents (id, source_id, path, title, size_bytes, fingerprint, loaded_at_ms)
+     VALUES (1, 1, '/books/marsh.txt', 'marsh.txt', 100, x'03', 31);
      INSERT INTO attachments VALUES (1, 1, 32);
      INSERT INTO passages (id, document_id, at_ms, text, place, fingerprint)
      VALUES (3, 1, 33, 'the marsh of a book', 'page 7', x'04');",

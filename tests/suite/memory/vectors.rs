@@ -207,8 +207,8 @@ fn add_source(path: &Path) {
     database
         .execute_batch(
             "INSERT INTO sources (id, name, created_at_ms) VALUES (1, 's', 0);
-             INSERT INTO documents (id, source_id, path, size_bytes, fingerprint, loaded_at_ms)
-             VALUES (1, 1, 'guide.md', 1, x'00', 0);
+             INSERT INTO documents (id, source_id, path, title, size_bytes, fingerprint, loaded_at_ms)
+             VALUES (1, 1, '/guide.md', 'guide.md', 1, x'00', 0);
              INSERT INTO passages (document_id, at_ms, text, place, fingerprint) VALUES
              (1, 0, 'moor and heath', 'line 1', x'01'), (1, 0, 'dune and beach', 'line 2', x'02'),
              (1, 0, 'fen and marsh', 'line 3', x'03');",
