@@ -207,14 +207,13 @@ fn middle(text: &str) -> Option<usize> {
     let start = text.floor_char_boundary(half.saturating_sub(reach));
     let window = text.get(start..text.ceil_char_boundary(half + reach))?;
     let nearest = |places: &mut dyn Iterator<Item = usize>| {
-        let inner = places.filter(|&place| place > 0).map(|place| start + place).filter(|&place| place < text.len());
-        inner.min_by_key(|&place| place.abs_diff(half))
+        places.filter(|&place| place > 0 && place < text.len()).min_by_key(|&place| place.abs_diff(half))
     };
-    let mut white = window.char_indices().filter(|(_, one)| one.is_whitespace()).map(|(place, _)| place);
+    let mut white = window.char_indices().filter(|(_, one)| one.is_whitespace()).map(|(place, _)| start + place);
     nearest(&mut white)
         .filter(|place| !text.get(..*place).unwrap_or_default().trim().is_empty())
-        .or_else(|| nearest(&mut window.split_word_bound_indices().map(|(place, _)| place)))
-        .or_else(|| nearest(&mut window.grapheme_indices(true).map(|(place, _)| place)))
+        .or_else(|| nearest(&mut window.split_word_bound_indices().map(|(place, _)| start + place)))
+        .or_else(|| nearest(&mut window.grapheme_indices(true).map(|(place, _)| start + place)))
         .or_else(|| nearest(&mut text.char_indices().map(|(place, _)| place)))
 }
 
