@@ -135,7 +135,7 @@ fn read(connection: &Connection, agent: i64, emit: &mut Emit<'_>) -> Result<()> 
 fn read_agent(connection: &Connection, agent: i64, numbers: &Numbers) -> rusqlite::Result<AgentRecord> {
     connection.query_row(
         "SELECT name, created_at_ms, model, profile, context_window_tokens, last_login_at_ms, memory_pressure_warned,
-             passed_message_id, heartbeats_paused_until_ms FROM agents WHERE id = :agent",
+             passed_message_id, heartbeats_paused_until_ms, instructions, chosen_model FROM agents WHERE id = :agent",
         named_params! {":agent": agent},
         |row| {
             Ok(AgentRecord {
@@ -150,6 +150,8 @@ fn read_agent(connection: &Connection, agent: i64, numbers: &Numbers) -> rusqlit
                 memory_pressure_warned: row.get(6)?,
                 passed_message: u64::try_from(numbers.last_message(row.get(7)?)).unwrap_or(0),
                 heartbeats_paused_until_ms: row.get(8)?,
+                instructions: row.get(9)?,
+                chosen_model: row.get(10)?,
             })
         },
     )
@@ -172,7 +174,7 @@ fn each(
 }
 
 fn read_messages(connection: &Connection, agent: i64, emit: &mut Emit<'_>) -> Result<()> {
-    let sql = "SELECT id, at_ms, body, interrupted, stub, state = 'streaming', in_queue, hidden FROM messages
+    let sql = "SELECT id, at_ms, body, interrupted, stub, state = 'streaming', in_queue, hidden, speaker FROM messages
                WHERE agent_id = :agent ORDER BY id";
     each(connection, agent, sql, "read the messages", &mut |row| {
         let (id, json): (i64, String) = (row.get(0)?, row.get(2)?);
@@ -188,6 +190,7 @@ fn read_messages(connection: &Connection, agent: i64, emit: &mut Emit<'_>) -> Re
             streaming: row.get(5)?,
             in_queue: row.get(6)?,
             hidden: row.get(7)?,
+            speaker: row.get(8)?,
         })))
     })
 }

@@ -228,8 +228,8 @@ impl<'a> Import<'a> {
         self.transaction
             .execute(
                 "INSERT INTO agents (name, created_at_ms, model, profile, context_window_tokens, last_login_at_ms,
-                     memory_pressure_warned, heartbeats_paused_until_ms)
-                 VALUES (:name, :created, :model, :profile, :window, :login, :warned, :paused)",
+                     memory_pressure_warned, heartbeats_paused_until_ms, instructions, chosen_model)
+                 VALUES (:name, :created, :model, :profile, :window, :login, :warned, :paused, :instructions, :chosen)",
                 named_params! {
                     ":name": name,
                     ":created": agent.created_at_ms,
@@ -239,6 +239,8 @@ impl<'a> Import<'a> {
                     ":login": agent.last_login_at_ms,
                     ":warned": agent.memory_pressure_warned,
                     ":paused": agent.heartbeats_paused_until_ms,
+                    ":instructions": agent.instructions,
+                    ":chosen": agent.chosen_model,
                 },
             )
             .during("store the agent")?;
@@ -291,8 +293,9 @@ impl<'a> Import<'a> {
         self.transaction
             .prepare_cached(
                 "INSERT INTO messages (agent_id, at_ms, kind, body, searchable, interrupted, stub, state, in_queue,
-                     hidden)
-                 VALUES (:agent, :at_ms, :kind, :body, :searchable, :interrupted, :stub, :state, :in_queue, :hidden)",
+                     hidden, speaker)
+                 VALUES (:agent, :at_ms, :kind, :body, :searchable, :interrupted, :stub, :state, :in_queue, :hidden,
+                     :speaker)",
             )
             .and_then(|mut statement| {
                 statement.execute(named_params! {
@@ -306,6 +309,7 @@ impl<'a> Import<'a> {
                     ":state": if message.streaming { "streaming" } else { "complete" },
                     ":in_queue": message.in_queue,
                     ":hidden": message.hidden,
+                    ":speaker": message.speaker,
                 })
             })
             .during("store a message")?;

@@ -236,6 +236,8 @@ pub(super) fn to_records(file: &Value) -> Result<(Vec<Record>, Vec<String>)> {
         memory_pressure_warned: false,
         passed_message: 0,
         heartbeats_paused_until_ms: None,
+        instructions: None,
+        chosen_model: None,
     })];
     let mut passages = Vec::new();
     take_blocks(&blocks, created_at_ms, &mut records, &mut passages);
@@ -321,6 +323,7 @@ fn messages_of(agent: &Value) -> Vec<MessageRecord> {
                 streaming: false,
                 in_queue,
                 hidden: false,
+                speaker: None,
             });
         }
     }

@@ -47,6 +47,12 @@ pub(super) struct AgentRecord {
     /// Number of the newest message that a memory pass has looked at; 0 for none.
     pub(super) passed_message: u64,
     pub(super) heartbeats_paused_until_ms: Option<i64>,
+    /// The user's own system instructions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) instructions: Option<String>,
+    /// The model that the user has chosen for this agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) chosen_model: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,6 +78,9 @@ pub(super) struct MessageRecord {
     /// Removed from view and search, for a checkpoint to bring back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) hidden: bool,
+    /// Who said it, in a talk between people with names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) speaker: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
