@@ -41,7 +41,7 @@ pub struct EmbedBenchArgs {
 pub struct RecallBenchArgs {
     /// Messages and queries as JSON; may be given more than once
     ///
-    /// {"messages": [{"id", "role", "name", "text", "time"}], "queries": [{"text", "evidence": [ids]}]}
+    /// `{"messages": [{"id", "role", "name", "text", "time"}], "queries": [{"text", "evidence": [ids]}]}`
     #[arg(long = "file", value_name = "FILE", required = true, num_args = 1..)]
     pub files: Vec<PathBuf>,
     /// Write the figures to this file as well
