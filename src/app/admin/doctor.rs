@@ -111,6 +111,7 @@ fn versions() -> Check {
 fn features() -> Check {
     let built: Vec<&str> = [
         ("llama-cpp", cfg!(feature = "llama-cpp")),
+        ("candle", cfg!(feature = "candle")),
         ("download", cfg!(feature = "download")),
         ("cuda", cfg!(feature = "cuda")),
         ("metal", cfg!(feature = "metal")),
