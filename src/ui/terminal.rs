@@ -77,6 +77,8 @@ impl Error {
 /// # Errors
 /// See [`Error`].
 pub fn run(handle: Handle, options: &Options<'_>) -> Result<usize, Error> {
+    // For the whole chat: between a reply and the next prompt, too, Enter must stay what the line editor takes for Enter.
+    let quiet = Quiet::new();
     let mut editor = editor()?;
     // A history that cannot be read only lacks the lines of earlier days.
     let _ = editor.load_history(options.history);
@@ -84,7 +86,7 @@ pub fn run(handle: Handle, options: &Options<'_>) -> Result<usize, Error> {
     let prompt = &Prompt::new(&mut editor);
     let screen = &Mutex::new(Screen::new(options.agent, options.show_costs));
     let (done_sender, done) = channel();
-    let chat = Chat { requests, done, prompt, screen };
+    let chat = Chat { requests, done, prompt, screen, quiet };
     std::thread::scope(|scope| {
         let display = scope.spawn(move || display(&events, &done_sender, prompt, screen));
         let outcome = chat.talk(&mut editor, options);
@@ -140,6 +142,7 @@ struct Chat<'a> {
     done: Receiver<std::io::Result<Done>>,
     prompt: &'a Prompt,
     screen: &'a Mutex<Screen>,
+    quiet: Quiet,
 }
 
 impl Chat<'_> {
@@ -202,7 +205,11 @@ impl Chat<'_> {
     fn edit(&self, label: BlockLabel, drafts: &Path) -> Result<(), Error> {
         let Done::Block(before) = self.ask(Request::Block { label })? else { return Ok(()) };
         let draft = drafts.join(format!("core-{label}.draft.txt"));
-        match editor::edit(&draft, &before) {
+        let edited = {
+            let _loud = self.quiet.lifted();
+            editor::edit(&draft, &before)
+        };
+        match edited {
             Ok(Edited::Unchanged) => Ok(self.tell("Nothing was changed.")?),
             Ok(Edited::Changed(after)) => {
                 if self.ask(Request::EditBlock { label, before, after })? == Done::Refused {
@@ -228,7 +235,6 @@ impl Chat<'_> {
 
     /// Sends a request and waits until its events have been shown.
     fn ask(&self, request: Request) -> Result<Done, Error> {
-        let _quiet = Quiet::new();
         let what = what_is_waited_for(&request);
         {
             // Nothing of the answer is shown before the spinner, and that it can be stopped is said only once it can.
@@ -410,56 +416,87 @@ fn print_texts(
     }
 }
 
-/// Keeps the terminal from showing what is typed while the agent speaks: it would stand in the middle of the reply. The
-/// line editor shows it afterwards.
+/// Keeps the terminal from showing what is typed while the agent speaks, and from taking Enter for a line feed: what is
+/// typed ahead would stand in the middle of the reply, and begin a new line of the message instead of sending it. The
+/// line editor, which sets its own modes on top of these, reads and shows it afterwards.
 struct Quiet {
     #[cfg(unix)]
     before: Option<rustix::termios::Termios>,
 }
 
 impl Quiet {
-    #[cfg(unix)]
     fn new() -> Self {
-        use rustix::termios::{InputModes, LocalModes, OptionalActions, tcgetattr, tcsetattr};
-        let before = tcgetattr(std::io::stdin()).ok();
-        if let Some(mut quiet) = before.clone() {
-            quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
-            // Ctrl-C stops the reply; lines that were typed ahead are not to be lost with it.
-            quiet.local_modes.insert(LocalModes::NOFLSH);
-            // Enter stays what the editor takes for Enter: a line feed begins a new line of the message.
-            quiet.input_modes.remove(InputModes::ICRNL);
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &quiet);
+        let quiet = Self {
+            #[cfg(unix)]
+            before: rustix::termios::tcgetattr(std::io::stdin()).ok(),
+        };
+        quiet.fall();
+        quiet
+    }
+
+    /// Gives the terminal to another program, until what is given back is dropped.
+    fn lifted(&self) -> Lifted<'_> {
+        self.rise();
+        Lifted(self)
+    }
+
+    #[cfg(unix)]
+    fn fall(&self) {
+        use rustix::termios::{InputModes, LocalModes};
+        let Some(mut modes) = self.before.clone() else { return };
+        modes.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
+        // Ctrl-C stops the reply; lines that were typed ahead are not to be lost with it.
+        modes.local_modes.insert(LocalModes::NOFLSH);
+        modes.input_modes.remove(InputModes::ICRNL);
+        set_modes(&modes);
+    }
+
+    #[cfg(unix)]
+    fn rise(&self) {
+        if let Some(before) = &self.before {
+            set_modes(before);
         }
-        Self { before }
     }
 
     #[cfg(not(unix))]
-    fn new() -> Self {
-        Self {}
-    }
+    fn fall(&self) {}
+
+    #[cfg(not(unix))]
+    fn rise(&self) {}
 }
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        #[cfg(unix)]
-        if let Some(before) = &self.before {
-            let _ = rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Now, before);
-        }
+        self.rise();
     }
+}
+
+/// The terminal as it was found, see [`Quiet::lifted`].
+struct Lifted<'a>(&'a Quiet);
+
+impl Drop for Lifted<'_> {
+    fn drop(&mut self) {
+        self.0.fall();
+    }
+}
+
+#[cfg(unix)]
+fn set_modes(modes: &rustix::termios::Termios) {
+    // A terminal that is gone is noticed by whoever reads from it.
+    let _ = rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Now, modes);
 }
 
 /// Gives the terminal back as it was found when a signal ends the program: nothing else runs then.
 #[cfg(unix)]
 pub fn restore_on_signals() {
-    use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
     use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM};
     use signal_hook::iterator::Signals;
-    let Ok(before) = tcgetattr(std::io::stdin()) else { return };
+    let Ok(before) = rustix::termios::tcgetattr(std::io::stdin()) else { return };
     let Ok(mut signals) = Signals::new([SIGHUP, SIGQUIT, SIGTERM]) else { return };
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            // Should either fail, there is nobody left to tell.
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &before);
+            set_modes(&before);
+            // Should it fail, there is nobody left to tell.
             let _ = signal_hook::low_level::emulate_default_handler(signal);
         }
     });

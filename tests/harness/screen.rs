@@ -25,6 +25,8 @@ pub struct Screen {
     terminal: vt100::Parser,
     /// Everything that was written.
     pub raw: Vec<u8>,
+    /// How much had been written when the last line was typed.
+    typed_at: usize,
 }
 
 impl Screen {
@@ -75,6 +77,7 @@ impl Screen {
             pieces,
             terminal: vt100::Parser::new(ROWS.try_into().unwrap(), COLUMNS.try_into().unwrap(), 0),
             raw: Vec::new(),
+            typed_at: 0,
         }
     }
 
@@ -96,6 +99,7 @@ impl Screen {
 
     /// Types a line.
     pub fn line(&mut self, text: &str) {
+        self.typed_at = self.raw.len();
         self.keys(format!("{text}\r").as_bytes());
     }
 
@@ -106,10 +110,15 @@ impl Screen {
 
     /// Waits until what the user sees is as `wanted` says, and gives it back.
     pub fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        self.until_written(what, |text, _| wanted(text))
+    }
+
+    /// The same; `wanted` sees also what was written since the last line was typed.
+    fn until_written(&mut self, what: &str, wanted: impl Fn(&str, &[u8]) -> bool) -> String {
         let started = Instant::now();
         loop {
             let text = self.text();
-            if wanted(&text) {
+            if wanted(&text, &self.raw[self.typed_at..]) {
                 return text;
             }
             // A spinner is never silent.
@@ -125,9 +134,12 @@ impl Screen {
         }
     }
 
-    /// Waits for the prompt on the last line that is not blank.
+    /// Waits for the prompt on the last line that is not blank: the one behind the line that was typed last, which is not
+    /// on the screen before the program has taken it.
     pub fn until_prompt(&mut self) -> String {
-        self.until("prompt", |text| text.trim_end().ends_with("you>"))
+        let is_taken = |written: &[u8]| written.contains(&b'\n');
+        let first = self.typed_at == 0;
+        self.until_written("prompt", |text, written| (first || is_taken(written)) && text.trim_end().ends_with("you>"))
     }
 
     /// The cell where `needle` begins.
@@ -160,8 +172,15 @@ impl Screen {
 
     /// Waits until the program ends, with this exit code; gives back everything that it wrote.
     pub fn ends(mut self, code: i32) -> Vec<u8> {
-        while let Ok(piece) = self.pieces.recv_timeout(SILENCE) {
-            self.raw.extend(piece);
+        loop {
+            match self.pieces.recv_timeout(SILENCE) {
+                Ok(piece) => self.raw.extend(piece),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.child.kill().unwrap();
+                    panic!("it did not end within {SILENCE:?}: {}", String::from_utf8_lossy(&self.raw));
+                }
+            }
         }
         assert_eq!(self.child.wait().unwrap().code(), Some(code), "{}", String::from_utf8_lossy(&self.raw));
         self.raw

@@ -263,7 +263,7 @@ fn rates_are_measured_for_the_bare_library_and_for_ours() {
     let bare = bare_rates(&model_path(), 64, 8).unwrap();
     let ours = our_rates(&model_path(), 64, 8).unwrap();
     for rate in [bare.read_tokens_per_s, bare.decode_tokens_per_s, ours.read_tokens_per_s, ours.decode_tokens_per_s] {
-        assert!(rate.is_finite() && rate > 1.0, "{bare:?} {ours:?}");
+        assert!(rate.is_finite() && rate > 0.0, "{bare:?} {ours:?}");
     }
 }
 

@@ -172,6 +172,23 @@ fn what_was_typed_ahead_outlives_ctrl_c() {
 }
 
 #[test]
+fn lines_that_are_typed_faster_than_they_are_answered_are_all_sent() {
+    let home = tempfile::tempdir().unwrap();
+    let texts: Vec<String> = (0..30).map(|number| format!("Line {number}.")).collect();
+    let replies: Vec<_> = texts.iter().map(|text| json!({"when": text, "reply": format!("Heard: {text}")})).collect();
+    let mut screen = start(home.path(), json!(replies), 0, &[], &[]);
+    screen.until_prompt();
+    // Some of them arrive between a reply and the next prompt.
+    for text in &texts {
+        screen.line(text);
+    }
+    let written = String::from_utf8(screen.leave()).unwrap();
+    for text in texts {
+        assert!(written.contains(&format!("Heard: {text}")), "{text}: {written}");
+    }
+}
+
+#[test]
 fn a_message_may_begin_with_a_slash_behind_a_space() {
     let home = tempfile::tempdir().unwrap();
     let replies = json!([{"when": "/usr/bin is full of files", "reply": "Yes, heard."}]);
