@@ -23,6 +23,7 @@ mod writer;
 use std::ffi::OsString;
 
 use crate::cli::{BenchCommand, Cli, Command, ExitCode};
+use crate::inference::patient_threads;
 
 pub use error::Error;
 
@@ -30,6 +31,9 @@ pub use error::Error;
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     spare_dumb_terminals();
+    if cli.command.runs_llama_cpp() {
+        start_anew_with_patient_threads();
+    }
     let done = match cli.command {
         Command::Run(arguments) => chat::run(&arguments),
         Command::Models(command) => models::run(&command),
@@ -85,6 +89,20 @@ fn words_of(error: &clap::Error) -> (String, String) {
     let first = paragraphs.next().unwrap_or_default();
     let hints: Vec<String> = paragraphs.filter(|paragraph| !paragraph.starts_with("Usage:")).collect();
     (first.strip_prefix("error: ").unwrap_or(&first).to_owned(), hints.join("; "))
+}
+
+/// See [`patient_threads`]. Comes back only where nothing needs to be done, or the program cannot be started: it then
+/// works as well, but slower beside other programs.
+fn start_anew_with_patient_threads() {
+    #[cfg(unix)]
+    if let (Some((name, value)), Ok(program)) =
+        (patient_threads(|name| std::env::var_os(name)), std::env::current_exe())
+    {
+        use std::os::unix::process::CommandExt;
+        let mut arguments = std::env::args_os();
+        let own_name = arguments.next().unwrap_or_else(|| program.clone().into_os_string());
+        let _ = std::process::Command::new(program).arg0(own_name).args(arguments).env(name, value).exec();
+    }
 }
 
 /// A dumb terminal shows escape sequences as text; `anstream` spares it only where `CI` is not set.

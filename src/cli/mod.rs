@@ -63,6 +63,24 @@ pub enum Command {
     ReadDocuments,
 }
 
+impl Command {
+    /// Whether a model may run on llama.cpp.
+    #[must_use]
+    pub const fn runs_llama_cpp(&self) -> bool {
+        match self {
+            Self::Run(arguments) => matches!(arguments.engine, EngineName::LlamaCpp),
+            Self::Complete(_) | Self::Bench(_) | Self::Grammar(GrammarCommand::Sample { .. }) => true,
+            Self::Models(_)
+            | Self::Grammar(_)
+            | Self::Admin(_)
+            | Self::Load(_)
+            | Self::Attach(_)
+            | Self::Detach(_)
+            | Self::ReadDocuments => false,
+        }
+    }
+}
+
 /// Flags of `mneme run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {

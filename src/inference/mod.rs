@@ -21,6 +21,7 @@ mod llama_cpp;
 mod llama_rates;
 #[cfg(feature = "llama-cpp")]
 mod llama_vocab;
+mod openmp;
 mod prefix_cache;
 mod sampler;
 mod scripted;
@@ -41,6 +42,7 @@ pub use llama_cpp::{Device, LlamaCppEngine, LoadOptions};
 pub use llama_rates::{Rates, bare_rates, our_rates};
 #[cfg(feature = "llama-cpp")]
 pub use llama_vocab::{NativeGrammar, NativeVocab};
+pub use openmp::patient_threads;
 pub use prefix_cache::{PrefixReport, Session};
 pub use sampler::{Sampled, Sampler, SamplerOptions};
 pub use scripted::{Script, ScriptedEngine, ScriptedGeneration, ScriptedLog, ScriptedReply};

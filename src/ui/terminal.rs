@@ -418,7 +418,8 @@ fn print_texts(
 
 /// Keeps the terminal from showing what is typed while the agent speaks, and from taking Enter for a line feed: what is
 /// typed ahead would stand in the middle of the reply, and begin a new line of the message instead of sending it. The
-/// line editor, which sets its own modes on top of these, reads and shows it afterwards.
+/// line editor, which sets its own modes on top of these, reads and shows it afterwards. Terminals on which it leaves
+/// lines to the kernel are never quiet: there the kernel needs line feeds and shows what is typed.
 struct Quiet {
     #[cfg(unix)]
     before: Option<rustix::termios::Termios>,
@@ -428,7 +429,7 @@ impl Quiet {
     fn new() -> Self {
         let quiet = Self {
             #[cfg(unix)]
-            before: rustix::termios::tcgetattr(std::io::stdin()).ok(),
+            before: if has_line_editor() { rustix::termios::tcgetattr(std::io::stdin()).ok() } else { None },
         };
         quiet.fall();
         quiet
@@ -478,6 +479,12 @@ impl Drop for Lifted<'_> {
     fn drop(&mut self) {
         self.0.fall();
     }
+}
+
+/// Whether lines are edited by the line editor, as against the kernel.
+#[cfg(unix)]
+fn has_line_editor() -> bool {
+    !std::env::var("TERM").is_ok_and(|term| ["dumb", "cons25", "emacs"].contains(&term.as_str()))
 }
 
 #[cfg(unix)]
