@@ -167,6 +167,9 @@ pub struct ConfigFile {
     /// Whether the model looks at each message once more after the answer, to save what it brings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_pass: Option<bool>,
+    /// Whether what the memory holds on a question is looked up before the model answers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recollection: Option<bool>,
     /// Minutes without a turn after which the agent has a heartbeat; 0: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat_minutes: Option<u32>,
@@ -234,6 +237,8 @@ pub struct Config {
     pub max_calls_of_a_function: u32,
     /// Whether the model looks at each message once more after the answer, to save what it brings.
     pub memory_pass: bool,
+    /// Whether what the memory holds on a question is looked up before the model answers it.
+    pub recollection: bool,
     /// When a turn ends with work left for idle time.
     pub idle: Idle,
     /// Minutes without a turn after which the agent has a heartbeat; 0: never.
@@ -378,6 +383,7 @@ impl Config {
             max_steps: file.max_steps.unwrap_or(DEFAULT_MAX_STEPS),
             max_calls_of_a_function: file.max_calls_of_a_function.unwrap_or(DEFAULT_MAX_CALLS_OF_A_FUNCTION),
             memory_pass: file.memory_pass.unwrap_or(true),
+            recollection: file.recollection.unwrap_or(true),
             idle: overrides.idle.unwrap_or_default(),
             heartbeat_minutes: overrides.heartbeat_minutes.or(file.heartbeat_minutes).unwrap_or_default(),
             queue: file.queue.unwrap_or_default(),
@@ -404,6 +410,7 @@ impl Config {
             core_memory_limit_chars: Some(self.core_memory_limit_chars),
             max_steps: Some(self.max_steps),
             memory_pass: Some(self.memory_pass),
+            recollection: Some(self.recollection),
             max_calls_of_a_function: Some(self.max_calls_of_a_function),
             heartbeat_minutes: Some(self.heartbeat_minutes),
             queue: Some(self.queue.clone()),

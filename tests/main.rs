@@ -34,6 +34,7 @@ mod suite {
     mod nested_kv;
     #[cfg(feature = "llama-cpp")]
     mod oracle;
+    mod recollection;
     mod safety;
     mod schema;
     #[cfg(unix)]

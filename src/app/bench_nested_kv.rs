@@ -60,6 +60,8 @@ fn config_of(arguments: &NestedKvArgs, home: std::path::PathBuf, file: ConfigFil
     let file = ConfigFile {
         // What the agent thinks of UUIDs is not worth keeping.
         memory_pass: Some(false),
+        // The model is to look the pairs up itself.
+        recollection: Some(false),
         max_steps: Some(searches + 1),
         max_calls_of_a_function: Some(searches),
         profile: Some(arguments.profile.map_or(file.profile.unwrap_or(Profile::Native), Into::into)),

@@ -305,6 +305,7 @@ pub(super) fn settings(config: &Config, profile: Profile) -> kernel::Settings {
         max_calls_of_a_function: config.max_calls_of_a_function,
         // The classic profile is the paper's: the model edits its memory itself.
         memory_pass: config.memory_pass && profile == Profile::Native,
+        recollection: config.recollection && profile == Profile::Native,
         waits_for_idle: config.idle == Idle::Wait,
         heartbeat: (config.heartbeat_minutes > 0)
             .then(|| std::time::Duration::from_secs(u64::from(config.heartbeat_minutes) * 60)),

@@ -136,7 +136,9 @@ fn notification_json(
         Notification::Heartbeat { reason } => super::json::to_python_json(
             &json!({"type": "heartbeat", "reason": stub.unwrap_or(reason), "time": stamp(at)}),
         ),
-        Notification::MemoryPressure => packaged("system_alert", &chat::notification_text(notification, at, zone)?, at),
+        Notification::MemoryPressure | Notification::Recollection { .. } => {
+            packaged("system_alert", &chat::notification_text(notification, at, zone)?, at)
+        }
     })
 }
 

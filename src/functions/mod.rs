@@ -4,7 +4,9 @@
 
 mod excerpt;
 mod executor;
+mod recollection;
 mod table;
 
 pub use executor::{Context, Outcome, PAGE_SIZE, SideEffect, execute};
+pub use recollection::{Recollection, recollect};
 pub use table::{Function, MAX_PAUSE_MINUTES, TABLE, names, schemas};

@@ -29,6 +29,7 @@ use super::interrupt::Interrupt;
 use super::model::{Counter, Model, Summarizer, Written};
 use super::offer::{MemoryView, step_policy};
 use super::preview::{ANSWER_CHARS_PER_TOKEN, memory_view};
+use super::recall::Recalled;
 use super::reply::{Reply, Started};
 use super::step::{Effect, Generated, Happened, Offer, Turn};
 
@@ -53,6 +54,8 @@ pub struct Settings {
     pub max_calls_of_a_function: u32,
     /// Whether a memory pass looks at each message of the user after the answer.
     pub memory_pass: bool,
+    /// Whether what the memory holds on a question is looked up before the model answers it.
+    pub recollection: bool,
     /// Whether a turn is reported only after the memory passes.
     pub waits_for_idle: bool,
     /// Time without a turn after which the agent has a heartbeat of its own; none: never.
@@ -102,6 +105,7 @@ struct Progress {
     has_read_document: bool,
     /// The user's message asks for something to be kept.
     asks_to_save: bool,
+    recalled: Recalled,
 }
 
 /// A call that is written but not executed.
@@ -201,6 +205,7 @@ impl Agent {
             by_heartbeat: matches!(interrupt, Interrupt::Heartbeat { .. }),
             message_stored: matches!(interrupt, Interrupt::User { .. }).then_some(false),
             asks_to_save: matches!(&interrupt, Interrupt::User { text, .. } if asks_to_save(text)),
+            recalled: self.recalls_at(&interrupt),
             ..Progress::default()
         };
         let is_retry = interrupt == Interrupt::Retry;
@@ -326,7 +331,10 @@ impl Agent {
         }
         let window_tokens = self.model.window_tokens();
         let reserve_tokens = self.settings.queue.answer_reserve_tokens(window_tokens);
-        let answer_tokens = reserve_tokens.min(window_tokens.saturating_sub(room.prompt_tokens));
+        let prompt_tokens =
+            self.recall(&mut progress.recalled, room.prompt_tokens, window_tokens.saturating_sub(reserve_tokens))?;
+        progress.has_read_document |= progress.recalled.quotes_document();
+        let answer_tokens = reserve_tokens.min(window_tokens.saturating_sub(prompt_tokens));
         let policy = step_policy(offer, &self.view(progress, answer_tokens * ANSWER_CHARS_PER_TOKEN)?);
         let mut reply = Reply::new(&mut self.memory, &*self.clock, &self.cancel);
         let written = self.model.write(&self.context, &policy, answer_tokens, &mut |piece| reply.take(piece, emit));

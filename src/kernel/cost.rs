@@ -11,6 +11,7 @@ pub(super) struct Cost {
     forward_passes: u64,
     tokens_read: u64,
     tokens_reused: u64,
+    tokens_recalled: u64,
     tokens_sampled: u64,
     tokens_forced: u64,
     read_ms: u64,
@@ -34,6 +35,10 @@ impl Cost {
         self.mask_us += stats.mask_us;
     }
 
+    pub(super) fn add_recalled(&mut self, tokens: usize) {
+        self.tokens_recalled += tokens as u64;
+    }
+
     pub(super) fn add_mask(&mut self, spent: Duration) {
         self.mask_us += u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
     }
@@ -45,6 +50,7 @@ impl Cost {
             forward_passes: self.forward_passes,
             tokens_read: self.tokens_read,
             tokens_reused: self.tokens_reused,
+            tokens_recalled: self.tokens_recalled,
             tokens_sampled: self.tokens_sampled,
             tokens_forced: self.tokens_forced,
             read_ms: self.read_ms,

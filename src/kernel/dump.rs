@@ -27,6 +27,7 @@ fn line(message: &Message, zone: &TimeZone) -> String {
             Notification::Login { .. } => "event: login".to_owned(),
             Notification::Heartbeat { reason } => format!("event: heartbeat ({reason})"),
             Notification::MemoryPressure => "event: memory pressure".to_owned(),
+            Notification::Recollection { text } => format!("event: recollection: {text}"),
         },
         Body::Assistant { thoughts, text, call } => {
             let thoughts = thoughts.as_ref().map(|thoughts| format!("thought: {thoughts}"));

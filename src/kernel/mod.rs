@@ -21,6 +21,7 @@ mod notes;
 mod offer;
 mod passes;
 mod preview;
+mod recall;
 mod reply;
 mod requests;
 mod service;

@@ -159,6 +159,8 @@ pub struct TurnReport {
     pub tokens_read: u64,
     /// Prompt tokens that were in the KV cache already.
     pub tokens_reused: u64,
+    /// Tokens of what was looked up in the memory for this turn; they stand in no later prompt.
+    pub tokens_recalled: u64,
     /// Tokens sampled.
     pub tokens_sampled: u64,
     /// Tokens that the grammar left no choice about.

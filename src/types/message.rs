@@ -87,6 +87,11 @@ pub enum Notification {
     },
     /// The window is nearly full; older messages will be evicted soon.
     MemoryPressure,
+    /// What was found in the memory for the message that follows. It stands in the prompt of one turn and is not stored.
+    Recollection {
+        /// What was found, one entry a line.
+        text: String,
+    },
 }
 
 /// Outcome of a function call.

@@ -51,6 +51,7 @@ fn a_message_is_answered_by_a_reply_and_exactly_one_turn() {
         "decode_ms",
         "mask_us",
         "wall_ms",
+        "tokens_recalled",
         "idle_passes",
         "idle_ms",
     ] {
