@@ -277,7 +277,7 @@ pub fn home_from_environment() -> Result<PathBuf, Error> {
 
 /// What mneme puts into its home. The database is not listed: it alone tells that a folder is a home.
 #[cfg(unix)]
-const OWN_NAMES: [&str; 5] = [ConfigFile::NAME, "personas", "logs", "models", "history.txt"];
+const OWN_NAMES: [&str; 6] = [ConfigFile::NAME, "personas", "logs", "models", "bench", "history.txt"];
 
 /// Makes the home folder, readable for its owner only. A folder that others can read is closed to them where it is
 /// empty or a home already; one that its owner has made read-only stays so.

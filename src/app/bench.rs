@@ -5,8 +5,11 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Error;
+use super::output::tell;
 use crate::bench;
-use crate::cli::{ArchivalBenchArgs, BenchMemoryCommand, EmbedBenchArgs, ExitCode, GrammarBenchArgs};
+use crate::cli::{ArchivalBenchArgs, BenchMemoryCommand, DataSetName, EmbedBenchArgs, ExitCode, GrammarBenchArgs};
+use crate::models::{PullOptions, TerminalProgress, default_bench_dir};
+use crate::types::Cancel;
 
 /// Reading and decoding rates beside the bare library's.
 ///
@@ -69,10 +72,30 @@ fn embed(arguments: &EmbedBenchArgs) -> Result<ExitCode, Error> {
 pub(super) fn memory(command: &BenchMemoryCommand) -> Result<ExitCode, Error> {
     match command {
         BenchMemoryCommand::Archival(arguments) => archival(arguments),
+        BenchMemoryCommand::Bfcl(arguments) => super::bench_bfcl::run(arguments),
         BenchMemoryCommand::Embed(arguments) => embed(arguments),
         BenchMemoryCommand::NestedKv(arguments) => super::bench_nested_kv::run(arguments),
         BenchMemoryCommand::Recall(arguments) => super::bench_recall::run(arguments),
     }
+}
+
+/// Fetches the data of a benchmark and says where they are.
+///
+/// # Errors
+/// They cannot be fetched or written.
+pub(super) fn fetch(name: DataSetName) -> Result<ExitCode, Error> {
+    let set = match name {
+        DataSetName::Bfcl => bench::bfcl::WHEEL,
+    };
+    let cancel = Cancel::new();
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGINT, cancel.flag())?;
+    let dir = default_bench_dir()?;
+    let mut progress = TerminalProgress::new();
+    let fetched = set.pull(&dir, &mut PullOptions::from_env(&cancel, &mut progress));
+    let how = if fetched.map_err(|source| Error::BenchData { source })? { "are in" } else { "are already in" };
+    tell(&format!("The data of {} {} {how} {}.", set.package, set.version, set.folder(&dir).display()));
+    Ok(ExitCode::Ok)
 }
 
 fn archival(arguments: &ArchivalBenchArgs) -> Result<ExitCode, Error> {

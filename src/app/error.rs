@@ -110,6 +110,15 @@ pub enum Error {
         /// First byte that is not.
         offset: usize,
     },
+    /// The data of a benchmark cannot be fetched.
+    #[error("{source}")]
+    BenchData {
+        /// Why.
+        source: models::Error,
+    },
+    /// The questions of BFCL cannot be asked.
+    #[error(transparent)]
+    BfclBench(#[from] bench::bfcl::Error),
     /// A conversation cannot be measured.
     #[error(transparent)]
     RecallBench(#[from] bench::recall::Error),
@@ -210,6 +219,18 @@ impl Error {
             ),
             Self::Dialect(error) => error.hint().to_string(),
             Self::Memory(error) => error.hint().to_string(),
+            Self::BenchData {
+                source:
+                    models::Error::Io { .. }
+                    | models::Error::DiskFull { .. }
+                    | models::Error::TooLittleDisk { .. }
+                    | models::Error::NoDataFolder,
+            } => "set MNEME_BENCH_DATA to a folder that can be written and has room".to_owned(),
+            Self::BenchData { source: models::Error::NoDownloader } => {
+                "use a build with the feature download".to_owned()
+            }
+            Self::BenchData { source } => source.hint(),
+            Self::BfclBench(error) => error.hint(),
             Self::RecallBench(error) => error.hint(),
             Self::Kernel(error) => error.hint(),
             Self::Admin(error) => error.hint(),
@@ -295,14 +316,19 @@ impl Error {
             | Self::ModelOfAgent { .. } => ExitCode::Data,
             Self::Stopped
             | Self::Models(models::Error::Cancelled { .. })
+            | Self::BenchData { source: models::Error::Cancelled { .. } }
             | Self::Inference(inference::Error::LoadCancelled { .. }) => ExitCode::Interrupted,
             Self::NoEmbedder
             | Self::Embedder { .. }
             | Self::Models(_)
+            | Self::BenchData { .. }
             | Self::NoModel
             | Self::Inference(_)
             | Self::CatalogueModel { .. }
             | Self::Dialect(_) => ExitCode::Data,
+            Self::BfclBench(bench::bfcl::Error::Memory(error)) => memory_exit_code(error),
+            Self::BfclBench(bench::bfcl::Error::Work { .. } | bench::bfcl::Error::Busy { .. }) => ExitCode::Failed,
+            Self::BfclBench(_) => ExitCode::Data,
             Self::RecallBench(bench::recall::Error::Unreadable { .. }) => ExitCode::Usage,
             Self::RecallBench(_) => ExitCode::Data,
             Self::Admin(error) => error.exit_code(),

@@ -3,6 +3,7 @@
 
 mod admin;
 mod bench;
+mod bench_bfcl;
 mod bench_nested_kv;
 mod bench_recall;
 pub mod chat;
@@ -49,6 +50,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Detach(arguments) => sources::detach(&arguments),
         Command::ReadDocuments => load::serve(),
         Command::Bench(BenchCommand::Memory(command)) => bench::memory(&command),
+        Command::Bench(BenchCommand::Fetch { name }) => bench::fetch(name),
     };
     match done {
         Ok(code) => code,

@@ -1,6 +1,7 @@
 //! What was typed. Not responsible for doing any of it: `app` does.
 
 mod admin;
+mod bench_bfcl;
 mod bench_memory;
 mod exit_code;
 mod grammar;
@@ -17,6 +18,7 @@ pub use admin::{
     AddCommand, AdminCommand, BlockName, ConfigCommand, ExportArgs, ExportFormat, HistoryArgs, ImportArgs, TextArgs,
     Thing,
 };
+pub use bench_bfcl::{BfclArgs, DataSetName, InstructionName, PolicyName};
 pub use bench_memory::{ArchivalBenchArgs, BenchMemoryCommand, EmbedBenchArgs, NestedKvArgs, RecallBenchArgs};
 pub use exit_code::ExitCode;
 pub use grammar::{
@@ -218,6 +220,12 @@ pub enum BenchCommand {
     /// Memory: how fast it is and what it finds
     #[command(subcommand)]
     Memory(BenchMemoryCommand),
+    /// Fetch the data of a benchmark
+    Fetch {
+        /// Which
+        #[arg(value_enum)]
+        name: DataSetName,
+    },
 }
 
 /// Flags of `mneme bench grammar`.

@@ -646,7 +646,8 @@ fn room_notice(room: &RoomReport) -> Option<String> {
 }
 
 /// The system instructions of an agent that has none of its own.
-pub(super) fn default_instructions(settings: &Settings) -> String {
+#[must_use]
+pub fn default_instructions(settings: &Settings) -> String {
     match settings.profile {
         Profile::Classic => classic_instructions().to_owned(),
         Profile::Native if settings.memory_pass => native_instructions(CoreMemoryEditor::Pass),

@@ -13,6 +13,11 @@ impl Agent {
         self.embedder = embedder;
     }
 
+    /// Takes the embedder away again: the next agent need not load it anew.
+    pub fn take_embedder(&mut self) -> Option<Box<dyn Embed>> {
+        self.embedder.take()
+    }
+
     /// Makes the vectors that are missing until none is or `preempt` is raised, which stops it within a tenth of a
     /// second; what was made is stored. A failure is logged: searches find by words what has no vector.
     pub fn embed_pending(&mut self, preempt: &Cancel) {

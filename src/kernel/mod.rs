@@ -28,7 +28,7 @@ mod service;
 pub mod step;
 
 pub use crate::memory::BlockLabel;
-pub use agent::{Agent, Settings};
+pub use agent::{Agent, Settings, default_instructions};
 pub use command::{Command, CommandError};
 pub use commands::{LoadModel, LoadedModel};
 pub use error::Error;

