@@ -110,6 +110,9 @@ pub enum Error {
         /// First byte that is not.
         offset: usize,
     },
+    /// A conversation with an agent cannot be run.
+    #[error(transparent)]
+    AgentBench(#[from] bench::agent::Error),
     /// A conversation cannot be measured.
     #[error(transparent)]
     RecallBench(#[from] bench::recall::Error),
@@ -210,6 +213,7 @@ impl Error {
             ),
             Self::Dialect(error) => error.hint().to_string(),
             Self::Memory(error) => error.hint().to_string(),
+            Self::AgentBench(error) => error.hint().to_owned(),
             Self::RecallBench(error) => error.hint(),
             Self::Kernel(error) => error.hint(),
             Self::Admin(error) => error.hint(),
@@ -303,8 +307,9 @@ impl Error {
             | Self::Inference(_)
             | Self::CatalogueModel { .. }
             | Self::Dialect(_) => ExitCode::Data,
+            Self::AgentBench(error) if error.is_usage() => ExitCode::Usage,
             Self::RecallBench(bench::recall::Error::Unreadable { .. }) => ExitCode::Usage,
-            Self::RecallBench(_) => ExitCode::Data,
+            Self::AgentBench(_) | Self::RecallBench(_) => ExitCode::Data,
             Self::Admin(error) => error.exit_code(),
             Self::Memory(error) => memory_exit_code(error),
             Self::Kernel(kernel::Error::Memory(error)) => memory_exit_code(error),

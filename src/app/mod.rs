@@ -3,6 +3,7 @@
 
 mod admin;
 mod bench;
+mod bench_agent;
 mod bench_nested_kv;
 mod bench_recall;
 pub mod chat;
@@ -40,6 +41,7 @@ pub fn run(cli: Cli) -> ExitCode {
             bench::engine(&model, read, decode, rounds, json.as_deref())
         }
         Command::Bench(BenchCommand::Grammar(arguments)) => bench::grammar(&arguments),
+        Command::Bench(BenchCommand::Agent(arguments)) => bench_agent::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Attach(arguments) => sources::attach(&arguments),
         Command::Detach(arguments) => sources::detach(&arguments),

@@ -1,6 +1,7 @@
 //! What was typed. Not responsible for doing any of it: `app` does.
 
 mod admin;
+mod bench_agent;
 mod bench_memory;
 mod exit_code;
 mod grammar;
@@ -17,6 +18,7 @@ pub use admin::{
     AddCommand, AdminCommand, BlockName, ConfigCommand, ExportArgs, ExportFormat, HistoryArgs, ImportArgs, TextArgs,
     Thing,
 };
+pub use bench_agent::AgentBenchArgs;
 pub use bench_memory::{ArchivalBenchArgs, BenchMemoryCommand, EmbedBenchArgs, NestedKvArgs, RecallBenchArgs};
 pub use exit_code::ExitCode;
 pub use grammar::{
@@ -197,6 +199,8 @@ pub enum BenchCommand {
     },
     /// Masks and checks of the grammar engine, beside other engines where this build has them
     Grammar(GrammarBenchArgs),
+    /// Whole conversations with an agent, checked by what it says and what it remembers
+    Agent(AgentBenchArgs),
     /// Memory: how fast it is and what it finds
     #[command(subcommand)]
     Memory(BenchMemoryCommand),
