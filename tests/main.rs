@@ -10,6 +10,7 @@ mod harness;
 mod suite {
     mod admin;
     mod architecture;
+    mod bench_agent;
     mod bench_bfcl;
     mod bench_conversations;
     mod bench_recall;

@@ -71,6 +71,7 @@ fn embed(arguments: &EmbedBenchArgs) -> Result<ExitCode, Error> {
 /// A database could not be made or searched, or the file cannot be written.
 pub(super) fn memory(command: &BenchMemoryCommand) -> Result<ExitCode, Error> {
     match command {
+        BenchMemoryCommand::Agent(arguments) => super::bench_agent::run(arguments),
         BenchMemoryCommand::Archival(arguments) => archival(arguments),
         BenchMemoryCommand::Bfcl(arguments) => super::bench_bfcl::run(arguments),
         BenchMemoryCommand::Embed(arguments) => embed(arguments),

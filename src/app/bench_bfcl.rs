@@ -95,8 +95,8 @@ fn search_only(
 
 fn config_of(arguments: &BfclArgs, home: PathBuf, file: ConfigFile) -> Result<Config, Error> {
     let file = match arguments.policy {
-        // The configuration has no retrieval pass that could be turned off: both policies are the same.
-        PolicyName::Default | PolicyName::SelfDirected => file,
+        PolicyName::Default => file,
+        PolicyName::SelfDirected => ConfigFile { recollection: Some(false), ..file },
     };
     let overrides = Overrides {
         model: arguments.model.clone(),

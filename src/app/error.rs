@@ -119,6 +119,9 @@ pub enum Error {
     /// The questions of BFCL cannot be asked.
     #[error(transparent)]
     BfclBench(#[from] bench::bfcl::Error),
+    /// A conversation with an agent cannot be run.
+    #[error(transparent)]
+    AgentBench(#[from] bench::agent::Error),
     /// A conversation cannot be measured.
     #[error(transparent)]
     RecallBench(#[from] bench::recall::Error),
@@ -231,6 +234,7 @@ impl Error {
             }
             Self::BenchData { source } => source.hint(),
             Self::BfclBench(error) => error.hint(),
+            Self::AgentBench(error) => error.hint().to_owned(),
             Self::RecallBench(error) => error.hint(),
             Self::Kernel(error) => error.hint(),
             Self::Admin(error) => error.hint(),
@@ -329,8 +333,9 @@ impl Error {
             Self::BfclBench(bench::bfcl::Error::Memory(error)) => memory_exit_code(error),
             Self::BfclBench(bench::bfcl::Error::Work { .. } | bench::bfcl::Error::Busy { .. }) => ExitCode::Failed,
             Self::BfclBench(_) => ExitCode::Data,
+            Self::AgentBench(error) if error.is_usage() => ExitCode::Usage,
             Self::RecallBench(bench::recall::Error::Unreadable { .. }) => ExitCode::Usage,
-            Self::RecallBench(_) => ExitCode::Data,
+            Self::AgentBench(_) | Self::RecallBench(_) => ExitCode::Data,
             Self::Admin(error) => error.exit_code(),
             Self::Memory(error) => memory_exit_code(error),
             Self::Kernel(kernel::Error::Memory(error)) => memory_exit_code(error),

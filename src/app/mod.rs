@@ -3,6 +3,7 @@
 
 mod admin;
 mod bench;
+mod bench_agent;
 mod bench_bfcl;
 mod bench_nested_kv;
 mod bench_recall;

@@ -1,5 +1,6 @@
 //! Measurements of the program: what they do and how their figures are told. Timed claims live here, never in tests.
 
+pub mod agent;
 pub mod bfcl;
 pub mod embed;
 pub mod engine;

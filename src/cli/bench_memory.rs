@@ -17,6 +17,8 @@ pub enum BenchMemoryCommand {
     Recall(RecallBenchArgs),
     /// The embedder: texts and tokens a second, and how long a query takes
     Embed(EmbedBenchArgs),
+    /// Whole conversations with an agent, checked by what it says and what it remembers
+    Agent(super::AgentBenchArgs),
     /// The memory questions of the Berkeley Function Calling Leaderboard; fetch them first: mneme bench fetch bfcl
     Bfcl(super::BfclArgs),
 }

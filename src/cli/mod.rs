@@ -1,6 +1,7 @@
 //! What was typed. Not responsible for doing any of it: `app` does.
 
 mod admin;
+mod bench_agent;
 mod bench_bfcl;
 mod bench_memory;
 mod exit_code;
@@ -18,6 +19,7 @@ pub use admin::{
     AddCommand, AdminCommand, BlockName, ConfigCommand, ExportArgs, ExportFormat, HistoryArgs, ImportArgs, TextArgs,
     Thing,
 };
+pub use bench_agent::AgentBenchArgs;
 pub use bench_bfcl::{BfclArgs, DataSetName, InstructionName, PolicyName};
 pub use bench_memory::{ArchivalBenchArgs, BenchMemoryCommand, EmbedBenchArgs, NestedKvArgs, RecallBenchArgs};
 pub use exit_code::ExitCode;
