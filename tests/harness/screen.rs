@@ -160,8 +160,12 @@ impl Screen {
 
     /// Waits until the program ends, with this exit code; gives back everything that it wrote.
     pub fn ends(mut self, code: i32) -> Vec<u8> {
-        while let Ok(piece) = self.pieces.recv_timeout(SILENCE) {
-            self.raw.extend(piece);
+        loop {
+            match self.pieces.recv_timeout(SILENCE) {
+                Ok(piece) => self.raw.extend(piece),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end: {}", String::from_utf8_lossy(&self.raw)),
+            }
         }
         assert_eq!(self.child.wait().unwrap().code(), Some(code), "{}", String::from_utf8_lossy(&self.raw));
         self.raw
