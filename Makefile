@@ -49,7 +49,7 @@ test: build ## Fetch the small test models and run the tests (at most 15 minutes
 
 test-long: build ## Also the long tests: the 1.5B model and soak runs
 	@for model in $(TEST_MODELS) $(LONG_TEST_MODELS); do $(MNEME) models pull $$model || exit 1; done
-	@$(CARGO) test --release --locked
+	@$(CARGO) test --release --locked -- --include-ignored
 
 fuzz: setup ## Fuzz what reads foreign text (FUZZ_SECONDS=60 each; what breaks it is kept in tests/fuzz/artifacts)
 	@scripts/fuzz "$(CARGO_TARGET_DIR)/fuzz" $(FUZZ_SECONDS)

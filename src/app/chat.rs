@@ -76,6 +76,7 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
     let mut config = Config::new(home.clone(), ConfigFile::read(&home)?, arguments.overrides())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = Store::open(&home.join(DATABASE_NAME), &*clock)?;
+    let purged = super::purge::finish(&store, &home)?;
     let Some(name) = agent_name(arguments, &store)? else { return Ok(ExitCode::Ok) };
     // Everything that can be refused is refused before minutes go into loading a model.
     let texts = Texts::read(&config, &store, &name)?;
@@ -94,6 +95,7 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
         EngineName::Scripted => Ok(None),
     };
     if let Event::Ready { resumed, notices, .. } = &mut ready {
+        notices.extend(purged);
         match (&embedder, *resumed) {
             (Err(error), _) => notices.push(format!("{}; {}", error.sentence(), error.hint())),
             (Ok(None), false) => notices.extend(super::embedder::words_only_notice()?),
@@ -311,6 +313,7 @@ pub(super) fn settings(config: &Config, profile: Profile) -> kernel::Settings {
             .then(|| std::time::Duration::from_secs(u64::from(config.heartbeat_minutes) * 60)),
         traces: Vec::new(),
         states: None,
+        home: None,
     }
 }
 
@@ -387,7 +390,8 @@ pub fn open_agent(
     let states = home.map(|home| home.join(STATES_NAME));
     let traces =
         home.map_or_else(Vec::new, |home| [HISTORY_NAME, logging::FILE_NAME].map(|name| home.join(name)).into());
-    let settings = kernel::Settings { states, traces, ..settings(config, profile) };
+    let home = home.map(Path::to_owned);
+    let settings = kernel::Settings { states, traces, home, ..settings(config, profile) };
     let agent =
         Agent::open(memory, engine, chosen.dialect, Arc::clone(&clock), cancel, settings).inspect_err(|_| {
             // A database in memory is gone with the agent.

@@ -338,7 +338,9 @@ impl Error {
             Self::AgentBench(_) | Self::RecallBench(_) => ExitCode::Data,
             Self::Admin(error) => error.exit_code(),
             Self::Memory(error) => memory_exit_code(error),
-            Self::Kernel(kernel::Error::Memory(error)) => memory_exit_code(error),
+            Self::Kernel(kernel::Error::Memory(error) | kernel::Error::Purge { source: error }) => {
+                memory_exit_code(error)
+            }
             Self::Kernel(kernel::Error::Inference(_) | kernel::Error::Dialect(_) | kernel::Error::Trace { .. }) => {
                 ExitCode::Data
             }

@@ -3,19 +3,15 @@
 use serde_json::json;
 
 use super::Error;
-use super::admin::print_json;
-use super::chat::DATABASE_NAME;
+use super::admin::{self, print_json};
 use super::output::{print_text, tell};
 use crate::cli::{AttachArgs, ExitCode};
-use crate::config;
 use crate::memory::{self, Store};
 use crate::types::{Clock, SystemClock};
 
 /// The database of the home; an empty one is made where there is none.
 pub(super) fn open_store() -> Result<Store, Error> {
-    let home = config::home_from_environment()?;
-    config::prepare_home(&home)?;
-    Ok(Store::open(&home.join(DATABASE_NAME), &SystemClock)?)
+    admin::open_store(&admin::home()?)
 }
 
 /// A number with its noun.

@@ -62,6 +62,8 @@ pub struct Settings {
     pub heartbeat: Option<Duration>,
     /// Files of lines beside the database that can hold what was said: typed lines, logs.
     pub traces: Vec<PathBuf>,
+    /// Where the database lies, and drafts of blocks with it; none for a database in memory.
+    pub home: Option<PathBuf>,
     /// Folder for states of the KV cache that later starts need not read again; none: none is saved.
     pub states: Option<PathBuf>,
 }
@@ -88,7 +90,7 @@ pub struct Agent {
     /// Loads another model; none where there is no other.
     pub(super) loader: Option<Box<dyn LoadModel>>,
     /// Messages that could not be stored.
-    unstored: Vec<String>,
+    pub(super) unstored: Vec<String>,
     heartbeats: Heartbeats,
 }
 

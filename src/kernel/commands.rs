@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dialect::Dialect;
 use crate::inference::{Engine, SamplerOptions};
-use crate::memory::{BlockLabel, CoreBlock, MainContext, RoomReport, Step, evict_now};
+use crate::memory::{BlockLabel, CoreBlock, MainContext, RoomReport, Step, View, evict_now};
 use crate::types::{Cancel, Event};
 
 use super::Error;
@@ -51,15 +51,19 @@ pub trait LoadModel: Send {
     fn installed(&self) -> Vec<String>;
 }
 
-/// Stores what `step` has put into the memory, and shows it to the model from now on; refused where core memory or
-/// instructions leave no room to talk.
-fn commit(step: Step<'_>, model: &Model, settings: &Settings, context: &mut MainContext) -> Result<(), Error> {
-    let memory = step.view();
-    let shown = MainContext {
+/// What stands in the prompt before the messages, as it is stored.
+pub(super) fn fixed_context(memory: View<'_>, settings: &Settings) -> Result<MainContext, Error> {
+    Ok(MainContext {
         instructions: memory.instructions()?.unwrap_or_else(|| default_instructions(settings)),
         core_memory: memory.core()?.render(),
         messages: Vec::new(),
-    };
+    })
+}
+
+/// Stores what `step` has put into the memory, and shows it to the model from now on; refused where core memory or
+/// instructions leave no room to talk.
+fn commit(step: Step<'_>, model: &Model, settings: &Settings, context: &mut MainContext) -> Result<(), Error> {
+    let shown = fixed_context(step.view(), settings)?;
     check_window(model, settings, &shown)?;
     step.commit()?;
     *context = shown;

@@ -22,6 +22,12 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Rows were deleted, but the file of the database could not be purged of them.
+    #[error("what held it is deleted, but not all of its bytes have left the files yet: {source}")]
+    Purge {
+        /// Why.
+        source: memory::Error,
+    },
     /// The grammar of a step.
     #[error("the grammar of this step cannot be used: {0}")]
     Grammar(#[from] grammar::Error),
@@ -52,6 +58,10 @@ impl Error {
             Self::Memory(error) => error.hint().to_string(),
             Self::Load { hint, .. } => hint.clone(),
             Self::Instructions { .. } => "check the path; a text of several words is taken as it stands".to_owned(),
+            Self::Purge { .. } => {
+                "close what else uses the database and give the command again; else the next start finishes it"
+                    .to_owned()
+            }
             Self::Trace { .. } => "make the file writable, then give the command again".to_owned(),
             // The grammar is that of the step, not the user's.
             Self::Grammar(_) | Self::Inference(inference::Error::Constraint(_)) => {

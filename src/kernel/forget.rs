@@ -1,58 +1,115 @@
-//! `/forget`: what is to be forgotten leaves database, prompt, KV states, typed lines and logs.
+//! `/forget`: what is to be forgotten leaves database, prompt, KV states, typed lines, logs and drafts.
+//!
+//! The files come first: a program that is killed on the way has said nothing yet, and the command can be given again.
+//! Behind the rows only the purge is left, which the next start finishes where it fails.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::memory::{Forgotten, Wanted};
+use crate::types::Draft;
 
 use super::Error;
 use super::agent::Agent;
+use super::commands::fixed_context;
 
 impl Agent {
     /// Deletes everything that holds `text` and says what that was. The file is purged in any case: an earlier attempt
     /// may have got no further than the rows.
     pub(super) fn forget(&mut self, text: &str) -> Result<String, Error> {
         let wanted = Wanted::new(text);
-        let forgotten = self.memory.forget(&wanted)?;
-        self.refresh_core()?;
-        self.idle_events.clear();
-        let mut lines = 0;
+        let mut files = Files::default();
         for path in &self.settings.traces {
-            lines += cut_lines(path, &wanted).map_err(|source| Error::Trace { path: path.clone(), source })?;
+            files.lines += cut_lines(path, &wanted).map_err(|source| Error::Trace { path: path.clone(), source })?;
         }
+        let others_drafts = self.forget_drafts(&wanted, &mut files)?;
         self.model.forget()?;
-        let copies = self.memory.store().delete_copies()?.len();
-        self.memory.store().purge()?;
-        Ok(notice(&forgotten, lines, copies))
+        let mut forgotten = self.memory.forget(&wanted)?;
+        forgotten.agents.extend(others_drafts);
+        forgotten.agents.sort();
+        forgotten.agents.dedup();
+        self.context = fixed_context(self.memory.view(), &self.settings)?;
+        self.idle_events.clear();
+        self.unstored.retain(|text| !wanted.is_in(text));
+        let store = self.memory.store();
+        let purged = store.delete_copies().and_then(|copies| store.purge().map(|()| copies.len()));
+        files.copies = purged.map_err(|source| Error::Purge { source })?;
+        Ok(notice(&forgotten, &files))
+    }
+
+    /// Deletes the agent's drafts that hold what is wanted, and all that editors left of its drafts, which may hold it in
+    /// a form of their own. Those of an agent that is gone are anybody's. Gives back whose others hold it.
+    fn forget_drafts(&self, wanted: &Wanted, files: &mut Files) -> Result<Vec<String>, Error> {
+        let Some(home) = &self.settings.home else { return Ok(Vec::new()) };
+        let failed = |path: &PathBuf| {
+            let path = path.clone();
+            move |source| Error::Trace { path, source }
+        };
+        let own_name = self.memory.view().info()?.name;
+        let mut others = Vec::new();
+        for draft in Draft::all(home).map_err(failed(home))? {
+            let bytes = std::fs::read(&draft.path).map_err(failed(&draft.path))?;
+            let holds = wanted.is_in(&String::from_utf8_lossy(&bytes));
+            if draft.agent != own_name && self.memory.store().has_agent(&draft.agent)? {
+                others.extend(holds.then_some(draft.agent));
+            } else if holds || draft.is_left_over() {
+                std::fs::remove_file(&draft.path).map_err(failed(&draft.path))?;
+                files.drafts += 1;
+            }
+        }
+        Ok(others)
     }
 }
 
+/// What left the files beside the rows.
+#[derive(Debug, Clone, Copy, Default)]
+struct Files {
+    lines: usize,
+    drafts: usize,
+    copies: usize,
+}
+
 /// What was deleted, in one sentence, and where the text still is, in another.
-fn notice(forgotten: &Forgotten, lines: usize, copies: usize) -> String {
+fn notice(forgotten: &Forgotten, files: &Files) -> String {
     let counted = [
         (forgotten.messages, "message", "messages"),
         (forgotten.passages, "passage", "passages"),
         (forgotten.core_lines, "line of core memory", "lines of core memory"),
+        (forgotten.instruction_lines, "line of the system instructions", "lines of the system instructions"),
         (forgotten.edits, "entry of its history", "entries of its history"),
         (forgotten.summaries, "part of a summary", "parts of summaries"),
         (forgotten.states, "part of a checkpoint", "parts of checkpoints"),
         (forgotten.others, "other record", "other records"),
-        (lines, "line typed or logged", "lines typed or logged"),
-        (copies, "copy of the database", "copies of the database"),
+        (files.lines, "line typed or logged", "lines typed or logged"),
+        (files.drafts, "draft", "drafts"),
+        (files.copies, "copy of the database", "copies of the database"),
     ];
     let parts: Vec<String> = counted
         .into_iter()
         .filter(|(count, ..)| *count > 0)
         .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
         .collect();
-    let mut text = if forgotten.is_nothing() && lines == 0 {
+    let mut text = if forgotten.is_nothing() && files.lines + files.drafts == 0 {
         "Nothing was found that holds this text.".to_owned()
     } else {
         format!("Deleted for good: {}.", parts.join(", "))
     };
-    if !forgotten.elsewhere.is_empty() {
-        text.push_str(&format!(" It still stands in what is not this agent's: {}.", forgotten.elsewhere.join(", ")));
+    if !forgotten.reloadable.is_empty() {
+        let names = forgotten.reloadable.join(", ");
+        text.push_str(&format!(
+            " Passages of {names} went, but no file: mneme load brings them back as the files are."
+        ));
+    }
+    if !forgotten.agents.is_empty() {
+        text.push_str(&format!(" It still stands in what other agents have: {}.", forgotten.agents.join(", ")));
+    }
+    if !forgotten.sources.is_empty() {
+        text.push_str(&format!(
+            " It still stands in documents that are not this agent's alone: {}. mneme delete source NAME forgets all of \
+             one; mneme load takes up what you have changed in its files.",
+            forgotten.sources.join(", ")
+        ));
     }
     text
 }
@@ -133,12 +190,20 @@ mod tests {
 
     #[test]
     fn the_notice_counts_and_says_where_the_text_still_is() {
-        let forgotten = Forgotten { messages: 2, passages: 1, elsewhere: vec!["bo".to_owned()], ..Default::default() };
+        let one = |name: &str| vec![name.to_owned()];
+        let forgotten = Forgotten { messages: 2, passages: 1, agents: one("bo"), ..Default::default() };
+        let files = Files { lines: 1, ..Files::default() };
         assert_eq!(
-            notice(&forgotten, 1, 0),
-            "Deleted for good: 2 messages, 1 passage, 1 line typed or logged. It still stands in what is not this \
-             agent's: bo."
+            notice(&forgotten, &files),
+            "Deleted for good: 2 messages, 1 passage, 1 line typed or logged. It still stands in what other agents have: \
+             bo."
         );
-        assert_eq!(notice(&Forgotten::default(), 0, 3), "Nothing was found that holds this text.");
+        let forgotten = Forgotten { sources: one("notes"), ..Default::default() };
+        let text = notice(&forgotten, &Files { copies: 3, ..Files::default() });
+        assert!(text.starts_with("Nothing was found that holds this text. It still stands in documents"), "{text}");
+        assert!(text.contains("alone: notes. mneme delete source NAME"), "{text}");
+        let forgotten = Forgotten { passages: 1, reloadable: one("notes"), ..Default::default() };
+        let text = notice(&forgotten, &Files::default());
+        assert!(text.starts_with("Deleted for good: 1 passage. Passages of notes went, but no file"), "{text}");
     }
 }

@@ -6,9 +6,10 @@
 use rusqlite::{TransactionBehavior, named_params};
 
 use super::error::{During, Error, Result};
-use super::forget::{self, Forgotten, Wanted};
+use super::forget::{self, Forgotten};
 use super::main_context::BlockLabel;
 use super::vectors::{Scope, Vectors, embed_rows, pending_count};
+use super::wanted::Wanted;
 use super::{
     ArchivalHit, Embed, Embedded, Embedding, Inbox, IndexSize, Page, Step, Store, View, archival, checkpoint, messages,
 };

@@ -1,11 +1,12 @@
 //! A text in the user's own editor. The text lies in a private file only while it is edited, and longer where what was
-//! written could not be taken: nothing that was typed is lost.
+//! written could not be taken: nothing that was typed is lost. What was written of another beginning is never put in the
+//! place of the present text: it is named, and stays.
 
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::types::open_private_file;
+use crate::types::{Draft, open_private_file};
 
 /// Where neither `VISUAL` nor `EDITOR` names one.
 #[cfg(unix)]
@@ -68,6 +69,31 @@ impl Error {
     }
 }
 
+/// What the user should know before the editor opens: that `draft` holds something from an earlier editing, and where
+/// drafts lie that began with another text than `before`. Those in which nothing was written are deleted.
+///
+/// # Errors
+/// The folder or a draft cannot be read.
+pub(super) fn notices(draft: &Draft, before: &str) -> Result<Vec<String>, Error> {
+    let failed = |path: &Path, source| Error::File { path: path.to_owned(), source };
+    let mut notices = Vec::new();
+    if draft.path.exists() && text_of(&draft.path).map_err(|source| failed(&draft.path, source))? != before.trim() {
+        notices.push("The editor opens what you wrote before, which was not taken over.".to_owned());
+    }
+    for older in draft.older().map_err(|source| failed(&draft.path, source))? {
+        if older.began_with(&text_of(&older.path).map_err(|source| failed(&older.path, source))?) {
+            discard(&older.path);
+            continue;
+        }
+        notices.push(format!(
+            "What you wrote before {} was changed otherwise is kept in {}; delete that file when you are done with it.",
+            older.label,
+            older.path.display()
+        ));
+    }
+    Ok(notices)
+}
+
 /// Lets the user edit `before` in the file `draft`; what an earlier editing has left there comes first. The file stays
 /// where it differs from `before`.
 ///
@@ -83,8 +109,7 @@ pub(super) fn edit(draft: &Path, before: &str) -> Result<Edited, Error> {
         }
     }
     let ran = run_editor(draft);
-    let text = read(draft).map_err(failed)?;
-    let text = text.replace("\r\n", "\n").trim().to_owned();
+    let text = text_of(draft).map_err(failed)?;
     let is_unchanged = text == before.trim();
     if is_unchanged {
         discard(draft);
@@ -99,13 +124,13 @@ pub(super) fn discard(draft: &Path) {
     let _ = std::fs::remove_file(draft);
 }
 
-fn read(draft: &Path) -> std::io::Result<String> {
+fn text_of(draft: &Path) -> std::io::Result<String> {
     // Editors may have put another file in its place, with other permissions.
     let mut file = open_private_file(draft)?;
     file.rewind()?;
     let mut text = String::new();
     file.take(MAX_TEXT_BYTES).read_to_string(&mut text)?;
-    Ok(text)
+    Ok(text.replace("\r\n", "\n").trim().to_owned())
 }
 
 fn run_editor(draft: &Path) -> Result<(), Error> {
@@ -129,4 +154,39 @@ fn command(editor: &str, draft: &Path) -> Command {
     let mut command = Command::new(editor);
     command.arg(draft);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(home: &Path, before: &str) -> Draft {
+        Draft::new(home, "a", "human", before)
+    }
+
+    #[test]
+    fn a_draft_is_announced_and_one_of_an_older_text_is_named_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path();
+        let (old, now) = (draft(home, "Old text."), draft(home, "New text."));
+        assert_eq!(notices(&now, "New text.").unwrap(), Vec::<String>::new());
+        std::fs::write(&now.path, "New text.\n").unwrap();
+        assert_eq!(notices(&now, "New text.").unwrap(), Vec::<String>::new(), "nothing was written");
+        std::fs::write(&now.path, "New text.\nAnd mine.\n").unwrap();
+        std::fs::write(&old.path, "Old text.\nAnd mine.\n").unwrap();
+        let told = notices(&now, "New text.").unwrap();
+        assert_eq!(told.len(), 2);
+        assert!(told[0].contains("opens what you wrote before"), "{told:?}");
+        assert!(told[1].contains(&old.path.display().to_string()), "{told:?}");
+        assert_eq!(std::fs::read_to_string(&old.path).unwrap(), "Old text.\nAnd mine.\n");
+    }
+
+    #[test]
+    fn a_draft_in_which_nothing_was_written_goes_without_a_word() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = draft(folder.path(), "Old text.");
+        std::fs::write(&old.path, "Old text.\n").unwrap();
+        assert_eq!(notices(&draft(folder.path(), "New text."), "New text.").unwrap(), Vec::<String>::new());
+        assert!(!old.path.exists());
+    }
 }

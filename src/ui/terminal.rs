@@ -13,7 +13,7 @@ use rustyline::error::ReadlineError;
 use rustyline::{Cmd, Config, DefaultEditor, ExternalPrinter, KeyCode, KeyEvent, Modifiers};
 
 use crate::kernel::{BlockLabel, Command, CommandError, Emitted, Handle, Outgoing, Request, Requests};
-use crate::types::{Cancel, Cause, Event};
+use crate::types::{Cancel, Cause, Draft, Event};
 
 use super::editor::{self, Edited};
 use super::screen::{GREETING, Screen};
@@ -184,7 +184,7 @@ impl Chat<'_> {
                 return self.ask(Request::Exit).map(drop);
             }
             if let Ok(Command::Core { label: Some(label), text: None }) = command {
-                self.edit(label, options.drafts)?;
+                self.edit(label, options)?;
                 continue;
             }
             self.ask(Request::Command { text: line.to_owned() })?;
@@ -202,20 +202,24 @@ impl Chat<'_> {
     }
 
     /// Lets the user edit a block of core memory. What is refused stays in a draft, from which the next editing goes on.
-    fn edit(&self, label: BlockLabel, drafts: &Path) -> Result<(), Error> {
+    fn edit(&self, label: BlockLabel, options: &Options<'_>) -> Result<(), Error> {
         let Done::Block(before) = self.ask(Request::Block { label })? else { return Ok(()) };
-        let draft = drafts.join(format!("core-{label}.draft.txt"));
-        let edited = {
+        let draft = Draft::new(options.drafts, options.agent, label.as_str(), &before);
+        let edited = editor::notices(&draft, &before).and_then(|notices| {
+            notices.iter().for_each(|notice| drop(self.tell(notice)));
             let _loud = self.quiet.lifted();
-            editor::edit(&draft, &before)
-        };
+            editor::edit(&draft.path, &before)
+        });
         match edited {
             Ok(Edited::Unchanged) => Ok(self.tell("Nothing was changed.")?),
             Ok(Edited::Changed(after)) => {
                 if self.ask(Request::EditBlock { label, before, after })? == Done::Refused {
-                    Ok(self.tell(&format!("What you wrote is kept: /core {label} opens it again."))?)
+                    Ok(self.tell(&format!(
+                        "What you wrote is kept: /core {label} opens it again, or names its file if the block has \
+                         changed by then."
+                    ))?)
                 } else {
-                    editor::discard(&draft);
+                    editor::discard(&draft.path);
                     Ok(())
                 }
             }

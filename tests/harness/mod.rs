@@ -9,6 +9,7 @@ pub mod endurance;
 pub mod grammars;
 #[cfg(all(unix, feature = "download"))]
 pub mod hub_server;
+pub mod kill_model;
 pub mod kills;
 #[cfg(all(unix, feature = "download"))]
 pub mod model_world;

@@ -9,6 +9,8 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
+use mneme::types::Draft;
+
 use crate::harness::world::World;
 
 /// A word that nothing else says and that stemming leaves as it is.
@@ -136,10 +138,15 @@ fn nothing_of_a_deleted_agent_is_left_in_the_home() {
     std::fs::create_dir_all(home.join("kv")).unwrap();
     std::fs::write(home.join("kv/00.kv"), SECRET).unwrap();
     std::fs::copy(home.join("mneme.db"), home.join("mneme.db.v2-5.backup")).unwrap();
+    std::fs::copy(home.join("mneme.db"), home.join("mneme.db.part")).unwrap();
+    let draft = |agent: &str| Draft::new(home, agent, "human", "").path;
+    std::fs::write(draft("a"), SECRET).unwrap();
+    std::fs::write(draft("a").with_extension("txt~"), SECRET).unwrap();
+    std::fs::write(draft("other"), "A draft of its own.").unwrap();
     done(&world, &["add", "agent", "other"]);
-    assert!(holding(home, SECRET.as_bytes()).len() >= 5);
+    assert!(holding(home, SECRET.as_bytes()).len() >= 8);
     let said = done(&world, &["delete", "agent", "a", "--yes"]);
-    for word in ["history.txt", "log was emptied", "1 copy of the database"] {
+    for word in ["history.txt", "log was emptied", "2 copies of the database"] {
         assert!(said.contains(word), "{word} is not in {said}");
     }
     let utf16: Vec<u8> = SECRET.encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -154,6 +161,9 @@ fn nothing_of_a_deleted_agent_is_left_in_the_home() {
         assert_eq!(database.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap(), 0, "{index}");
     }
     assert!(done(&world, &["list", "agents"]).contains("other"));
+    done(&world, &["rename", "agent", "other", "another"]);
+    assert_eq!(std::fs::read_to_string(draft("another")).unwrap(), "A draft of its own.");
+    assert!(!draft("other").exists());
 }
 
 #[test]

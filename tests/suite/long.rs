@@ -4,6 +4,7 @@
 use crate::harness::endurance::endure;
 use crate::harness::kills::kills;
 use crate::harness::soak::soak;
+use mneme::dialect::Profile;
 
 #[test]
 fn two_thousand_random_turns_agree_with_a_simple_model() {
@@ -19,7 +20,8 @@ fn five_thousand_turns_at_4k_end_with_the_memory_of_a_thousand() {
 
 #[test]
 fn three_hundred_kills_at_random_moments_lose_nothing_and_do_nothing_twice() {
-    kills(20_260_323, 300);
+    kills(20_260_323, 220, Profile::Native);
+    kills(20_260_324, 80, Profile::Classic);
 }
 
 #[cfg(feature = "llama-cpp")]

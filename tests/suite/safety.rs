@@ -4,6 +4,8 @@
 #[cfg(unix)]
 mod commands;
 #[cfg(unix)]
+mod full_disk;
+#[cfg(unix)]
 mod home;
 mod specials;
 #[cfg(unix)]

@@ -1,18 +1,19 @@
 //! `mneme list|add|delete|rename agents`.
 
 use std::io::Write;
+use std::path::Path;
 
 use indicatif::DecimalBytes;
 use serde_json::json;
 
 use super::super::chat::Texts;
 use super::table::Table;
-use super::{Done, confirmed, forget, home, local_time, open_store, print_json};
+use super::{Done, Error, confirmed, home, local_time, open_store, print_json, purge};
 use crate::cli::ExitCode;
 use crate::config::{Config, ConfigFile, Overrides};
 use crate::dialect::Profile;
 use crate::memory::{AgentMemory, Error as MemoryError, NewAgent};
-use crate::types::{Clock, SystemClock};
+use crate::types::{Clock, Draft, SystemClock};
 
 pub(super) fn list(as_json: bool) -> Done {
     let store = open_store(&home()?)?;
@@ -80,8 +81,16 @@ pub(super) fn add(name: &str, persona: Option<String>, human: Option<String>, pr
 }
 
 pub(super) fn rename(name: &str, new_name: &str) -> Done {
-    let store = open_store(&home()?)?;
+    let home = home()?;
+    let store = open_store(&home)?;
     store.rename_agent(name, new_name)?;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::File { path, source }
+    };
+    for draft in Draft::all(&home).map_err(failed(&home))?.into_iter().filter(|draft| draft.agent == name) {
+        std::fs::rename(&draft.path, draft.renamed(new_name)).map_err(failed(&draft.path))?;
+    }
     writeln!(anstream::stdout(), "The agent {name} is called {new_name} now.")?;
     Ok(ExitCode::Ok)
 }
@@ -100,7 +109,7 @@ pub(super) fn delete(name: &str, yes: bool) -> Done {
     store.delete_agent(name)?;
     let mut out = anstream::stdout();
     writeln!(out, "The agent {name} is deleted.")?;
-    for notice in forget::purge(&store, &home)? {
+    for notice in purge::purge(&store, &home)? {
         writeln!(out, "{notice}")?;
     }
     writeln!(out, "Backups and exports that you have made yourself still hold it.")?;

@@ -6,7 +6,6 @@ mod backup;
 mod config;
 mod doctor;
 mod error;
-mod forget;
 mod history;
 mod table;
 mod texts;
@@ -19,8 +18,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::chat::DATABASE_NAME;
+use super::output::tell;
 use super::personas::Kind;
-use super::sources;
+use super::{purge, sources};
 use crate::cli::{AddCommand, AdminCommand, ExitCode, Thing};
 use crate::config as settings;
 use crate::memory::Store;
@@ -66,15 +66,17 @@ pub(super) fn run(command: AdminCommand) -> Done {
 }
 
 /// The home, made where it does not exist.
-fn home() -> Result<PathBuf, super::Error> {
+pub(super) fn home() -> Result<PathBuf, super::Error> {
     let home = settings::home_from_environment()?;
     settings::prepare_home(&home)?;
     Ok(home)
 }
 
-/// The database of the home.
-fn open_store(home: &Path) -> Result<Store, super::Error> {
-    Ok(Store::open(&home.join(DATABASE_NAME), &SystemClock)?)
+/// The database of the home. What an earlier deletion left to be purged is purged first.
+pub(super) fn open_store(home: &Path) -> Result<Store, super::Error> {
+    let store = Store::open(&home.join(DATABASE_NAME), &SystemClock)?;
+    purge::finish(&store, home)?.iter().for_each(|notice| tell(notice));
+    Ok(store)
 }
 
 /// Whether the user wants `question` done: `--yes`, or an answer on the terminal.

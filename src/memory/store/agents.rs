@@ -3,6 +3,7 @@
 use rusqlite::named_params;
 
 use super::super::error::{During, Error, Result};
+use super::purge::{Purge, note_purge};
 use super::{AgentInfo, Store, agent_info};
 use crate::types::validate_name;
 
@@ -66,17 +67,19 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes an agent with everything that belongs to it. Its bytes are in the file until [`Store::purge`].
+    /// Deletes an agent with everything that belongs to it. Its bytes are in the file until [`Store::purge`], which is
+    /// noted as pending together with the deletion.
     ///
     /// # Errors
     /// There is no such agent, it is open, or the database failed: then nothing was deleted.
     pub fn delete_agent(&self, name: &str) -> Result<()> {
         let id = self.known_agent_id(name)?;
         let _lock = self.lock_agent(id, name)?;
-        self.connection
-            .execute("DELETE FROM agents WHERE id = :agent", named_params! {":agent": id})
-            .during("delete the agent")?;
-        Ok(())
+        let operation = "delete the agent";
+        let transaction = self.connection.unchecked_transaction().during(operation)?;
+        transaction.execute("DELETE FROM agents WHERE id = :agent", named_params! {":agent": id}).during(operation)?;
+        note_purge(&transaction, &Purge::ALL)?;
+        transaction.commit().during(operation)
     }
 }
 

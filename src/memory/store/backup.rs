@@ -9,12 +9,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::super::error::{During, Error, Result};
-use super::purge::{COPY_EXTENSION, PUT_ASIDE, full_text_indexes, truncate_log};
+use super::purge::{COPY_EXTENSION, PART, PUT_ASIDE, full_text_indexes, truncate_log};
 use super::{APPLICATION_ID, Store, configure, migrations, prepare_file};
 use crate::types::{FileLock, open_private_file, with_suffix};
-
-/// End of the name of a file that is being written.
-const PART: &str = ".part";
 
 /// What an examination of the file found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,7 +51,7 @@ impl Store {
         let written = copy_checked(&self.connection, &part)
             .and_then(|()| sync_and_rename(&part, target).map_err(|error| failed(target, &error)));
         if written.is_err() {
-            let _ = std::fs::remove_file(&part);
+            remove_copy(&part);
         }
         written?;
         Ok(std::fs::metadata(target).map_or(0, |metadata| metadata.len()))
@@ -98,7 +95,7 @@ pub fn restore(database: &Path, source: &Path, now_ms: i64) -> Result<Restored> 
     let part = with_suffix(database, PART);
     let outcome = restore_with(database, source, &part, now_ms);
     if outcome.is_err() {
-        let _ = std::fs::remove_file(&part);
+        remove_copy(&part);
     }
     outcome
 }
@@ -151,6 +148,14 @@ fn copy_checked(connection: &Connection, path: &Path) -> Result<()> {
         .map_err(|error| fail(error.to_string()))?;
     let problems = check(&copy, "integrity_check");
     if problems.is_empty() { Ok(()) } else { Err(fail(format!("the copy is damaged: {}", problems.join("; ")))) }
+}
+
+/// Deletes a copy that is not sound, with what SQLite has written beside it. Where that fails, there is nothing more to
+/// be done, and the failure of the copy is what is told.
+pub(super) fn remove_copy(path: &Path) {
+    for end in ["", "-journal", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(with_suffix(path, end));
+    }
 }
 
 /// What a check has to say, at most a few lines.

@@ -8,6 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::super::error::{During, Error, Result};
+use super::backup::remove_copy;
 use crate::types::{open_private_file, with_suffix};
 
 /// Position N-1 leads to version N. Files are only ever added.
@@ -18,6 +19,7 @@ pub(super) const ALL: &[&str] = &[
     include_str!("migrations/0004_vectors.sql"),
     include_str!("migrations/0005_turns.sql"),
     include_str!("migrations/0006_recall.sql"),
+    include_str!("migrations/0007_purges.sql"),
 ];
 
 /// Version of the schema in the file; 0 for a new file.
@@ -68,15 +70,23 @@ pub(super) fn migrate(
     Ok(())
 }
 
-/// Copies the database to `<path>.v<version>-<time>.backup` and checks the copy.
+/// Copies the database to `<path>.v<version>-<time>.backup` and checks the copy; one that is not sound does not stay.
 fn make_copy(connection: &Connection, path: &Path, found: u32, now_ms: i64) -> Result<()> {
     let copy_path = with_suffix(path, &format!(".v{found}-{now_ms}.backup"));
-    let failed = |reason: String| Error::BackupFailed { path: copy_path.clone(), reason };
-    open_private_file(&copy_path).map_err(|error| failed(error.to_string()))?;
+    let made = copy_checked(connection, &copy_path, found);
+    if made.is_err() {
+        remove_copy(&copy_path);
+    }
+    made
+}
+
+fn copy_checked(connection: &Connection, copy_path: &Path, found: u32) -> Result<()> {
+    let failed = |reason: String| Error::BackupFailed { path: copy_path.to_owned(), reason };
+    open_private_file(copy_path).map_err(|error| failed(error.to_string()))?;
     connection
-        .backup("main", &copy_path, None::<fn(rusqlite::backup::Progress)>)
+        .backup("main", copy_path, None::<fn(rusqlite::backup::Progress)>)
         .map_err(|error| failed(error.to_string()))?;
-    let copy = Connection::open(&copy_path).map_err(|error| failed(error.to_string()))?;
+    let copy = Connection::open(copy_path).map_err(|error| failed(error.to_string()))?;
     let verdict: String =
         copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(|error| failed(error.to_string()))?;
     if verdict != "ok" {
@@ -212,6 +222,7 @@ mod tests {
                 "table passages",
                 "table passages_fts",
                 "table passages_trigram",
+                "table pending_purges",
                 "table sources",
                 "table turn_marks",
                 "trigger message_vector_changes_trimmed",

@@ -22,6 +22,8 @@ use crate::types::{Cancel, Clock, FileLock, create_private_folder, open_private_
 
 pub use agents::AgentOverview;
 pub use backup::{Examination, Restored, examine, restore};
+pub use purge::Purge;
+pub(super) use purge::note_purge;
 
 /// How long a statement waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

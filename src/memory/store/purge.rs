@@ -3,11 +3,12 @@
 //! A deleted row lives on in four places: as terms of the full-text indexes until their segments are merged, as free
 //! pages, in the write-ahead log, and in copies of the database. The first three are cleaned by [`Store::purge`]; the
 //! copies that mneme itself has put beside the database (before a migration or a restore) go with
-//! [`Store::delete_copies`]. Not responsible for files that are no databases (`app`).
+//! [`Store::delete_copies`]. What deletes notes in the same transaction what is still to be purged, so that a purge that
+//! failed or was killed is finished later. Not responsible for files that are no databases (`app`).
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, named_params};
 
 use super::super::error::{During, Error, Result};
 use super::Store;
@@ -16,10 +17,68 @@ use super::Store;
 const MIGRATION_COPY: &str = ".v";
 /// What stands between the name of the database and the time of one that a restore has put aside.
 pub(super) const PUT_ASIDE: &str = ".before-restore-";
+/// End of the name of a file that is being written.
+pub(super) const PART: &str = ".part";
 /// End of the name of each copy.
 pub(super) const COPY_EXTENSION: &str = ".backup";
 
+/// What is to be purged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purge {
+    /// The database and its copies.
+    Database,
+    /// The files beside it.
+    Home,
+}
+
+impl Purge {
+    /// Everything.
+    pub(super) const ALL: [Self; 2] = [Self::Database, Self::Home];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Home => "home",
+        }
+    }
+}
+
+/// Notes in the transaction that deletes what has to be purged behind it.
+pub(in crate::memory) fn note_purge(connection: &Connection, purges: &[Purge]) -> Result<()> {
+    let sql = "INSERT INTO pending_purges (what) VALUES (:what) ON CONFLICT DO NOTHING";
+    for purge in purges {
+        connection.execute(sql, named_params! {":what": purge.as_str()}).during("note a purge")?;
+    }
+    Ok(())
+}
+
 impl Store {
+    /// Whether something was deleted before and `purge` has not been done since.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn is_pending(&self, purge: Purge) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM pending_purges WHERE what = :what)";
+        self.connection
+            .query_row(sql, named_params! {":what": purge.as_str()}, |row| row.get(0))
+            .during("look for pending purges")
+    }
+
+    /// Notes that the files beside the database are purged.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub fn note_purged_home(&self) -> Result<()> {
+        self.note_purged(Purge::Home).map(drop)
+    }
+
+    /// Whether that was pending.
+    fn note_purged(&self, purge: Purge) -> Result<bool> {
+        let sql = "DELETE FROM pending_purges WHERE what = :what";
+        let deleted = self.connection.execute(sql, named_params! {":what": purge.as_str()}).during("note a purge")?;
+        Ok(deleted > 0)
+    }
+
     /// Rewrites the file so that nothing of what was deleted or replaced before can be read from it: the full-text
     /// indexes are merged, the file is compacted and the write-ahead log emptied. To be called outside of a step.
     ///
@@ -36,7 +95,12 @@ impl Store {
             self.connection.execute(&sql, []).during("merge a full-text index")?;
         }
         self.connection.execute_batch("VACUUM").during("compact the database")?;
-        truncate_log(&self.connection)
+        truncate_log(&self.connection)?;
+        if self.note_purged(Purge::Database)? {
+            // The log holds nothing but this note: it may stay where another process reads it.
+            let _ = truncate_log(&self.connection);
+        }
+        Ok(())
     }
 
     /// Deletes the copies of the whole database that mneme has made beside it, and gives back their paths: what is
@@ -75,7 +139,8 @@ pub(super) fn truncate_log(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// The copies beside the database at `path`, with what belongs to them (`-wal`, `-shm`).
+/// The copies beside the database at `path`, with what belongs to them (`-wal`, `-shm`, `-journal`), and what a restore
+/// that was killed has left half-written.
 fn copies(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(Vec::new()) };
     let name = name.to_string_lossy().into_owned();
@@ -84,7 +149,8 @@ fn copies(path: &Path) -> std::io::Result<Vec<PathBuf>> {
         let entry = entry?;
         let other = entry.file_name().to_string_lossy().into_owned();
         let is_copy = other.strip_prefix(&name).is_some_and(|rest| {
-            (rest.starts_with(MIGRATION_COPY) || rest.starts_with(PUT_ASIDE)) && rest.contains(COPY_EXTENSION)
+            let is_whole = rest.starts_with(MIGRATION_COPY) || rest.starts_with(PUT_ASIDE);
+            (is_whole && rest.contains(COPY_EXTENSION)) || rest.starts_with(PART)
         });
         if is_copy && entry.file_type()?.is_file() {
             found.push(entry.path());
@@ -151,16 +217,52 @@ mod tests {
     }
 
     #[test]
+    fn a_purge_is_pending_from_the_deletion_until_it_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        let open = || Store::open(&path, &ManualClock::at(0)).unwrap();
+        let pending = || Purge::ALL.map(|purge| open().is_pending(purge).unwrap());
+        drop(AgentMemory::create(open(), &NewAgent::named("a", 0)).unwrap());
+        assert!(matches!(open().delete_agent("b"), Err(Error::UnknownAgent { .. })));
+        assert_eq!(pending(), [false, false]);
+        open().delete_agent("a").unwrap();
+        assert_eq!(pending(), [true, true]);
+        let reader = open();
+        reader.connection.execute_batch("BEGIN; SELECT count(*) FROM agents;").unwrap();
+        let store = open();
+        store.connection.busy_timeout(std::time::Duration::from_millis(20)).unwrap();
+        assert!(store.purge().is_err());
+        drop(reader);
+        assert_eq!(pending(), [true, true]);
+        store.purge().unwrap();
+        // Opening the database writes its mark into the log again.
+        assert_eq!(std::fs::metadata(folder.path().join("m.db-wal")).unwrap().len(), 0);
+        assert_eq!(pending(), [false, true]);
+        store.note_purged_home().unwrap();
+        assert_eq!(pending(), [false, false]);
+    }
+
+    #[test]
     fn only_copies_of_this_database_are_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("m.db"), &ManualClock::at(0)).unwrap();
-        let names =
-            ["m.db.v2-9.backup", "m.db.v2-9.backup-wal", "m.db.before-restore-7.backup", "mine.db", "m.db.note"];
+        let names = [
+            "m.db.v2-9.backup",
+            "m.db.v2-9.backup-wal",
+            "m.db.before-restore-7.backup",
+            "mine.db",
+            "m.db.note",
+            "m.db.part",
+            "m.db.part-journal",
+            "mine.db.part",
+        ];
         for name in names {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        assert_eq!(store.delete_copies().unwrap().len(), 3);
-        assert!(folder.path().join("mine.db").exists() && folder.path().join("m.db.note").exists());
+        assert_eq!(store.delete_copies().unwrap().len(), 5);
+        for name in ["mine.db", "m.db.note", "mine.db.part"] {
+            assert!(folder.path().join(name).exists(), "{name}");
+        }
     }
 
     #[test]

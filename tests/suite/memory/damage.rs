@@ -10,16 +10,38 @@ use mneme::app::chat::{Opened, Texts, open_agent};
 use mneme::config::{Config, ConfigFile, Overrides};
 use mneme::inference::{Script, ScriptedEngine};
 use mneme::kernel::{Request, handle};
-use mneme::memory::{AgentMemory, NewAgent, Store};
+use mneme::memory::{AgentMemory, Embedding, NewAgent, Store};
 use mneme::types::{Cancel, Cause, Clock, Event, ManualClock};
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{at, call, reply, result, user};
+use crate::harness::embedder::HashEmbedder;
 
 /// Damaged copies that are tried.
 const COPIES: u64 = 40;
 const MESSAGES: i64 = 300;
+/// Turns at the end, each with a mark of the state before it, the last few taken back.
+const TURNS: i64 = 40;
+const UNDONE: usize = 6;
+
+/// Everything that reads what is stored, or goes back and forth in it.
+const COMMANDS: [&str; 14] = [
+    "/redo 2",
+    "/undo 3",
+    "/redo",
+    "/retry",
+    "/undo",
+    "/memory",
+    "/dump",
+    "/save other",
+    "/undo 2",
+    "/load other",
+    "/pop 2",
+    "/search herons",
+    "/load point",
+    "/forget heron number",
+];
 
 fn filled(path: &Path) {
     let mut memory = AgentMemory::create(at(path), &NewAgent::named("a", 0)).unwrap();
@@ -35,6 +57,16 @@ fn filled(path: &Path) {
         step.archival_insert(&format!("passage {n} about a marsh"), None).unwrap();
     }
     step.commit().unwrap();
+    for n in 0..TURNS {
+        let mut step = memory.step(n).unwrap();
+        step.begin_turn(&user(&format!("turn {n} about herons"))).unwrap();
+        step.record(&reply("so be it")).unwrap();
+        step.commit().unwrap();
+    }
+    let mut step = memory.step(TURNS).unwrap();
+    step.undo(UNDONE).unwrap();
+    step.commit().unwrap();
+    memory.embed_pending(&mut HashEmbedder::new(), &Cancel::new(), &mut |_| {}).unwrap();
     memory.store().purge().unwrap();
 }
 
@@ -42,7 +74,11 @@ fn filled(path: &Path) {
 fn readable(path: &Path) -> BTreeMap<i64, String> {
     let Ok(connection) = rusqlite::Connection::open(path) else { return BTreeMap::new() };
     let read = |id: i64| connection.query_row("SELECT body FROM messages WHERE id = ?1", [id], |row| row.get(0));
-    (1..=MESSAGES).filter_map(|id| Some((id, read(id).ok()?))).collect()
+    // Behind the first of them stands the summary, in which forgetting puts the count right.
+    (1..=MESSAGES + 1 + 2 * TURNS)
+        .filter(|id| *id != MESSAGES + 1)
+        .filter_map(|id| Some((id, read(id).ok()?)))
+        .collect()
 }
 
 /// Opens the agent, takes a turn and looks at everything; the first error, with its hint.
@@ -58,9 +94,11 @@ fn used(path: &Path) -> Result<(), (String, String)> {
     let Opened { mut agent, .. } = open_agent(&config, store, "a", Texts::default(), engine, clock, Cancel::new())
         .map_err(|error| (error.to_string(), error.hint()))?;
     let mut first_error = Ok(());
-    let requests = ["/memory", "/dump", "/save other", "/load point", "/load other", "/pop 2", "/forget heron number"];
-    let requests = requests.map(|text| Request::Command { text: text.to_owned() });
-    for request in [Request::User { text: "Hello.".to_owned() }].into_iter().chain(requests) {
+    agent.set_embedder(Some(Box::new(HashEmbedder::new())));
+    let mut requests = COMMANDS.map(|text| Request::Command { text: text.to_owned() }).to_vec();
+    // Behind the way forth, which a message ends.
+    requests.insert(3, Request::User { text: "Hello.".to_owned() });
+    for request in requests {
         handle(&mut agent, request, None, &mut |_: Cause, event: Event| {
             if let Event::Error { message, hint, .. } = event
                 && first_error.is_ok()
@@ -70,9 +108,15 @@ fn used(path: &Path) -> Result<(), (String, String)> {
         });
     }
     drop(agent);
-    let memory = AgentMemory::open(at(path), "a").map_err(told)?;
+    let mut memory = AgentMemory::open(at(path), "a").map_err(told)?;
     memory.view().search("herons", 0, 500).map_err(told)?;
     memory.view().archival_search("marsh", 0, 500).map_err(told)?;
+    let mut embedder = HashEmbedder::new();
+    memory.embed_pending(&mut embedder, &Cancel::new(), &mut |_| {}).map_err(told)?;
+    let query = Embedding::of(&mut embedder, "a marsh with herons").map_err(told)?;
+    memory.archival_search("marsh", Some(&query), 0, 500).map_err(told)?;
+    memory.nearest_passages(&query, 50).map_err(told)?;
+    memory.nearest_messages(&query, 50).map_err(told)?;
     first_error
 }
 
@@ -105,7 +149,7 @@ fn random_bytes_in_a_database_are_an_error_or_harmless_and_take_no_other_row_alo
         for (id, body) in &before {
             assert_eq!(after.get(id), Some(body), "seed {seed}: message {id} could be read before, {outcome:?}");
         }
-        lost += usize::try_from(MESSAGES).unwrap() - before.len();
+        lost += usize::try_from(MESSAGES + 2 * TURNS).unwrap() - before.len();
     }
     assert!(errors > COPIES / 4 && lost > 0, "the damage is too small to test anything: {errors} errors, {lost} rows");
 }

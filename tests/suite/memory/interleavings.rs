@@ -1,8 +1,9 @@
 //! Random interleavings against a simple model.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
-use mneme::memory::{AgentMemory, BlockLabel, NewAgent};
+use mneme::memory::{AgentMemory, BlockLabel, NewAgent, Wanted};
 use mneme::types::Body;
 use proptest::prelude::*;
 
@@ -25,6 +26,7 @@ enum Action {
     Pop(usize),
     Save(u8),
     Load(u8),
+    Forget(u8),
     Reopen,
     Die(u8),
     Wait(u8),
@@ -47,6 +49,7 @@ fn action() -> impl Strategy<Value = Action> {
         2 => (1_usize..5).prop_map(Action::Pop),
         2 => (0_u8..3).prop_map(Action::Save),
         1 => (0_u8..3).prop_map(Action::Load),
+        1 => any::<u8>().prop_map(Action::Forget),
         1 => Just(Action::Reopen),
         1 => any::<u8>().prop_map(Action::Die),
         1 => any::<u8>().prop_map(Action::Wait),
@@ -72,6 +75,35 @@ impl Model {
     fn said_by_user(&self) -> Vec<String> {
         let is_users = |text: &&String| ["says", "turn", "waits"].iter().any(|verb| text.contains(verb));
         self.said.iter().filter(is_users).cloned().collect()
+    }
+
+    /// What can be forgotten of it, text by text.
+    fn texts(&self) -> Vec<String> {
+        let facts = self.human.lines().map(str::to_owned);
+        self.said.iter().chain(&self.passages).cloned().chain(facts).collect()
+    }
+
+    /// What is left of it where everything that holds `text` is deleted. Turns share the states before them: each state
+    /// is done once.
+    fn without(&self, text: &str, done: &mut HashMap<*const Self, Rc<Self>>) -> Self {
+        let keep = |line: &&String| !line.contains(text);
+        let kept = |lines: &[String]| lines.iter().filter(keep).cloned().collect();
+        let human: Vec<&str> = self.human.lines().filter(|line| !line.contains(text)).collect();
+        let mut turns = Vec::new();
+        for (said, before) in self.turns.iter().filter(|(said, _)| keep(&said)) {
+            let known = done.get(&Rc::as_ptr(before)).cloned();
+            let rest = known.unwrap_or_else(|| Rc::new(before.without(text, done)));
+            done.insert(Rc::as_ptr(before), Rc::clone(&rest));
+            turns.push((said.clone(), rest));
+        }
+        Self {
+            human: human.join("\n"),
+            summary: self.summary.clone(),
+            queue: kept(&self.queue),
+            said: kept(&self.said),
+            passages: kept(&self.passages),
+            turns,
+        }
     }
 
     /// A turn is there while what the user said in it is.
@@ -283,6 +315,19 @@ proptest! {
                     changes = outcome.is_ok();
                     if let Some(saved) = saved.get(&n) {
                         model = saved.clone();
+                    }
+                }
+                Action::Forget(n) => {
+                    let texts = model.texts();
+                    changes = !texts.is_empty();
+                    if let Some(text) = texts.get(usize::from(n) % texts.len().max(1)) {
+                        let forgotten = memory.forget(&Wanted::new(text)).unwrap();
+                        prop_assert!(!forgotten.is_nothing(), "{}", text);
+                        let mut done = HashMap::new();
+                        model = model.without(text, &mut done);
+                        for saved in saved.values_mut() {
+                            *saved = saved.without(text, &mut done);
+                        }
                     }
                 }
                 Action::Die(n) => {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use mneme::types::Draft;
 use serde_json::json;
 
 use crate::harness::screen::Screen;
@@ -64,6 +65,37 @@ fn what_is_too_long_for_a_block_is_refused_and_kept_for_the_next_editing() {
     screen.until("notice", |text| text.contains("human is changed"));
     screen.until_prompt();
     assert_eq!((human(&world), drafts(world.home.path())), ("x".repeat(40), 0));
+    screen.leave();
+}
+
+#[test]
+fn a_draft_of_a_text_that_has_changed_since_is_named_and_overwrites_nothing() {
+    let world = World::new();
+    let mut screen = start(&world, "true");
+    let before = human(&world);
+    // What a killed program leaves: a draft of an earlier text, one without a word of the user's, one of another agent.
+    let draft = |agent: &str, began: &str| Draft::new(world.home.path(), agent, "human", began).path;
+    std::fs::write(draft("a", "Earlier."), "Earlier.\nAnd what I wrote.\n").unwrap();
+    std::fs::write(draft("a", "Untouched."), "Untouched.\n").unwrap();
+    std::fs::write(draft("b", &before), "Of another agent.\n").unwrap();
+    screen.line("/core human");
+    screen.until("notice", |text| text.contains("is kept in") && text.contains("Nothing was changed."));
+    screen.until_prompt();
+    assert_eq!((human(&world), drafts(world.home.path())), (before, 2));
+    assert_eq!(std::fs::read_to_string(draft("a", "Earlier.")).unwrap(), "Earlier.\nAnd what I wrote.\n");
+    screen.leave();
+}
+
+#[test]
+fn a_draft_that_is_opened_again_is_announced() {
+    let world = World::new();
+    let mut screen = start(&world, "true");
+    let draft = Draft::new(world.home.path(), "a", "human", &human(&world)).path;
+    std::fs::write(&draft, "What I wrote.\n").unwrap();
+    screen.line("/core human");
+    screen.until("notice", |text| text.contains("opens what you wrote before") && text.contains("human is changed"));
+    screen.until_prompt();
+    assert_eq!((human(&world), drafts(world.home.path())), ("What I wrote.".to_owned(), 0));
     screen.leave();
 }
 
