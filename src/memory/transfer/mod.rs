@@ -15,6 +15,7 @@ mod export;
 mod import;
 mod intake;
 mod letta;
+mod letta_messages;
 mod record;
 mod state;
 
