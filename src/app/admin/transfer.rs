@@ -35,9 +35,9 @@ pub(super) fn export(arguments: &ExportArgs) -> Done {
     store.view(&arguments.agent)?;
     let target = arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.{ending}", arguments.agent)));
     let done = if target.as_os_str() == "-" {
-        store.export_agent(&arguments.agent, form, &mut std::io::stdout().lock())?
+        store.export_agent(&arguments.agent, form, arguments.with_sources, &mut std::io::stdout().lock())?
     } else {
-        let done = export_to(&store, &arguments.agent, form, &target)?;
+        let done = export_to(&store, arguments, form, &target)?;
         writeln!(anstream::stdout(), "{}: {}", sanitize(&target.display().to_string()), counts(&done))?;
         done
     };
@@ -48,7 +48,7 @@ pub(super) fn export(arguments: &ExportArgs) -> Done {
 /// Writes a file that appears when it is whole, readable for its owner only.
 fn export_to(
     store: &memory::Store,
-    agent: &str,
+    arguments: &ExportArgs,
     form: AgentForm,
     target: &Path,
 ) -> Result<Transferred, super::super::Error> {
@@ -59,7 +59,7 @@ fn export_to(
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
     let mut out = std::io::BufWriter::new(file.as_file_mut());
-    let done = store.export_agent(agent, form, &mut out)?;
+    let done = store.export_agent(&arguments.agent, form, arguments.with_sources, &mut out)?;
     drop(out);
     file.as_file().sync_all().map_err(fail)?;
     file.persist_noclobber(target).map_err(|error| fail(error.error))?;
@@ -73,7 +73,9 @@ fn counts(done: &Transferred) -> String {
         (done.edits, "edits of core memory"),
         (done.checkpoints, "checkpoints"),
     ];
-    parts.map(|(count, what)| format!("{count} {what}")).join(", ")
+    let documents = (done.documents > 0).then_some((done.documents, "documents of sources"));
+    let parts = parts.into_iter().chain(documents).map(|(count, what)| format!("{count} {what}"));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn import(arguments: &ImportArgs) -> Done {

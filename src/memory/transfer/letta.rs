@@ -26,7 +26,7 @@ const BLOCK_SOURCE: &str = "letta-block";
 /// The file of an agent, and what it could not hold.
 pub(super) fn to_file(records: Vec<Record>) -> (Value, Vec<String>) {
     let (mut agent, mut blocks, mut messages, mut in_context) = (json!({}), Vec::new(), Vec::new(), Vec::new());
-    let (mut passages, mut left_out, mut sources) = (Vec::new(), [0_u64; 3], 0_u64);
+    let (mut passages, mut left_out, mut sources) = (Vec::new(), [0_u64; 4], 0_u64);
     let (mut created, mut open_call) = (Value::Null, None);
     for record in records {
         match record {
@@ -60,8 +60,9 @@ pub(super) fn to_file(records: Vec<Record>) -> (Value, Vec<String>) {
             })),
             Record::Edit(_) => left_out[1] += 1,
             Record::Checkpoint(_) => left_out[2] += 1,
+            Record::Turn(_) => left_out[3] += 1,
             Record::Attachment(_) => sources += 1,
-            Record::Waiting(_) | Record::End { .. } => {}
+            Record::Source(_) | Record::Document(_) | Record::Part(_) | Record::Waiting(_) | Record::End { .. } => {}
         }
     }
     let block_ids: Vec<Value> = blocks.iter().filter_map(|block| block.get("id").cloned()).collect();
@@ -85,12 +86,13 @@ pub(super) fn to_file(records: Vec<Record>) -> (Value, Vec<String>) {
     (file, notices(left_out, sources))
 }
 
-fn notices(left_out: [u64; 3], sources: u64) -> Vec<String> {
-    let [hidden, edits, checkpoints] = left_out;
+fn notices(left_out: [u64; 4], sources: u64) -> Vec<String> {
+    let [hidden, edits, checkpoints, turns] = left_out;
     let parts: Vec<String> = [
         (hidden, "removed messages"),
         (edits, "edits of core memory"),
         (checkpoints, "checkpoints"),
+        (turns, "states that /undo goes back to"),
         (sources, "attachments of sources"),
     ]
     .into_iter()

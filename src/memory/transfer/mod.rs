@@ -11,6 +11,7 @@
 
 mod bounded;
 mod chats;
+mod documents;
 mod export;
 mod import;
 mod intake;
@@ -65,6 +66,8 @@ pub struct Transferred {
     pub edits: u64,
     /// Checkpoints.
     pub checkpoints: u64,
+    /// Documents of attached sources.
+    pub documents: u64,
     /// What could not be kept, in sentences for the user.
     pub notices: Vec<String>,
 }
