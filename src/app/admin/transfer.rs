@@ -31,6 +31,9 @@ pub(super) fn export(arguments: &ExportArgs) -> Done {
         ExportFormat::Mneme => (AgentForm::Mneme, "jsonl"),
         ExportFormat::Af => (AgentForm::Letta, "af"),
     };
+    if arguments.with_sources && form == AgentForm::Letta {
+        return Err(Error::NoDocuments.into());
+    }
     // Refused before a file is made.
     store.view(&arguments.agent)?;
     let target = arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.{ending}", arguments.agent)));
@@ -123,7 +126,7 @@ pub(super) fn import(arguments: &ImportArgs) -> Done {
     writeln!(
         anstream::stdout(),
         "{} messages of {} conversations are in the recall storage of {} now; {} were there already, {} were left out \
-         (empty, too long, or of neither side).",
+         (empty, too long, hidden, or of neither side).",
         done.added,
         done.conversations,
         arguments.agent.as_deref().unwrap_or_default(),

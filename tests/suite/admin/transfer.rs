@@ -170,6 +170,8 @@ fn documents_of_attached_sources_come_along_where_they_are_asked_for() {
     let said = done(&world, &["export", "--agent", "a", "--with-sources", "--output", &with]);
     assert!(said.contains("1 documents of sources"), "{said}");
     done(&world, &["export", "--agent", "a", "--output", &without]);
+    let af = ["export", "--agent", "a", "--with-sources", "--format", "af"];
+    assert!(refused(&world, 2, &af).contains("no place for the documents"));
     let elsewhere = World::new();
     let said = done(&elsewhere, &["import", &without, "--agent", "b"]);
     assert!(said.contains("The source manuals was attached; it is not in this home."), "{said}");
@@ -194,6 +196,20 @@ fn documents_of_attached_sources_come_along_where_they_are_asked_for() {
     assert_eq!((hits(&elsewhere, "c"), hits(&elsewhere, "b").len()), (hits(&world, "a"), 0));
     let export = |world: &World| done(world, &["export", "--agent", "a", "--with-sources", "--output", "-"]);
     assert_eq!(export(&world), export(&elsewhere));
+}
+
+#[test]
+fn a_file_of_the_first_version_is_read() {
+    let world = rich();
+    let export = done(&world, &["export", "--agent", "a", "--output", "-"]);
+    let mut lines: Vec<String> =
+        export.lines().filter(|line| !line.starts_with("{\"type\":\"turn\"")).map(str::to_owned).collect();
+    lines[0] = lines[0].replacen("\"version\":2", "\"version\":1", 1);
+    let records = lines.len() - 1;
+    lines[records] = json!({"type": "end", "records": records}).to_string();
+    done(&world, &["import", &world.file("old.jsonl", lines.join("\n")), "--agent", "b"]);
+    let copy = done(&world, &["export", "--agent", "b", "--output", "-"]);
+    assert_eq!(nameless(&copy)[1..records], nameless(&lines.join("\n"))[1..records]);
 }
 
 #[test]
