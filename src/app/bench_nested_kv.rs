@@ -1,4 +1,7 @@
 //! `mneme bench memory nested-kv`: an agent of its own for each question, in a folder that is deleted afterwards.
+//!
+//! What the model reads depends on the flags alone: time stands still, in UTC, and of the user's settings only the model
+//! counts.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,10 +16,12 @@ use crate::dialect::Profile;
 use crate::inference::{Engine, ScriptedEngine};
 use crate::kernel::{Agent, Request, handle};
 use crate::memory::{AgentMemory, NewAgent, Store};
-use crate::types::{Cancel, Cause, Clock, Event, SystemClock};
+use crate::types::{Cancel, Cause, Clock, Event, ManualClock};
 
 /// Name of the agent.
 const AGENT: &str = "bench";
+/// The time in which everything happens: 2026-01-02 03:04 UTC.
+const NOW_MS: i64 = 1_767_323_040_000;
 /// Window of the scripted engine, in tokens: far more than a question takes.
 const SCRIPTED_WINDOW_TOKENS: usize = 8192;
 /// Function that looks pairs up.
@@ -58,14 +63,17 @@ fn config_of(arguments: &NestedKvArgs, home: std::path::PathBuf, file: ConfigFil
     let searches = usize::from(arguments.levels.iter().copied().max().unwrap_or_default()) + 1 + SPARE_SEARCHES;
     let searches = u32::try_from(searches).unwrap_or(u32::MAX);
     let file = ConfigFile {
+        model: file.model,
+        stopgap_model: file.stopgap_model,
         // What the agent thinks of UUIDs is not worth keeping.
         memory_pass: Some(false),
         // The model is to look the pairs up itself.
         recollection: Some(false),
         max_steps: Some(searches + 1),
         max_calls_of_a_function: Some(searches),
-        profile: Some(arguments.profile.map_or(file.profile.unwrap_or(Profile::Native), Into::into)),
-        ..file
+        profile: Some(arguments.profile.map_or(Profile::Native, Into::into)),
+        temperature: Some(0.0),
+        ..ConfigFile::default()
     };
     let overrides =
         Overrides { model: arguments.model.clone(), context_window: arguments.context_window, ..Overrides::default() };
@@ -94,13 +102,17 @@ impl Bench<'_> {
 
     fn ask(&mut self, ordering: usize, level: usize) -> Result<Row, Error> {
         let task = Task::new(self.arguments.seed, ordering, level);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let database = self.folder.path().join(format!("{level}-{ordering}.db"));
-        let store = filled(&database, &task, &*clock)?;
         let engine = self.engine(&task)?;
+        self.ask_on(engine, &task, ordering)
+    }
+
+    fn ask_on(&mut self, engine: Box<dyn Engine>, task: &Task, ordering: usize) -> Result<Row, Error> {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW_MS));
+        let database = self.folder.path().join(format!("{}-{ordering}.db", task.level));
+        let store = filled(&database, task, &*clock)?;
         let Opened { mut agent, .. } =
             open_agent(&self.config, store, AGENT, Texts::default(), engine, clock, Cancel::new())?;
-        let row = answered(&mut agent, &task, ordering);
+        let row = answered(&mut agent, task, ordering);
         self.engine = Some(agent.into_engine());
         std::fs::remove_file(&database)?;
         Ok(row)
@@ -131,4 +143,54 @@ fn answered(agent: &mut Agent, task: &Task, ordering: usize) -> Row {
     });
     row.is_right = task.is_right(&row.answer);
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::inference::SamplerOptions;
+
+    fn arguments() -> NestedKvArgs {
+        NestedKvArgs {
+            model: None,
+            engine: EngineName::Scripted,
+            profile: None,
+            levels: vec![2],
+            orderings: 1,
+            seed: 1,
+            context_window: None,
+            json: None,
+        }
+    }
+
+    /// Every prompt of a question.
+    fn prompts(config: Config) -> Vec<String> {
+        let (arguments, task) = (arguments(), Task::new(1, 0, 2));
+        let engine = ScriptedEngine::new(task.oracle(config.profile, SCRIPTED_WINDOW_TOKENS));
+        let log = engine.log();
+        let mut bench = Bench { arguments: &arguments, folder: tempfile::tempdir().unwrap(), config, engine: None };
+        assert!(bench.ask_on(Box::new(engine), &task, 0).unwrap().is_right);
+        log.prompts()
+    }
+
+    #[test]
+    fn prompts_depend_neither_on_the_time_of_day_nor_on_settings() {
+        let settings = "model = \"m\"\ntemperature = 1.5\nseed = 9\ncontext_window = 2048\nkv_q8 = true\n\
+                        profile = \"classic\"\nmax_steps = 2\ncore_memory_limit_chars = 300\nheartbeat_minutes = 1\n\
+                        persona = \"muse\"\nmemory_pass = true\n[queue]\nkeep_last_messages = 9\n";
+        let config =
+            |settings: &str| config_of(&arguments(), PathBuf::from("home"), toml::from_str(settings).unwrap()).unwrap();
+        let (plain, other) = (config("model = \"m\""), config(settings));
+        assert_eq!(plain, other);
+        assert_eq!(plain.sampler, SamplerOptions { temperature: 0.0, seed: 0, ..SamplerOptions::default() });
+        let asked = prompts(plain);
+        assert_eq!(asked, prompts(other));
+        // The first shows when the chat was opened, the others when the passages were stored.
+        assert_eq!(asked.len(), 5);
+        for prompt in &asked {
+            assert!(prompt.contains("2026-01-02 03:04") || prompt.contains("2026-01-02T03:04"), "{prompt}");
+        }
+    }
 }

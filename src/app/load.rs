@@ -16,7 +16,7 @@ use super::output::{print_text, tell, tell_below};
 use super::sources::{counted, open_store};
 use crate::cli::{ExitCode, LoadArgs};
 use crate::config::{self, Config, ConfigFile, Overrides};
-use crate::documents::{self, Found, Reader, Selection, Walk};
+use crate::documents::{self, Found, Reader, Selection, Walk, path_of, spelled_path};
 use crate::memory::{DocumentInfo, NewDocument, Store};
 use crate::types::{Cancel, Clock, SystemClock, validate_name};
 
@@ -116,7 +116,7 @@ fn roots(found: &Walk, known: &Known) -> Result<Vec<PathBuf>, Error> {
         let absolute = std::path::absolute(path)?;
         let parent = absolute.parent().and_then(|parent| parent.canonicalize().ok());
         let gone = parent.zip(absolute.file_name()).map(|(parent, name)| parent.join(name));
-        match gone.filter(|gone| known.keys().any(|known| Path::new(known).starts_with(gone))) {
+        match gone.filter(|gone| known.keys().any(|known| path_of(known).starts_with(gone))) {
             Some(gone) => roots.push(gone),
             None => return Err(Error::NoSuchPath { path: path.clone() }),
         }
@@ -131,7 +131,11 @@ fn gone(roots: &[PathBuf], known: &Known) -> Vec<String> {
         Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
     };
     let under = |path: &Path| roots.iter().any(|root| path.starts_with(root));
-    known.keys().filter(|path| under(Path::new(path)) && is_gone(Path::new(path))).cloned().collect()
+    let is_gone = |spelled: &&String| {
+        let path = path_of(spelled);
+        under(&path) && is_gone(&path)
+    };
+    known.keys().filter(is_gone).cloned().collect()
 }
 
 struct Load<'a> {
@@ -158,8 +162,8 @@ impl Load<'_> {
     }
 
     fn file(&mut self, store: &mut Store, file: &Found) -> Result<(), Error> {
-        let path = file.path.to_string_lossy();
-        let known = self.known.get(&*path);
+        let path = spelled_path(&file.path);
+        let known = self.known.get(&path);
         let bytes = match file.read(self.reader.limits()) {
             Ok(bytes) => bytes,
             Err(error) => {

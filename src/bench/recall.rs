@@ -4,7 +4,7 @@
 //! that agents use. A hit at k is an evidence message among the first k single messages; a window that is found is
 //! expanded to its turns, each where it ranks. Not responsible for answers: only for what a model would be shown.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -106,12 +106,25 @@ struct Query {
     evidence: Vec<Id>,
 }
 
-/// Ids are compared as they are spelled.
+/// Ids are compared as they are spelled: the number 1 and the text "1" are the same one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(from = "Spelled")]
+struct Id(String);
+
+#[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Id {
-    Number(i64),
+enum Spelled {
+    Number(serde_json::Number),
     Text(String),
+}
+
+impl From<Spelled> for Id {
+    fn from(spelled: Spelled) -> Self {
+        match spelled {
+            Spelled::Number(number) => Self(number.to_string()),
+            Spelled::Text(text) => Self(text),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -205,6 +218,8 @@ pub struct Row {
     pub queries: usize,
     /// Queries without evidence among the messages; they are not asked.
     pub skipped_queries: usize,
+    /// Ids of evidence, each counted once for its query, that no message has: they count for nothing.
+    pub unknown_evidence: usize,
     /// Figures of each method.
     pub methods: Methods,
 }
@@ -282,25 +297,31 @@ pub fn run(
         let conversation = read(path)?;
         progress(&format!("{}: {} messages", path.display(), conversation.messages.len()));
         let messages = conversation.messages.len();
-        let (sums, skipped_queries) = measure(&conversation, embedder.as_deref_mut())?;
+        let (sums, left_out) = measure(&conversation, embedder.as_deref_mut())?;
         if sums.is_empty() {
             return Err(Error::NothingToAsk { path: path.clone(), messages });
         }
         for (method, sums) in &sums {
             all.entry(*method).or_default().merge(sums);
         }
-        rows.push(row(path.display().to_string(), messages, skipped_queries, &sums));
+        rows.push(row(path.display().to_string(), messages, left_out, &sums));
     }
-    let pooled = row(
-        "all".to_owned(),
-        rows.iter().map(|row| row.messages).sum(),
-        rows.iter().map(|row| row.skipped_queries).sum(),
-        &all,
-    );
+    let left_out = LeftOut {
+        queries: rows.iter().map(|row| row.skipped_queries).sum(),
+        evidence: rows.iter().map(|row| row.unknown_evidence).sum(),
+    };
+    let pooled = row("all".to_owned(), rows.iter().map(|row| row.messages).sum(), left_out, &all);
     Ok(Report { embedder: embedder.map(|embedder| embedder.name().to_owned()), pooled, files: rows })
 }
 
-fn row(file: String, messages: usize, skipped_queries: usize, sums: &SumsByMethod) -> Row {
+/// What of a file counts for nothing.
+#[derive(Debug, Clone, Copy, Default)]
+struct LeftOut {
+    queries: usize,
+    evidence: usize,
+}
+
+fn row(file: String, messages: usize, left_out: LeftOut, sums: &SumsByMethod) -> Row {
     let figures = |method: Method| sums.get(&method).map(Sums::figures);
     let methods = Methods {
         bm25: figures(Method::Bm25).unwrap_or_default(),
@@ -308,7 +329,7 @@ fn row(file: String, messages: usize, skipped_queries: usize, sums: &SumsByMetho
         fusion: figures(Method::Fusion).unwrap_or_default(),
     };
     let queries = sums.get(&Method::Fusion).map_or(0, |sums| sums.queries);
-    Row { file, messages, queries, skipped_queries, methods }
+    Row { file, messages, queries, skipped_queries: left_out.queries, unknown_evidence: left_out.evidence, methods }
 }
 
 fn read(path: &Path) -> Result<Conversation, Error> {
@@ -322,22 +343,22 @@ fn read(path: &Path) -> Result<Conversation, Error> {
     serde_json::from_slice(bytes).map_err(|source| Error::BadFile { path: path.to_owned(), source })
 }
 
-/// The sums of each method, and how many queries were left out.
+/// The sums of each method, and what was left out.
 fn measure(
     conversation: &Conversation,
     mut embedder: Option<&mut (dyn Embed + 'static)>,
-) -> Result<(SumsByMethod, usize), Error> {
+) -> Result<(SumsByMethod, LeftOut), Error> {
     let (mut memory, ids) = load(&conversation.messages)?;
     if let Some(embedder) = embedder.as_deref_mut() {
         memory.embed_pending(embedder, &Cancel::default(), &mut |_| {})?;
     }
-    let (mut sums, mut skipped) = (SumsByMethod::new(), 0);
+    let (mut sums, mut left_out) = (SumsByMethod::new(), LeftOut::default());
     for query in &conversation.queries {
-        let mut evidence: Vec<MessageId> = query.evidence.iter().filter_map(|id| ids.get(id).copied()).collect();
-        evidence.sort_unstable_by_key(|id| id.0);
-        evidence.dedup();
+        let wanted: HashSet<&Id> = query.evidence.iter().collect();
+        let evidence: Vec<MessageId> = wanted.iter().filter_map(|id| ids.get(*id).copied()).collect();
+        left_out.evidence += wanted.len() - evidence.len();
         if evidence.is_empty() {
-            skipped += 1;
+            left_out.queries += 1;
             continue;
         }
         for method in Method::ALL {
@@ -350,7 +371,7 @@ fn measure(
             sums.entry(method).or_default().add(&ranking, &evidence, latency_ms);
         }
     }
-    Ok((sums, skipped))
+    Ok((sums, left_out))
 }
 
 fn search(
@@ -427,6 +448,9 @@ impl Report {
         if self.pooled.skipped_queries > 0 {
             lines.push(format!("{} queries have no evidence among the messages", self.pooled.skipped_queries));
         }
+        if self.pooled.unknown_evidence > 0 {
+            lines.push(format!("{} ids of evidence name no message", self.pooled.unknown_evidence));
+        }
         lines.join("\n")
     }
 }
@@ -444,6 +468,15 @@ mod tests {
         let figures = sums.figures();
         assert_eq!((figures.hit_at_1, figures.hit_at_5, figures.hit_at_10), (0.0, 0.5, 1.0));
         assert_eq!((figures.all_evidence_at_10, figures.mean_latency_ms), (0.5, 3.0));
+    }
+
+    #[test]
+    fn an_id_is_the_same_as_a_number_and_as_text() {
+        let id = |json: &str| serde_json::from_str::<Id>(json).unwrap();
+        assert_eq!(id("1"), id("\"1\""));
+        assert_ne!(id("1"), id("\"01\""));
+        assert_eq!(id("18446744073709551615"), id("\"18446744073709551615\""));
+        assert!(serde_json::from_str::<Id>("null").is_err());
     }
 
     #[test]

@@ -202,6 +202,9 @@ pub struct ExportArgs {
     /// Our own complete form, or Letta's agent file
     #[arg(long, value_enum, default_value_t = ExportFormat::Mneme)]
     pub format: ExportFormat,
+    /// The documents of the attached sources, too, so that the agent finds the same elsewhere (mneme format only)
+    #[arg(long)]
+    pub with_sources: bool,
     /// The file to write, or - for standard output [default: NAME.jsonl or NAME.af in this folder]
     #[arg(long, short, value_name = "FILE|-")]
     pub output: Option<PathBuf>,

@@ -54,7 +54,7 @@ pub use sources::{DocumentInfo, NewDocument, SourceInfo};
 pub use step::Step;
 pub use store::{AgentInfo, AgentOverview, Examination, Purge, Restored, Store, examine, restore};
 pub use summary::Summarize;
-pub use transfer::{AgentForm, ChatImport, FileKind, Transferred, recognise};
+pub use transfer::{AgentForm, ChatImport, Chats, FileKind, Transferred, recognise};
 pub use turns::{Retaken, Undone};
 pub use vectors::{Embedded, Embedding, IndexSize};
 pub use view::{BlockEdit, View};

@@ -34,7 +34,7 @@ pub struct SourceInfo {
 /// A document of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentInfo {
-    /// Path of its file.
+    /// Path of its file, as the caller spells it.
     pub path: String,
     /// How results call it.
     pub title: String,
@@ -47,7 +47,7 @@ pub struct DocumentInfo {
 /// A document to store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewDocument<'a> {
-    /// Path of its file, absolute.
+    /// Path of its file, absolute, as the caller spells it.
     pub path: &'a str,
     /// How results call it.
     pub title: &'a str,

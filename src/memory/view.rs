@@ -122,18 +122,19 @@ impl View<'_> {
             .during("look for messages without a memory pass")
     }
 
-    /// The newest message of the user, where nothing was said after it.
+    /// The newest message of the user, where nothing was said after it. One that is out of view waits for no answer: it
+    /// was said to another program, and imported.
     ///
     /// # Errors
     /// The database failed, or the row cannot be understood.
     pub fn unanswered(&self) -> Result<Option<Message>> {
         // What the two say to each other is searchable, and nothing else is. The plus keeps SQLite from sorting all of
         // it: the newest rows are looked at first.
-        let last: Option<(i64, String)> = self
+        let last: Option<(i64, bool)> = self
             .connection
             .prepare_cached(
-                "SELECT id, kind FROM messages WHERE +agent_id = :agent AND hidden = 0 AND searchable IS NOT NULL
-                 ORDER BY id DESC LIMIT 1",
+                "SELECT id, kind = 'user' AND in_queue = 1 FROM messages
+                 WHERE +agent_id = :agent AND hidden = 0 AND searchable IS NOT NULL ORDER BY id DESC LIMIT 1",
             )
             .and_then(|mut statement| {
                 let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
@@ -141,7 +142,7 @@ impl View<'_> {
             })
             .during("look for a message without an answer")?;
         match last {
-            Some((id, kind)) if kind == "user" => self.message(MessageId(id)),
+            Some((id, true)) => self.message(MessageId(id)),
             _ => Ok(None),
         }
     }

@@ -57,6 +57,11 @@ impl World {
         self.start_on(&self.script(&content), arguments)
     }
 
+    /// As [`World::start`], of another agent than `a`.
+    pub fn start_agent(&self, agent: &str, replies: Value) -> Program {
+        Program::start(self.home.path(), &self.replies(&replies), &["--agent", agent])
+    }
+
     fn start_on(&self, script: &Path, arguments: &[&str]) -> Program {
         Program::start(self.home.path(), script, &[&["--agent", "a"], arguments].concat())
     }

@@ -177,10 +177,36 @@ fn the_history_shows_what_changed_and_why() {
     assert_eq!(rows.as_array().unwrap().len(), 1);
     assert_eq!(rows[0]["block"], "human");
     assert!(rows[0]["after"].as_str().unwrap().contains(SECRET));
-    assert!(rows[0]["message"]["body"]["kind"].is_string(), "{rows}");
+    // The call itself, as the model wrote it.
+    let call = json!({"name": "core_memory_append",
+        "arguments": {"section": "human", "content": format!("The password is {SECRET}.")}});
+    let body = &rows[0]["message"]["body"];
+    assert_eq!((&body["kind"], &body["call"]), (&json!("assistant"), &call), "{rows}");
     assert!(done(&world, &["history", "--agent", "a", "--block", "persona"]).contains("as it was"));
     assert_eq!(done(&world, &["history", "--agent", "a", "--limit", "0", "--json"]).trim(), "[]");
     assert!(refused(&world, 2, &["history", "--agent", "b"]).contains("there is no agent b"));
+}
+
+#[test]
+fn the_history_of_a_memory_pass_names_the_message_of_the_user() {
+    let world = World::new();
+    std::fs::write(world.home.path().join("config.toml"), "memory_pass = true\n").unwrap();
+    let replies = json!([
+        {"when": "Message:\nI keep bees on the roof.", "reply": "FACT: The user keeps bees.", "repeat": true},
+        {"when": "Message:\n", "reply": "NONE", "repeat": true},
+    ]);
+    let script = json!({"replies": replies, "otherwise": "All right."});
+    let mut program = world.start_script(script, &["--idle", "wait"]);
+    program.say("I keep bees on the roof.");
+    program.say("What is the time?");
+    assert!(program.close().success());
+    let rows: Value = serde_json::from_str(&done(&world, &["history", "--agent", "a", "--json"])).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 1, "{rows}");
+    assert!(rows[0]["after"].as_str().unwrap().contains("keeps bees"), "{rows}");
+    let body = json!({"kind": "user", "text": "I keep bees on the roof."});
+    assert_eq!(rows[0]["message"]["body"], body, "{rows}");
+    let shown = done(&world, &["history", "--agent", "a"]);
+    assert!(shown.contains("I keep bees on the roof."), "{shown}");
 }
 
 #[test]

@@ -54,6 +54,37 @@ fn hits_are_told_for_each_method_and_file() {
 }
 
 #[test]
+fn ids_are_alike_as_numbers_and_texts_and_unknown_ones_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let conversation = json!({
+        "messages": [
+            {"id": 1, "role": "user", "text": "The heron stands in the reeds."},
+            {"id": "2", "role": "assistant", "text": "A heron waits for fish."},
+            {"id": 3, "role": "user", "text": "We bought bread."},
+        ],
+        "queries": [
+            {"text": "heron", "evidence": ["1", 2, "1", 1]},
+            {"text": "heron", "evidence": [1, "D9:9", 77]},
+            {"text": "heron", "evidence": ["nobody"]},
+            {"text": "heron", "evidence": [1, 2, 3]},
+        ],
+    });
+    std::fs::write(folder.path().join("one.json"), conversation.to_string()).unwrap();
+    let output = bench(folder.path(), &["--file", "one.json", "--json", "out.json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("3 ids of evidence name no message"));
+    let report: Value = serde_json::from_slice(&std::fs::read(folder.path().join("out.json")).unwrap()).unwrap();
+    for row in [&report, &report["files"][0]] {
+        assert_eq!((&row["queries"], &row["skipped_queries"]), (&json!(3), &json!(1)), "{row}");
+        assert_eq!(row["unknown_evidence"], json!(3), "{row}");
+        // Words alone find both herons for each query, and never the bread.
+        assert_eq!(row["methods"]["bm25"]["hit@5"], json!(1.0), "{row}");
+        let all = row["methods"]["bm25"]["all_evidence@10"].as_f64().unwrap();
+        assert!((all - 2.0 / 3.0).abs() < 1e-9, "two of three: {row}");
+    }
+}
+
+#[test]
 fn files_that_cannot_be_measured_are_named_with_what_is_expected() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("list.json"), "[1, 2]").unwrap();

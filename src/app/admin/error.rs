@@ -79,6 +79,9 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Documents are asked for in a form that cannot hold them.
+    #[error("the .af format has no place for the documents of sources")]
+    NoDocuments,
     /// A chat history has no agent to go to.
     #[error("{} is a chat history, and no agent is named to take it", path.display())]
     NeedsAgent {
@@ -108,6 +111,7 @@ impl Error {
                  .zip), and JSON lines with role and text"
                     .to_owned()
             }
+            Self::NoDocuments => "leave out --with-sources, or export with --format mneme".to_owned(),
             Self::NeedsAgent { .. } => "name one with --agent NAME; mneme add agent NAME makes one".to_owned(),
         }
     }
@@ -124,6 +128,7 @@ impl Error {
             | Self::EmptyText { .. }
             | Self::UnknownKey { .. }
             | Self::EditedBadly { .. }
+            | Self::NoDocuments
             | Self::NeedsAgent { .. } => ExitCode::Usage,
         }
     }

@@ -1,14 +1,14 @@
 //! `mneme export` and `mneme import`: files are opened, unpacked and bounded here; what they hold is `memory`'s.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, Write};
+use std::io::{BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Done, Error, home, open_store};
 use crate::cli::{ExitCode, ExportArgs, ExportFormat, ImportArgs};
-use crate::memory::{self, AgentForm, FileKind, Transferred, recognise};
+use crate::memory::{self, AgentForm, Chats, FileKind, Transferred, recognise};
 use crate::types::irregular_file;
 use crate::ui::sanitize;
 
@@ -16,8 +16,12 @@ use crate::ui::sanitize;
 const ZIP_MAGIC: &[u8; 4] = b"PK\x03\x04";
 /// What the conversations in an archive of ChatGPT or Claude are called.
 const CONVERSATIONS: &str = "conversations";
-/// Most bytes that one member of an archive may unpack to.
+/// Most bytes that the members of an archive may unpack to, all of them together.
 const MAX_UNPACKED_BYTES: u64 = 8 << 30;
+/// How many times larger than packed they may be; JSON of talk is packed to a tenth, rarely to a fiftieth.
+const MAX_RATIO: u64 = 200;
+/// Up to this size they may be packed as well as they like: long runs of blanks are no bomb.
+const RATIO_FROM_BYTES: u64 = 1 << 20;
 /// Most members of an archive: exports hold a file for each picture.
 const MAX_MEMBERS: usize = 200_000;
 
@@ -27,13 +31,16 @@ pub(super) fn export(arguments: &ExportArgs) -> Done {
         ExportFormat::Mneme => (AgentForm::Mneme, "jsonl"),
         ExportFormat::Af => (AgentForm::Letta, "af"),
     };
+    if arguments.with_sources && form == AgentForm::Letta {
+        return Err(Error::NoDocuments.into());
+    }
     // Refused before a file is made.
     store.view(&arguments.agent)?;
     let target = arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.{ending}", arguments.agent)));
     let done = if target.as_os_str() == "-" {
-        store.export_agent(&arguments.agent, form, &mut std::io::stdout().lock())?
+        store.export_agent(&arguments.agent, form, arguments.with_sources, &mut std::io::stdout().lock())?
     } else {
-        let done = export_to(&store, &arguments.agent, form, &target)?;
+        let done = export_to(&store, arguments, form, &target)?;
         writeln!(anstream::stdout(), "{}: {}", sanitize(&target.display().to_string()), counts(&done))?;
         done
     };
@@ -44,7 +51,7 @@ pub(super) fn export(arguments: &ExportArgs) -> Done {
 /// Writes a file that appears when it is whole, readable for its owner only.
 fn export_to(
     store: &memory::Store,
-    agent: &str,
+    arguments: &ExportArgs,
     form: AgentForm,
     target: &Path,
 ) -> Result<Transferred, super::super::Error> {
@@ -55,7 +62,7 @@ fn export_to(
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
     let mut out = std::io::BufWriter::new(file.as_file_mut());
-    let done = store.export_agent(agent, form, &mut out)?;
+    let done = store.export_agent(&arguments.agent, form, arguments.with_sources, &mut out)?;
     drop(out);
     file.as_file().sync_all().map_err(fail)?;
     file.persist_noclobber(target).map_err(|error| fail(error.error))?;
@@ -69,7 +76,9 @@ fn counts(done: &Transferred) -> String {
         (done.edits, "edits of core memory"),
         (done.checkpoints, "checkpoints"),
     ];
-    parts.map(|(count, what)| format!("{count} {what}")).join(", ")
+    let documents = (done.documents > 0).then_some((done.documents, "documents of sources"));
+    let parts = parts.into_iter().chain(documents).map(|(count, what)| format!("{count} {what}"));
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 pub(super) fn import(arguments: &ImportArgs) -> Done {
@@ -103,9 +112,12 @@ pub(super) fn import(arguments: &ImportArgs) -> Done {
             }
             FileKind::Chats | FileKind::ChatLines => {
                 let agent = agent_for_chats(arguments)?;
-                let mut inputs: Vec<(Box<dyn BufRead>, bool)> =
-                    vec![(Box::new(BufReader::new(file)), kind == FileKind::ChatLines)];
-                store.import_chats(agent, &mut inputs, &mut progress).map_err(Into::into)
+                let mut input = BufReader::new(file);
+                let mut read = |chats: &mut Chats<'_>| match kind {
+                    FileKind::ChatLines => chats.read_lines(&mut input),
+                    _ => chats.read_document(&mut input),
+                };
+                store.import_chats(agent, &mut read, &mut progress).map_err(Into::into)
             }
         }
     };
@@ -114,7 +126,7 @@ pub(super) fn import(arguments: &ImportArgs) -> Done {
     writeln!(
         anstream::stdout(),
         "{} messages of {} conversations are in the recall storage of {} now; {} were there already, {} were left out \
-         (empty, too long, or of neither side).",
+         (empty, too long, hidden, or of neither side).",
         done.added,
         done.conversations,
         arguments.agent.as_deref().unwrap_or_default(),
@@ -148,7 +160,7 @@ fn starts_with_zip(file: &mut File) -> std::io::Result<bool> {
     Ok(head == ZIP_MAGIC)
 }
 
-/// The conversations in an archive. Members are read as a stream, never unpacked to the disk.
+/// The conversations in an archive. Members are read as a stream: neither the disk nor the memory ever holds one.
 fn import_archive(
     store: &mut memory::Store,
     path: &Path,
@@ -156,7 +168,8 @@ fn import_archive(
     agent: &str,
     progress: &mut dyn FnMut(u64),
 ) -> Result<memory::ChatImport, super::super::Error> {
-    let archive = zip::ZipArchive::new(file).map_err(|error| unreadable(path, error.to_string()))?;
+    let size_bytes = file.metadata().map_err(|error| unreadable(path, error.to_string()))?.len();
+    let mut archive = zip::ZipArchive::new(file).map_err(|error| unreadable(path, error.to_string()))?;
     if archive.len() > MAX_MEMBERS {
         return Err(unreadable(path, format!("it holds more than {MAX_MEMBERS} files")).into());
     }
@@ -169,12 +182,25 @@ fn import_archive(
     if names.is_empty() {
         return Err(Error::NotImportable { path: path.to_owned() }.into());
     }
-    let mut inputs: Vec<(Box<dyn BufRead>, bool)> = Vec::new();
-    for name in names {
-        let member = Member { path: path.to_owned(), name, unpacked: None };
-        inputs.push((Box::new(BufReader::new(member)), false));
-    }
-    Ok(store.import_chats(agent, &mut inputs, progress)?)
+    // The sizes that an archive states are its author's word, and members may share their bytes: what comes out of all
+    // of them together is held against the size of the file.
+    let mut left_bytes = size_bytes.saturating_mul(MAX_RATIO).clamp(RATIO_FROM_BYTES, MAX_UNPACKED_BYTES);
+    let mut read = |chats: &mut Chats<'_>| -> memory::Result<()> {
+        for name in &names {
+            let damaged = |error: zip::result::ZipError| memory::Error::BadImport {
+                line: None,
+                reason: format!("{name}: {error}"),
+            };
+            let member = archive.by_name(name).map_err(damaged)?;
+            let by_ratio = member.compressed_size().saturating_mul(MAX_RATIO).max(RATIO_FROM_BYTES);
+            let limit_bytes = by_ratio.min(left_bytes);
+            let mut unpacked = Unpacked { member, limit_bytes, read_bytes: 0 };
+            chats.read_document(&mut BufReader::new(&mut unpacked))?;
+            left_bytes = left_bytes.saturating_sub(unpacked.read_bytes);
+        }
+        Ok(())
+    };
+    Ok(store.import_chats(agent, &mut read, progress)?)
 }
 
 fn is_conversations(name: &str) -> bool {
@@ -182,31 +208,36 @@ fn is_conversations(name: &str) -> bool {
     file_name.starts_with(CONVERSATIONS) && file_name.ends_with(".json")
 }
 
-/// A member of an archive, unpacked in memory when it is first read.
-struct Member {
-    path: PathBuf,
-    name: String,
-    unpacked: Option<std::io::Cursor<Vec<u8>>>,
+/// A member of an archive that fails where more comes out of it than should.
+struct Unpacked<R> {
+    member: R,
+    limit_bytes: u64,
+    read_bytes: u64,
 }
 
-impl Member {
-    fn unpack(&self) -> std::io::Result<Vec<u8>> {
-        let mut archive = zip::ZipArchive::new(File::open(&self.path)?)?;
-        let member = archive.by_name(&self.name)?;
-        let mut bytes = Vec::new();
-        member.take(MAX_UNPACKED_BYTES + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_UNPACKED_BYTES {
-            return Err(std::io::Error::other(format!("{} is larger than {MAX_UNPACKED_BYTES} bytes", self.name)));
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.member.read(buffer)?;
+        self.read_bytes += read as u64;
+        if self.read_bytes > self.limit_bytes {
+            let limit = self.limit_bytes;
+            return Err(std::io::Error::other(format!("it unpacks to more than {limit} bytes: a zip bomb?")));
         }
-        Ok(bytes)
+        Ok(read)
     }
 }
 
-impl Read for Member {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if self.unpacked.is_none() {
-            self.unpacked = Some(std::io::Cursor::new(self.unpack()?));
-        }
-        self.unpacked.as_mut().map_or(Ok(0), |unpacked| unpacked.read(buffer))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_ends_in_an_error_where_more_comes_out_than_should() {
+        let read = |limit_bytes| {
+            let mut unpacked = Unpacked { member: [b' '; 100].as_slice(), limit_bytes, read_bytes: 0 };
+            std::io::copy(&mut unpacked, &mut std::io::sink())
+        };
+        assert_eq!(read(100).unwrap(), 100);
+        assert!(read(99).unwrap_err().to_string().contains("zip bomb"));
     }
 }

@@ -1,218 +1,66 @@
-//! Chat histories of other programs: exports of ChatGPT and Claude, and plain messages as JSON.
-//!
-//! What the two sides said to each other becomes messages of recall storage with their dates: searchable, out of view.
-//! They get row ids below those of the agent's own messages, because ids ascend with time everywhere else: neither a
-//! checkpoint nor a memory pass nor the look for an unanswered message takes them for something new. A message that is
-//! there already (same side, same time, same text) is not added again, so a second import of a file adds nothing.
+//! What conversations of other programs say: exports of ChatGPT and Claude, and plain messages as JSON. Not responsible
+//! for reading the files ([`super::bounded`]) nor for storing what was said ([`super::intake`]).
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::io::{BufRead, Read};
+use std::collections::HashSet;
 
-use rusqlite::{Connection, TransactionBehavior, named_params};
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::super::Store;
-use super::super::error::{During, Error, Result};
-use super::super::messages::kind_name;
-use super::{next_line, shown_time};
-use crate::types::{Body, Hasher};
+use super::shown_time;
 
-/// Longest message that is taken, in bytes; pasted files of that length are no talk.
-const MAX_MESSAGE_BYTES: usize = 4 << 20;
-/// Most messages of one file.
-const MAX_MESSAGES: usize = 5_000_000;
-/// Most bytes of one file after unpacking.
-const MAX_FILE_BYTES: u64 = 8 << 30;
 /// Numbers below this are seconds since 1970, others milliseconds: the year 5138 against 1973.
 const SECONDS_BELOW: f64 = 1e11;
-/// Messages between two calls of the progress function.
-const PROGRESS_MESSAGES: u64 = 1000;
-
-/// What an import of a chat history did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ChatImport {
-    /// Messages that were added.
-    pub added: u64,
-    /// Messages that were there already.
-    pub known: u64,
-    /// Messages without text, or longer than is taken.
-    pub skipped: u64,
-    /// Conversations in the file.
-    pub conversations: u64,
-}
+/// The part of a ChatGPT message that holds what was spoken.
+const TRANSCRIPTION: &str = "audio_transcription";
 
 /// A message of a file.
 #[derive(Debug, Clone, PartialEq)]
-struct Said {
-    by_user: bool,
-    text: String,
-    at_ms: Option<i64>,
+pub(super) struct Said {
+    pub(super) by_user: bool,
+    pub(super) text: String,
+    pub(super) at_ms: Option<i64>,
+    /// Who said it, where the file gives a name.
+    pub(super) speaker: Option<String>,
 }
 
-/// The conversations of a file.
-#[derive(Default)]
-struct History {
-    conversations: Vec<Vec<Said>>,
-    message_count: usize,
-    skipped: u64,
+/// The messages of a conversation, and how many others it holds: of neither side, hidden, or without text.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Talk {
+    pub(super) said: Vec<Said>,
+    pub(super) left_out: u64,
 }
 
-impl Store {
-    /// Adds the chat history in `inputs` (one file, or the files of one archive) to the recall storage of the agent
-    /// `name`, as one transaction. `lines` tells that each line is a message. `progress` is told the messages stored so
-    /// far.
-    ///
-    /// # Errors
-    /// There is no such agent, or it is open; [`Error::BadImport`] says what is wrong with the file; the database
-    /// failed. Nothing was added then.
-    pub fn import_chats(
-        &mut self,
-        name: &str,
-        inputs: &mut [(Box<dyn BufRead + '_>, bool)],
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<ChatImport> {
-        let agent = self.known_agent_id(name)?;
-        let _lock = self.lock_agent(agent, name)?;
-        let mut history = History::default();
-        for (input, lines) in inputs {
-            if *lines { read_lines(&mut **input, &mut history)? } else { read_document(&mut **input, &mut history)? }
-        }
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).during("begin a transaction")?;
-        let done = store(&transaction, agent, history, progress)?;
-        transaction.commit().during("store the messages")?;
-        Ok(done)
-    }
-}
-
-fn wrong(line: Option<u64>, reason: impl Into<String>) -> Error {
-    Error::BadImport { line, reason: reason.into() }
-}
-
-impl History {
-    fn add(&mut self, conversation: Vec<Said>) -> std::result::Result<(), String> {
-        let before = conversation.len();
-        let usable = |said: &Said| !said.text.trim().is_empty() && said.text.len() <= MAX_MESSAGE_BYTES;
-        let kept: Vec<Said> = conversation.into_iter().filter(usable).collect();
-        self.skipped += (before - kept.len()) as u64;
-        self.message_count += kept.len();
-        if self.message_count > MAX_MESSAGES {
-            return Err(format!("it holds more than {MAX_MESSAGES} messages"));
-        }
-        if !kept.is_empty() {
-            self.conversations.push(kept);
-        }
-        Ok(())
-    }
-}
-
-fn read_lines(input: &mut dyn BufRead, history: &mut History) -> Result<()> {
-    let (mut conversation, mut number) = (Vec::new(), 0);
-    loop {
-        number += 1;
-        let Some(line) = next_line(input, number)? else { break };
-        if line.iter().all(u8::is_ascii_whitespace) {
-            continue;
-        }
-        let value: Value = serde_json::from_slice(&line).map_err(|error| wrong(Some(number), error.to_string()))?;
-        match plain(&value) {
-            Some(said) => conversation.push(said),
-            None if is_other_role(&value) => history.skipped += 1,
-            None => return Err(wrong(Some(number), "it is no message: role and text (or content) are wanted")),
-        }
-        if conversation.len() > MAX_MESSAGES {
-            return Err(wrong(Some(number), format!("it holds more than {MAX_MESSAGES} messages")));
+impl Talk {
+    fn add(&mut self, message: Option<Said>) {
+        match message {
+            Some(said) => self.said.push(said),
+            None => self.left_out += 1,
         }
     }
-    history.add(conversation).map_err(|reason| wrong(None, reason))
-}
 
-/// A JSON document is read one conversation at a time: exports can be larger than the memory.
-fn read_document(input: &mut dyn BufRead, history: &mut History) -> Result<()> {
-    let mut refused = None;
-    let mut loose = Vec::new();
-    let bounded = input.take(MAX_FILE_BYTES);
-    let mut deserializer = serde_json::Deserializer::from_reader(bounded);
-    let mut take = |value: &Value| {
-        let conversation = conversation(value);
-        match conversation {
-            Some(conversation) => history.add(conversation),
-            None => {
-                loose.extend(plain(value));
-                if loose.len() > MAX_MESSAGES {
-                    Err(format!("it holds more than {MAX_MESSAGES} messages"))
-                } else {
-                    Ok(())
-                }
-            }
+    /// Gives messages without a time the one before them, the first one that of the conversation.
+    fn with_times(mut self, begun: Option<i64>) -> Self {
+        let mut last = begun;
+        for message in &mut self.said {
+            last = message.at_ms.or(last);
+            message.at_ms = last;
         }
-    };
-    let read = Document { take: &mut take, refused: &mut refused }
-        .deserialize(&mut deserializer)
-        .and_then(|()| deserializer.end());
-    if let Some(reason) = refused {
-        return Err(wrong(None, reason));
-    }
-    read.map_err(|error| wrong(None, error.to_string()))?;
-    history.add(loose).map_err(|reason| wrong(None, reason))
-}
-
-struct Document<'a> {
-    take: &'a mut dyn FnMut(&Value) -> std::result::Result<(), String>,
-    refused: &'a mut Option<String>,
-}
-
-impl<'de> DeserializeSeed<'de> for Document<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Document<'_> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a conversation or an array of them")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> std::result::Result<(), A::Error> {
-        while let Some(value) = sequence.next_element::<Value>()? {
-            if let Err(reason) = (self.take)(&value) {
-                *self.refused = Some(reason);
-                return Err(serde::de::Error::custom("refused"));
-            }
-        }
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
-        let mut object = serde_json::Map::new();
-        while let Some((key, value)) = map.next_entry::<String, Value>()? {
-            object.insert(key, value);
-        }
-        if let Err(reason) = (self.take)(&Value::Object(object)) {
-            *self.refused = Some(reason);
-        }
-        Ok(())
+        self
     }
 }
 
 /// The messages of a conversation of ChatGPT or Claude; none where it is neither.
-fn conversation(value: &Value) -> Option<Vec<Said>> {
+pub(super) fn conversation(value: &Value) -> Option<Talk> {
     if let Some(mapping) = value.get("mapping").and_then(Value::as_object) {
         return Some(branch(value, mapping));
     }
     let messages = value.get("chat_messages")?.as_array()?;
-    let begun = value.get("created_at").and_then(time);
-    Some(with_times(messages.iter().filter_map(plain).collect(), begun))
+    let mut talk = Talk::default();
+    messages.iter().for_each(|message| talk.add(plain(message)));
+    Some(talk.with_times(value.get("created_at").and_then(time)))
 }
 
 /// The branch of a ChatGPT conversation that its user saw last: from the current node up to the root.
-fn branch(conversation: &Value, mapping: &serde_json::Map<String, Value>) -> Vec<Said> {
+fn branch(conversation: &Value, mapping: &serde_json::Map<String, Value>) -> Talk {
     let parent = |id: &str| mapping.get(id).and_then(|node| node.get("parent")).and_then(Value::as_str);
     let current = conversation.get("current_node").and_then(Value::as_str);
     // Without one, the newest leaf is where it ended.
@@ -220,18 +68,22 @@ fn branch(conversation: &Value, mapping: &serde_json::Map<String, Value>) -> Vec
         let is_leaf = |node: &Value| node.get("children").and_then(Value::as_array).is_none_or(Vec::is_empty);
         mapping.iter().filter(|(_, node)| is_leaf(node)).map(|(id, _)| id.as_str()).next_back()
     });
-    let mut said = Vec::new();
+    let mut talk = Talk::default();
     let mut seen = HashSet::new();
     while let Some(id) = next {
         // A tree that leads back to itself ends here.
         if !seen.insert(id) {
             break;
         }
-        said.extend(mapping.get(id).and_then(|node| node.get("message")).and_then(of_chatgpt));
+        // The root of a tree has no message.
+        if let Some(message) = mapping.get(id).and_then(|node| node.get("message")).filter(|message| !message.is_null())
+        {
+            talk.add(of_chatgpt(message));
+        }
         next = parent(id);
     }
-    said.reverse();
-    with_times(said, conversation.get("create_time").and_then(time))
+    talk.said.reverse();
+    talk.with_times(conversation.get("create_time").and_then(time))
 }
 
 /// A message of ChatGPT that was said and shown: no tools, no system prompts, no hidden context.
@@ -245,12 +97,21 @@ fn of_chatgpt(message: &Value) -> Option<Said> {
         return None;
     }
     let parts = content.get("parts")?.as_array()?;
-    let text = parts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n");
-    Some(Said { by_user, text, at_ms: message.get("create_time").and_then(time) })
+    let text = parts.iter().filter_map(part_text).collect::<Vec<_>>().join("\n");
+    Some(Said { by_user, text, at_ms: message.get("create_time").and_then(time), speaker: None })
+}
+
+/// What a part says: a text, or what was spoken. Pictures and sound say nothing.
+fn part_text(part: &Value) -> Option<&str> {
+    let spoken = || {
+        let kind = part.get("content_type").and_then(Value::as_str);
+        part.get("text").filter(|_| kind == Some(TRANSCRIPTION))?.as_str()
+    };
+    part.as_str().or_else(spoken)
 }
 
 /// A message of Claude or of a plain file.
-fn plain(value: &Value) -> Option<Said> {
+pub(super) fn plain(value: &Value) -> Option<Said> {
     let role = value.get("role").or_else(|| value.get("sender"))?.as_str()?;
     let by_user = is_user(role)?;
     let text = |value: &Value| match value {
@@ -267,7 +128,9 @@ fn plain(value: &Value) -> Option<Said> {
     let text = found.iter().find(|text| !text.trim().is_empty()).or_else(|| found.first())?.clone();
     let times = ["time", "timestamp", "created_at", "create_time", "date"];
     let at_ms = times.into_iter().find_map(|key| value.get(key)).and_then(time);
-    Some(Said { by_user, text, at_ms })
+    let names = ["name", "speaker"].into_iter().filter_map(|key| value.get(key)?.as_str());
+    let speaker = names.map(str::trim).find(|name| !name.is_empty()).map(str::to_owned);
+    Some(Said { by_user, text, at_ms, speaker })
 }
 
 /// Whether a role is the user's side; none where it is nobody's of the two.
@@ -280,7 +143,7 @@ fn is_user(role: &str) -> Option<bool> {
 }
 
 /// A line of someone who is neither side (a system prompt, a tool).
-fn is_other_role(value: &Value) -> bool {
+pub(super) fn is_other_role(value: &Value) -> bool {
     value
         .get("role")
         .or_else(|| value.get("sender"))
@@ -312,108 +175,10 @@ pub(super) fn time(value: &Value) -> Option<i64> {
     shown_time(at_ms)
 }
 
-/// Gives messages without a time the one before them, the first one that of the conversation.
-fn with_times(mut said: Vec<Said>, begun: Option<i64>) -> Vec<Said> {
-    let mut last = begun;
-    for message in &mut said {
-        last = message.at_ms.or(last);
-        message.at_ms = last;
-    }
-    said
-}
-
-fn fingerprint(kind: &str, at_ms: i64, text: &str) -> [u8; 32] {
-    let mut hasher = Hasher::default();
-    hasher.update(kind.as_bytes());
-    hasher.update(&at_ms.to_le_bytes());
-    hasher.update(text.as_bytes());
-    hasher.bytes()
-}
-
-/// How often each message is in storage already, also where it was removed: it was not wanted then.
-fn known(connection: &Connection, agent: i64) -> rusqlite::Result<HashMap<[u8; 32], u32>> {
-    let mut found = HashMap::new();
-    let mut statement = connection
-        .prepare("SELECT kind, at_ms, searchable FROM messages WHERE agent_id = :agent AND searchable IS NOT NULL")?;
-    let mut rows = statement.query(named_params! {":agent": agent})?;
-    while let Some(row) = rows.next()? {
-        let key = fingerprint(row.get_ref(0)?.as_str()?, row.get(1)?, row.get_ref(2)?.as_str()?);
-        *found.entry(key).or_insert(0) += 1;
-    }
-    Ok(found)
-}
-
-fn store(connection: &Connection, agent: i64, history: History, progress: &mut dyn FnMut(u64)) -> Result<ChatImport> {
-    let operation = "store the messages";
-    let mut known = known(connection, agent).during("read the messages")?;
-    let (created_at_ms, lowest): (i64, i64) = connection
-        .query_row(
-            "SELECT (SELECT created_at_ms FROM agents WHERE id = :agent),
-                 (SELECT min(0, coalesce(min(id), 0)) FROM messages)",
-            named_params! {":agent": agent},
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .during(operation)?;
-    let mut conversations: Vec<Vec<Said>> =
-        history.conversations.into_iter().map(|said| with_times(said, Some(created_at_ms))).collect();
-    // Stable: conversations of the same moment stay in the order of the file.
-    conversations.sort_by_key(|said| said.first().and_then(|first| first.at_ms));
-    let mut done =
-        ChatImport { skipped: history.skipped, conversations: conversations.len() as u64, ..ChatImport::default() };
-    let mut new = Vec::new();
-    for said in conversations.into_iter().flatten() {
-        let at_ms = said.at_ms.unwrap_or(created_at_ms);
-        let body = if said.by_user {
-            Body::User { text: said.text }
-        } else {
-            Body::Assistant { thoughts: None, text: Some(said.text), call: None }
-        };
-        let key = fingerprint(kind_name(&body), at_ms, body.searchable_text().unwrap_or_default());
-        match known.get_mut(&key).filter(|count| **count > 0) {
-            Some(count) => {
-                *count -= 1;
-                done.known += 1;
-            }
-            None => new.push((at_ms, body)),
-        }
-    }
-    let first = lowest - i64::try_from(new.len()).unwrap_or(i64::MAX);
-    let mut statement = connection
-        .prepare(
-            "INSERT INTO messages (id, agent_id, at_ms, kind, body, searchable, in_queue)
-             VALUES (:id, :agent, :at_ms, :kind, :body, :searchable, 0)",
-        )
-        .during(operation)?;
-    for (id, (at_ms, body)) in (first..).zip(&new) {
-        let json = serde_json::to_string(body).map_err(|source| Error::BadRow { table: "messages", id, source })?;
-        statement
-            .execute(named_params! {
-                ":id": id,
-                ":agent": agent,
-                ":at_ms": at_ms,
-                ":kind": kind_name(body),
-                ":body": json,
-                ":searchable": body.searchable_text(),
-            })
-            .during(operation)?;
-        done.added += 1;
-        if done.added.is_multiple_of(PROGRESS_MESSAGES) {
-            progress(done.added);
-        }
-    }
-    Ok(done)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    fn read(text: &str) -> Vec<Vec<Said>> {
-        let mut history = History::default();
-        read_document(&mut text.as_bytes(), &mut history).unwrap();
-        history.conversations
-    }
 
     #[test]
     fn times_come_in_many_forms() {
@@ -439,17 +204,17 @@ mod tests {
                 "author": {"role": role}, "create_time": null,
                 "content": {"content_type": "text", "parts": [text]}}})
         };
-        let tree = json!([{"create_time": 1_700_000_000, "current_node": "d", "mapping": {
+        let tree = json!({"create_time": 1_700_000_000, "current_node": "d", "mapping": {
             "root": {"parent": null, "message": null},
             "a": node(Some("root"), "system", "be kind"),
             "b": node(Some("a"), "user", "hello"),
             "c": node(Some("b"), "assistant", "an answer that was thrown away"),
             "d": node(Some("b"), "assistant", "hi"),
-        }}]);
-        let read = read(&tree.to_string());
-        let texts: Vec<&str> = read[0].iter().map(|said| said.text.as_str()).collect();
-        assert_eq!(texts, ["hello", "hi"]);
-        assert!(read[0].iter().all(|said| said.at_ms == Some(1_700_000_000_000)));
+        }});
+        let talk = conversation(&tree).unwrap();
+        let texts: Vec<&str> = talk.said.iter().map(|said| said.text.as_str()).collect();
+        assert_eq!((texts.as_slice(), talk.left_out), (["hello", "hi"].as_slice(), 1));
+        assert!(talk.said.iter().all(|said| said.at_ms == Some(1_700_000_000_000)));
     }
 
     #[test]
@@ -459,19 +224,24 @@ mod tests {
                 "content": {"content_type": "text", "parts": ["x"]}}})
         };
         let tree = json!({"current_node": "a", "mapping": {"a": node("b"), "b": node("a")}});
-        assert_eq!(read(&tree.to_string())[0].len(), 2);
+        assert_eq!(conversation(&tree).unwrap().said.len(), 2);
     }
 
     #[test]
-    fn what_is_no_message_is_refused_with_its_line() {
-        let refused = |text: &str| read_lines(&mut text.as_bytes(), &mut History::default()).unwrap_err().to_string();
-        assert!(
-            refused("{\"role\":\"user\",\"text\":\"x\"}\n{\"role\":\"user\"}").contains("line 2"),
-            "a text is missing"
-        );
-        assert!(refused("{\"role\":\"user\",\"text\":\"x\"}\nnot json").contains("line 2"));
-        let mut history = History::default();
-        read_lines(&mut "{\"role\":\"system\",\"text\":\"x\"}\n\n".as_bytes(), &mut history).unwrap();
-        assert_eq!((history.message_count, history.skipped), (0, 1));
+    fn what_was_spoken_is_taken_and_sound_is_not() {
+        let message = json!({"author": {"role": "user"}, "content": {"content_type": "multimodal_text", "parts": [
+            {"content_type": "audio_transcription", "text": "Is the tide in?", "direction": "in"},
+            {"content_type": "audio_asset_pointer", "asset_pointer": "file-service://x", "text": "no speech"},
+            "And the wind?",
+        ]}});
+        assert_eq!(of_chatgpt(&message).unwrap().text, "Is the tide in?\nAnd the wind?");
+    }
+
+    #[test]
+    fn names_of_speakers_are_taken() {
+        let speaker = |value: Value| plain(&value).unwrap().speaker;
+        assert_eq!(speaker(json!({"role": "user", "name": " Ada ", "text": "x"})).as_deref(), Some("Ada"));
+        assert_eq!(speaker(json!({"role": "user", "name": "", "speaker": "Bo", "text": "x"})).as_deref(), Some("Bo"));
+        assert_eq!(speaker(json!({"role": "user", "name": 7, "text": "x"})), None);
     }
 }

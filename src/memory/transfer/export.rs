@@ -8,22 +8,30 @@ use rusqlite::{Connection, named_params};
 use super::super::error::{During, Error, Result};
 use super::super::main_context::BlockLabel;
 use super::super::{Store, View};
+use super::documents::read_sources;
 use super::record::{
     AgentRecord, AttachmentRecord, BlockRecord, CheckpointRecord, EditRecord, FORMAT, MessageRecord, PassageRecord,
-    Record, VERSION, WaitingRecord,
+    Record, TurnRecord, VERSION, WaitingRecord,
 };
 use super::state::{Renumber, renumber};
 use super::{AgentForm, Transferred, letta};
 
 /// What is done with each record.
-type Emit<'a> = dyn FnMut(Record) -> Result<()> + 'a;
+pub(super) type Emit<'a> = dyn FnMut(Record) -> Result<()> + 'a;
 
 impl Store {
-    /// Writes the agent `name` as one file.
+    /// Writes the agent `name` as one file, the documents of its sources included where it is `with_sources` (our own
+    /// form only).
     ///
     /// # Errors
     /// There is no such agent, a row cannot be understood, or `out` cannot be written.
-    pub fn export_agent(&self, name: &str, form: AgentForm, out: &mut dyn Write) -> Result<Transferred> {
+    pub fn export_agent(
+        &self,
+        name: &str,
+        form: AgentForm,
+        with_sources: bool,
+        out: &mut dyn Write,
+    ) -> Result<Transferred> {
         let transaction = self.connection.unchecked_transaction().during("begin a transaction")?;
         let agent = self.known_agent_id(name)?;
         let mut done = Transferred { agent: name.to_owned(), ..Transferred::default() };
@@ -35,20 +43,27 @@ impl Store {
                     let line = serde_json::to_string(record).map_err(|error| fail(error.into()))?;
                     writeln!(out, "{line}").map_err(fail)
                 };
-                read(&transaction, agent, &mut |record| {
+                let mut emit = |record| {
                     count(&mut done, &record);
                     records += 1;
                     write(&record)
-                })?;
+                };
+                read(&transaction, agent, &mut emit)?;
+                if with_sources {
+                    read_sources(&transaction, agent, &mut emit)?;
+                }
+                read_rest(&transaction, agent, &mut emit)?;
                 write(&Record::End { records })?;
             }
             AgentForm::Letta => {
                 let mut records = Vec::new();
-                read(&transaction, agent, &mut |record| {
+                let mut emit = |record| {
                     count(&mut done, &record);
                     records.push(record);
                     Ok(())
-                })?;
+                };
+                read(&transaction, agent, &mut emit)?;
+                read_rest(&transaction, agent, &mut emit)?;
                 let (file, notices) = letta::to_file(records);
                 done.notices = notices;
                 serde_json::to_writer_pretty(&mut *out, &file).map_err(|error| fail(error.into()))?;
@@ -67,6 +82,7 @@ pub(super) const fn count(done: &mut Transferred, record: &Record) {
         Record::Passage(_) => done.passages += 1,
         Record::Edit(_) => done.edits += 1,
         Record::Checkpoint(_) => done.checkpoints += 1,
+        Record::Document(_) => done.documents += 1,
         _ => {}
     }
 }
@@ -107,7 +123,7 @@ impl Renumber for Numbers {
     }
 }
 
-/// Gives out everything of an agent, in the order of the file.
+/// Gives out everything of an agent but what is beside it, in the order of the file.
 fn read(connection: &Connection, agent: i64, emit: &mut Emit<'_>) -> Result<()> {
     let ids = |table: &str| {
         connection
@@ -129,7 +145,7 @@ fn read(connection: &Connection, agent: i64, emit: &mut Emit<'_>) -> Result<()> 
     read_passages(connection, agent, emit)?;
     read_edits(connection, agent, &numbers, emit)?;
     read_checkpoints(connection, agent, &numbers, emit)?;
-    read_rest(connection, agent, emit)
+    read_turns(connection, agent, &numbers, emit)
 }
 
 fn read_agent(connection: &Connection, agent: i64, numbers: &Numbers) -> rusqlite::Result<AgentRecord> {
@@ -158,7 +174,7 @@ fn read_agent(connection: &Connection, agent: i64, numbers: &Numbers) -> rusqlit
 }
 
 /// Runs a query over the rows of an agent and hands each to `take`.
-fn each(
+pub(super) fn each(
     connection: &Connection,
     agent: i64,
     sql: &str,
@@ -229,14 +245,30 @@ fn read_checkpoints(connection: &Connection, agent: i64, numbers: &Numbers, emit
     let sql = "SELECT id, name, at_ms, state FROM checkpoints WHERE agent_id = :agent ORDER BY id";
     each(connection, agent, sql, "read the checkpoints", &mut |row| {
         let (id, json): (i64, String) = (row.get(0)?, row.get(3)?);
-        let state = serde_json::from_str(&json).and_then(|mut state| {
-            renumber(&mut state, numbers).map_err(<serde_json::Error as serde::de::Error>::custom)?;
-            Ok(state)
-        });
         let (name, at_ms) = (row.get(1)?, row.get(2)?);
-        Ok(state
+        Ok(renumbered(&json, numbers)
             .map_err(|source| Error::BadRow { table: "checkpoints", id, source })
             .and_then(|state| emit(Record::Checkpoint(CheckpointRecord { name, at_ms, state }))))
+    })
+}
+
+/// A stored state with the numbers of the file.
+fn renumbered(json: &str, numbers: &Numbers) -> serde_json::Result<serde_json::Value> {
+    let mut state = serde_json::from_str(json)?;
+    renumber(&mut state, numbers).map_err(<serde_json::Error as serde::de::Error>::custom)?;
+    Ok(state)
+}
+
+fn read_turns(connection: &Connection, agent: i64, numbers: &Numbers, emit: &mut Emit<'_>) -> Result<()> {
+    let sql = "SELECT id, message_id, at_ms, undone, state FROM turn_marks WHERE agent_id = :agent ORDER BY id";
+    each(connection, agent, sql, "read the turns", &mut |row| {
+        let (id, json): (i64, String) = (row.get(0)?, row.get(4)?);
+        let message = row.get::<_, Option<i64>>(1)?.and_then(|id| numbers.message(id));
+        let message = message.and_then(|number| u64::try_from(number).ok());
+        let (at_ms, undone) = (row.get(2)?, row.get(3)?);
+        Ok(renumbered(&json, numbers)
+            .map_err(|source| Error::BadRow { table: "turn_marks", id, source })
+            .and_then(|state| emit(Record::Turn(TurnRecord { message, at_ms, undone, state }))))
     })
 }
 

@@ -9,11 +9,13 @@ use super::super::Store;
 use super::super::error::{During, Error, Result};
 use super::super::main_context::BlockLabel;
 use super::super::messages::{indexed_text, kind_name};
+use super::super::state::State;
 use super::super::text::normalised;
+use super::documents::Sources;
 use super::export::count;
 use super::record::{
     AgentRecord, AttachmentRecord, BlockRecord, CheckpointRecord, EditRecord, FORMAT, MessageRecord, PassageRecord,
-    Record, VERSION, WaitingRecord,
+    Record, TurnRecord, VERSION, WaitingRecord,
 };
 use super::state::{Renumber, renumber};
 use super::{AgentForm, Transferred, letta, next_line, shown_time};
@@ -114,6 +116,7 @@ struct Import<'a> {
     blocks: Vec<BlockLabel>,
     has_summary: bool,
     rows: Rows,
+    sources: Sources<'a>,
     done: Transferred,
 }
 
@@ -161,6 +164,7 @@ impl<'a> Import<'a> {
             blocks: Vec::new(),
             has_summary: false,
             rows: Rows::default(),
+            sources: Sources::new(transaction),
             done: Transferred::default(),
         }
     }
@@ -177,7 +181,16 @@ impl<'a> Import<'a> {
             Record::Message(message) => self.message(agent, &message),
             Record::Passage(passage) => self.passage(agent, &passage),
             Record::Edit(edit) => self.edit(agent, &edit),
-            Record::Checkpoint(checkpoint) => self.checkpoint(agent, &checkpoint),
+            Record::Checkpoint(checkpoint) => self.checkpoint(agent, checkpoint),
+            Record::Turn(turn) => self.turn(agent, turn),
+            Record::Source(source) => {
+                if !self.sources.source(&source)? {
+                    self.done.notices.push(format!("The source {} was there already; it stays as it is.", source.name));
+                }
+                Ok(())
+            }
+            Record::Document(document) => self.sources.document(&document),
+            Record::Part(part) => self.sources.part(&part),
             Record::Attachment(attachment) => self.attachment(agent, &attachment),
             Record::Waiting(waiting) => self.waiting(agent, &waiting),
             Record::Agent(_) | Record::End { .. } => Err(wrong("a record stands where it cannot")),
@@ -347,13 +360,7 @@ impl<'a> Import<'a> {
     }
 
     fn edit(&mut self, agent: i64, edit: &EditRecord) -> Result<()> {
-        let message = match edit.message {
-            None => None,
-            Some(number) => {
-                let id = i64::try_from(number).ok().and_then(|number| self.rows.message(number));
-                Some(id.ok_or_else(|| wrong(format!("an edit names message {number}, which is not there")))?)
-            }
-        };
+        let message = self.named_message("an edit", edit.message)?;
         let at_ms = time(edit.at_ms)?;
         self.transaction
             .prepare_cached(
@@ -375,12 +382,51 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    fn checkpoint(&mut self, agent: i64, checkpoint: &CheckpointRecord) -> Result<()> {
+    /// The row of a message that another record names.
+    fn named_message(&self, by: &str, number: Option<u64>) -> Result<Option<i64>> {
+        let Some(number) = number else { return Ok(None) };
+        let id = i64::try_from(number).ok().and_then(|number| self.rows.message(number));
+        id.map(Some).ok_or_else(|| wrong(format!("{by} names message {number}, which is not there")))
+    }
+
+    /// A state with the rows of this database. One that could not be put back is refused here, not when it is wanted.
+    fn state(&self, mut state: serde_json::Value, of: &str) -> Result<String> {
+        let refused = |reason: String| wrong(format!("{of}: {reason}"));
+        renumber(&mut state, &self.rows).map_err(refused)?;
+        let json = state.to_string();
+        serde_json::from_str::<State>(&json).map_err(|error| refused(error.to_string()))?;
+        Ok(json)
+    }
+
+    fn turn(&mut self, agent: i64, turn: TurnRecord) -> Result<()> {
+        let message = self.named_message("a turn", turn.message)?;
+        if message.is_none() && !turn.undone {
+            return Err(wrong("a turn has no message"));
+        }
+        let at_ms = time(turn.at_ms)?;
+        let state = self.state(turn.state, "a turn")?;
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO turn_marks (agent_id, message_id, at_ms, undone, state)
+                 VALUES (:agent, :message, :at_ms, :undone, :state)",
+            )
+            .and_then(|mut statement| {
+                statement.execute(named_params! {
+                    ":agent": agent,
+                    ":message": message,
+                    ":at_ms": at_ms,
+                    ":undone": turn.undone,
+                    ":state": state,
+                })
+            })
+            .during("store a turn")?;
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, agent: i64, checkpoint: CheckpointRecord) -> Result<()> {
         validate_name(&checkpoint.name)?;
         let at_ms = time(checkpoint.at_ms)?;
-        let mut state = checkpoint.state.clone();
-        renumber(&mut state, &self.rows)
-            .map_err(|reason| wrong(format!("checkpoint {}: {reason}", checkpoint.name)))?;
+        let state = self.state(checkpoint.state, &format!("checkpoint {}", checkpoint.name))?;
         self.transaction
             .prepare_cached(
                 "INSERT INTO checkpoints (agent_id, name, at_ms, state) VALUES (:agent, :name, :at_ms, :state)
@@ -391,7 +437,7 @@ impl<'a> Import<'a> {
                     ":agent": agent,
                     ":name": checkpoint.name,
                     ":at_ms": at_ms,
-                    ":state": state.to_string(),
+                    ":state": state,
                 })
             })
             .during("store a checkpoint")?;

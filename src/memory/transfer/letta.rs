@@ -10,9 +10,10 @@ use serde_json::{Map, Value, json};
 
 use super::super::error::{Error, Result};
 use super::super::main_context::BlockLabel;
+use super::letta_messages::messages_of;
 use super::record::{AgentRecord, BlockRecord, FORMAT, MessageRecord, PassageRecord, Record, VERSION};
 use super::shown_time;
-use crate::types::{Body, Call, Notification, Status};
+use crate::types::{Body, Notification};
 
 /// Key of what is ours in an agent's `metadata`.
 const OURS: &str = "mneme";
@@ -21,13 +22,11 @@ const DEFAULT_LIMIT_CHARS: u64 = 2000;
 const MAX_LIMIT_CHARS: u64 = 20_000;
 /// Where passages come from that were blocks other than our two.
 const BLOCK_SOURCE: &str = "letta-block";
-/// The function by which an agent of the older kind speaks.
-const SPEAKING_FUNCTION: &str = "send_message";
 
 /// The file of an agent, and what it could not hold.
 pub(super) fn to_file(records: Vec<Record>) -> (Value, Vec<String>) {
     let (mut agent, mut blocks, mut messages, mut in_context) = (json!({}), Vec::new(), Vec::new(), Vec::new());
-    let (mut passages, mut left_out, mut sources) = (Vec::new(), [0_u64; 3], 0_u64);
+    let (mut passages, mut left_out, mut sources) = (Vec::new(), [0_u64; 4], 0_u64);
     let (mut created, mut open_call) = (Value::Null, None);
     for record in records {
         match record {
@@ -61,8 +60,9 @@ pub(super) fn to_file(records: Vec<Record>) -> (Value, Vec<String>) {
             })),
             Record::Edit(_) => left_out[1] += 1,
             Record::Checkpoint(_) => left_out[2] += 1,
+            Record::Turn(_) => left_out[3] += 1,
             Record::Attachment(_) => sources += 1,
-            Record::Waiting(_) | Record::End { .. } => {}
+            Record::Source(_) | Record::Document(_) | Record::Part(_) | Record::Waiting(_) | Record::End { .. } => {}
         }
     }
     let block_ids: Vec<Value> = blocks.iter().filter_map(|block| block.get("id").cloned()).collect();
@@ -86,12 +86,13 @@ pub(super) fn to_file(records: Vec<Record>) -> (Value, Vec<String>) {
     (file, notices(left_out, sources))
 }
 
-fn notices(left_out: [u64; 3], sources: u64) -> Vec<String> {
-    let [hidden, edits, checkpoints] = left_out;
+fn notices(left_out: [u64; 4], sources: u64) -> Vec<String> {
+    let [hidden, edits, checkpoints, turns] = left_out;
     let parts: Vec<String> = [
         (hidden, "removed messages"),
         (edits, "edits of core memory"),
         (checkpoints, "checkpoints"),
+        (turns, "states that /undo goes back to"),
         (sources, "attachments of sources"),
     ]
     .into_iter()
@@ -267,7 +268,7 @@ pub(super) fn to_records(file: &Value) -> Result<(Vec<Record>, Vec<String>)> {
     Ok((records, notices))
 }
 
-fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+pub(super) fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
@@ -304,124 +305,6 @@ fn take_blocks(blocks: &[&Value], at_ms: i64, records: &mut Vec<Record>, passage
     }
 }
 
-/// The messages of an agent, those in context marked.
-fn messages_of(agent: &Value) -> Vec<MessageRecord> {
-    let ids = array(agent, "in_context_message_ids");
-    let indices = array(agent, "in_context_message_indices");
-    let mut found: Vec<MessageRecord> = Vec::new();
-    let mut names = Map::new();
-    let mut last_ms = 0;
-    for (index, message) in array(agent, "messages").iter().enumerate() {
-        let by_id = message.get("id").is_some_and(|id| ids.contains(id));
-        let in_queue = by_id || indices.iter().any(|known| known.as_u64() == Some(index as u64));
-        last_ms = time_of(message).unwrap_or(last_ms);
-        for body in bodies(message, &mut names) {
-            found.push(MessageRecord {
-                at_ms: last_ms,
-                body,
-                interrupted: false,
-                stub: None,
-                streaming: false,
-                in_queue,
-                hidden: false,
-                speaker: None,
-            });
-        }
-    }
-    found
-}
-
-/// What a message is for us: nothing for system prompts, one body for each call. `names` keeps the functions by the id
-/// of their call, for the results.
-fn bodies(message: &Value, names: &mut Map<String, Value>) -> Vec<Body> {
-    let text = content_text(message, "text");
-    let reasoning = content_text(message, "reasoning");
-    match message.get("role").and_then(Value::as_str).unwrap_or_default() {
-        "user" => text.map(|text| vec![user_body(text)]).unwrap_or_default(),
-        "assistant" => assistant_bodies(message, text, reasoning, names),
-        "tool" | "function" => {
-            let id = message.get("tool_call_id").and_then(Value::as_str).unwrap_or_default();
-            let name = message.get("name").and_then(Value::as_str).or_else(|| names.get(id).and_then(Value::as_str));
-            let Some(name) = name.filter(|name| *name != SPEAKING_FUNCTION) else { return Vec::new() };
-            vec![result_body(name, &text.unwrap_or_default())]
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn assistant_bodies(
-    message: &Value,
-    text: Option<String>,
-    reasoning: Option<String>,
-    names: &mut Map<String, Value>,
-) -> Vec<Body> {
-    let calls = array(message, "tool_calls");
-    if calls.is_empty() {
-        return match (text, reasoning) {
-            (None, None) => Vec::new(),
-            (text, thoughts) => vec![Body::Assistant { thoughts, text, call: None }],
-        };
-    }
-    // Beside a call, the text of an agent of the older kind is its thoughts.
-    let mut thoughts = reasoning.or(text);
-    let mut found = Vec::new();
-    for call in calls {
-        let function = call.get("function");
-        let name = function.and_then(|function| function.get("name")).and_then(Value::as_str).unwrap_or_default();
-        let packed = function.and_then(|function| function.get("arguments")).and_then(Value::as_str);
-        let arguments: Map<String, Value> =
-            packed.and_then(|packed| serde_json::from_str(packed).ok()).unwrap_or_default();
-        if let Some(id) = call.get("id").and_then(Value::as_str) {
-            names.insert(id.to_owned(), Value::String(name.to_owned()));
-        }
-        let said = arguments.get("message").and_then(Value::as_str);
-        found.push(match said.filter(|_| name == SPEAKING_FUNCTION) {
-            Some(said) => Body::Assistant { thoughts: thoughts.take(), text: Some(said.to_owned()), call: None },
-            None => {
-                let call = Some(Call { name: name.to_owned(), arguments });
-                Body::Assistant { thoughts: thoughts.take(), text: None, call }
-            }
-        });
-    }
-    found
-}
-
-/// What is packed into a user message: their events are JSON.
-fn user_body(text: String) -> Body {
-    let Ok(Value::Object(packed)) = serde_json::from_str::<Value>(&text) else { return Body::User { text } };
-    let field = |key: &str| packed.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let event = |notification| Body::Notification { notification };
-    match packed.get("type").and_then(Value::as_str) {
-        Some("user_message") => Body::User { text: field("message") },
-        Some("login") => event(Notification::Login { last_login_at_ms: None }),
-        Some("heartbeat") => event(Notification::Heartbeat { reason: field("reason") }),
-        Some("system_alert") => event(Notification::Heartbeat { reason: field("message") }),
-        _ => Body::User { text },
-    }
-}
-
-fn result_body(name: &str, text: &str) -> Body {
-    let packed = serde_json::from_str::<Value>(text).unwrap_or_default();
-    let field = |key: &str| packed.get(key).and_then(Value::as_str);
-    let status = if field("status") == Some("Failed") { Status::Failed } else { Status::Ok };
-    let message = field("message").unwrap_or(text).to_owned();
-    Body::FunctionResult { name: name.to_owned(), status, message }
-}
-
-/// The parts of a message's content of one kind, joined; none where there is nothing.
-fn content_text(message: &Value, kind: &str) -> Option<String> {
-    let content = message.get("content").or_else(|| message.get("text"))?;
-    let text = match content {
-        Value::String(text) if kind == "text" => text.clone(),
-        Value::Array(parts) => {
-            let of_kind = parts.iter().filter(|part| part.get("type").and_then(Value::as_str) == Some(kind));
-            of_kind.filter_map(|part| part.get(kind).and_then(Value::as_str)).collect::<Vec<_>>().join("\n")
-        }
-        _ => return None,
-    };
-    (!text.trim().is_empty()).then_some(text)
-}
-
-fn time_of(object: &Value) -> Option<i64> {
+pub(super) fn time_of(object: &Value) -> Option<i64> {
     super::chats::time(object.get("created_at")?).and_then(shown_time)
 }

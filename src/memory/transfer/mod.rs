@@ -3,15 +3,20 @@
 //! An agent is exported as a sequence of records ([`record`]): our own form writes them one a line and is complete;
 //! Letta's agent file ([`letta`]) holds what that format has a place for. Rows are numbered from 1 in the order of
 //! their ids, so that a file says nothing about the database it comes from, and an agent and its copy have the same
-//! export. Chat histories of other programs ([`chats`]) become messages of recall storage, outside of the queue.
+//! export. Chat histories of other programs ([`chats`]) become messages of recall storage, outside of the queue
+//! ([`intake`]).
 //!
 //! What is read is hostile until it has been checked: lines, counts and depth are bounded, bodies are parsed, and all
 //! of it is one transaction. Not responsible for opening files and archives (`app`).
 
+mod bounded;
 mod chats;
+mod documents;
 mod export;
 mod import;
+mod intake;
 mod letta;
+mod letta_messages;
 mod record;
 mod state;
 
@@ -23,7 +28,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::error::{Error, Result};
 
-pub use chats::ChatImport;
+pub use intake::{ChatImport, Chats};
 
 /// Longest line of a file that is read by lines, in bytes. A message is at most as long as what was typed or read.
 const MAX_LINE_BYTES: usize = 64 << 20;
@@ -61,6 +66,8 @@ pub struct Transferred {
     pub edits: u64,
     /// Checkpoints.
     pub checkpoints: u64,
+    /// Documents of attached sources.
+    pub documents: u64,
     /// What could not be kept, in sentences for the user.
     pub notices: Vec<String>,
 }

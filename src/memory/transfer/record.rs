@@ -1,8 +1,9 @@
 //! The records that an exported agent consists of, and the order in which they stand in a file: the agent, its two
-//! blocks, messages, passages, edits, checkpoints, attachments, what waits in the inbox, and the end.
+//! blocks, messages, passages, edits, checkpoints, the turns that `/undo` goes back over, documents of sources where they
+//! are wanted, attachments, what waits in the inbox, and the end.
 //!
 //! Messages and passages are numbered from 1; other records name them by these numbers. Not part of an export are
-//! vectors and indexes (they are made anew) and the documents of attached sources (only their names are).
+//! vectors and indexes: they are made anew.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use crate::types::Body;
 /// What the first record says it is.
 pub(super) const FORMAT: &str = "mneme-agent";
 /// Version of the form; a later one is refused.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// One line of our own form.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,12 @@ pub(super) enum Record {
     Passage(PassageRecord),
     Edit(EditRecord),
     Checkpoint(CheckpointRecord),
+    /// Since version 2.
+    Turn(TurnRecord),
+    /// Since version 2, where documents were asked for: a source, followed by its documents, each by its parts.
+    Source(SourceRecord),
+    Document(DocumentRecord),
+    Part(PartRecord),
     Attachment(AttachmentRecord),
     Waiting(WaitingRecord),
     /// The last line: without it the file was cut off.
@@ -113,6 +120,44 @@ pub(super) struct CheckpointRecord {
     pub(super) at_ms: i64,
     /// What `checkpoint` stores, with the numbers of this file.
     pub(super) state: serde_json::Value,
+}
+
+/// The state before a turn of the user, or (without a message) the one from which the first undo went back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct TurnRecord {
+    /// Number of the message that began the turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<u64>,
+    pub(super) at_ms: i64,
+    /// An undo went back over it: it leads forth again.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) undone: bool,
+    /// What `turns` stores, with the numbers of this file.
+    pub(super) state: serde_json::Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct SourceRecord {
+    pub(super) name: String,
+    pub(super) created_at_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct DocumentRecord {
+    pub(super) path: String,
+    pub(super) title: String,
+    pub(super) size_bytes: i64,
+    /// SHA-256 of its file, in hex.
+    pub(super) fingerprint: String,
+    pub(super) loaded_at_ms: i64,
+}
+
+/// A passage of the document before it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PartRecord {
+    pub(super) text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) place: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

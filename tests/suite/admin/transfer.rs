@@ -54,7 +54,7 @@ fn a_copy_has_the_same_export_and_finds_the_same() {
     let original = std::fs::read_to_string(&file).unwrap();
     let copy = done(&world, &["export", "--agent", "b", "--output", "-"]);
     assert_eq!(nameless(&original), nameless(&copy));
-    for kind in ["block", "message", "passage", "edit", "checkpoint", "attachment", "waiting", "end"] {
+    for kind in ["block", "message", "passage", "edit", "checkpoint", "turn", "attachment", "waiting", "end"] {
         assert!(original.contains(&format!("\"type\":\"{kind}\"")), "{kind} is not in {original}");
     }
     // Table by table, without ids.
@@ -104,13 +104,129 @@ fn a_copy_has_the_same_export_and_finds_the_same() {
 }
 
 #[test]
+fn turns_are_taken_back_in_another_home_as_in_the_first() {
+    let world = World::new();
+    let insert = |content: &str| json!({"reply": format!("<tool_call>\n{{\"name\": \"archival_memory_insert\", \"arguments\": {{\"content\": \"{content}\"}}}}\n</tool_call>")});
+    let replies = json!([
+        append("human", "The user keeps bees."),
+        {"reply": "Bees!"},
+        append("human", "The hive swarmed."),
+        insert("A swarm is worth a load of hay in May."),
+        {"reply": "Oh."},
+        {"reply": "Gone."},
+    ]);
+    // No memory pass: what a turn saves is what it says.
+    std::fs::write(world.home.path().join("config.toml"), "memory_pass = false\n").unwrap();
+    let mut program = world.start(replies, &[]);
+    let seen = |program: &mut crate::harness::program::Program| {
+        let memory = program.memory();
+        let dump = program.command("/dump").pop().unwrap()["text"].as_str().unwrap().to_owned();
+        (memory["core"]["human"].clone(), memory["archival_count"].clone(), memory["recall_count"].clone(), dump)
+    };
+    program.say("I keep bees.");
+    let first = seen(&mut program);
+    program.say("They swarmed.");
+    program.say("They are gone.");
+    program.say("And back.");
+    let last = seen(&mut program);
+    program.command("/undo");
+    let before_last = seen(&mut program);
+    assert!(program.close().success());
+    let file = world.path("a.jsonl");
+    done(&world, &["export", "--agent", "a", "--output", &file]);
+
+    // A home with rows of others: the ids are not the same.
+    let elsewhere = World::new();
+    std::fs::write(elsewhere.home.path().join("config.toml"), "memory_pass = false\n").unwrap();
+    let lines = "{\"role\":\"user\",\"text\":\"hello\"}\n".repeat(3);
+    done(&elsewhere, &["add", "agent", "other"]);
+    done(&elsewhere, &["import", &elsewhere.file("chat.jsonl", lines), "--agent", "other"]);
+    let mut program = elsewhere.start_agent("other", json!([{"reply": "Hello."}]));
+    program.say("Hello, I am another one.");
+    assert!(program.close().success());
+    done(&elsewhere, &["import", &file]);
+
+    // The way forth is kept, too: a login does not end it.
+    let mut program = elsewhere.start(json!([]), &[]);
+    let without_login = |seen: &(Value, Value, Value, String)| (seen.0.clone(), seen.1.clone());
+    assert_eq!(without_login(&seen(&mut program)), without_login(&before_last));
+    program.command("/redo");
+    assert_eq!(seen(&mut program), last);
+    let notice = program.command("/undo 3").pop().unwrap();
+    assert!(notice.to_string().contains("They swarmed."), "{notice}");
+    assert_eq!(seen(&mut program), first);
+    assert_eq!(first.0, "The user keeps bees.");
+    assert!(program.close().success());
+}
+
+#[test]
+fn documents_of_attached_sources_come_along_where_they_are_asked_for() {
+    let world = World::new();
+    done(&world, &["add", "agent", "a"]);
+    let text = world.file("tides.md", "# Tides\n\nThe ebb begins at nine.\n");
+    done(&world, &["load", &text, "--name", "manuals"]);
+    done(&world, &["attach", "--agent", "a", "--source", "manuals"]);
+    let (with, without) = (world.path("with.jsonl"), world.path("without.jsonl"));
+    let said = done(&world, &["export", "--agent", "a", "--with-sources", "--output", &with]);
+    assert!(said.contains("1 documents of sources"), "{said}");
+    done(&world, &["export", "--agent", "a", "--output", &without]);
+    let af = ["export", "--agent", "a", "--with-sources", "--format", "af"];
+    assert!(refused(&world, 2, &af).contains("no place for the documents"));
+    let elsewhere = World::new();
+    let said = done(&elsewhere, &["import", &without, "--agent", "b"]);
+    assert!(said.contains("The source manuals was attached; it is not in this home."), "{said}");
+    done(&elsewhere, &["import", &with]);
+    let hits = |world: &World, agent: &str| -> Vec<(String, String, String)> {
+        let path = world.home.path().join("mneme.db");
+        let store = mneme::memory::Store::open(&path, &mneme::types::SystemClock).unwrap();
+        let found = store.view(agent).unwrap().archival_search("ebb", 0, 9).unwrap().items;
+        let place = |hit: mneme::memory::ArchivalHit| {
+            let document = hit.document.unwrap();
+            (hit.text, document.title, document.place.to_string())
+        };
+        found.into_iter().map(place).collect()
+    };
+    assert_eq!(hits(&world, "a").len(), 1);
+    assert_eq!(hits(&elsewhere, "a"), hits(&world, "a"));
+    // The same file is not read again, and a source that is there is left alone.
+    let said = done(&elsewhere, &["load", &text, "--name", "manuals"]);
+    assert!(said.contains("0 files new, 0 changed, 1 unchanged"), "{said}");
+    let said = done(&elsewhere, &["import", &with, "--agent", "c"]);
+    assert!(said.contains("The source manuals was there already"), "{said}");
+    assert_eq!((hits(&elsewhere, "c"), hits(&elsewhere, "b").len()), (hits(&world, "a"), 0));
+    let export = |world: &World| done(world, &["export", "--agent", "a", "--with-sources", "--output", "-"]);
+    assert_eq!(export(&world), export(&elsewhere));
+}
+
+#[test]
+fn a_file_of_the_first_version_is_read() {
+    let world = rich();
+    let export = done(&world, &["export", "--agent", "a", "--output", "-"]);
+    let mut lines: Vec<String> =
+        export.lines().filter(|line| !line.starts_with("{\"type\":\"turn\"")).map(str::to_owned).collect();
+    lines[0] = lines[0].replacen("\"version\":2", "\"version\":1", 1);
+    let records = lines.len() - 1;
+    lines[records] = json!({"type": "end", "records": records}).to_string();
+    done(&world, &["import", &world.file("old.jsonl", lines.join("\n")), "--agent", "b"]);
+    let copy = done(&world, &["export", "--agent", "b", "--output", "-"]);
+    assert_eq!(nameless(&copy)[1..records], nameless(&lines.join("\n"))[1..records]);
+}
+
+#[test]
 fn a_file_that_is_cut_off_or_wrong_leaves_nothing_behind() {
     let world = rich();
     let export = done(&world, &["export", "--agent", "a", "--output", "-"]);
     let lines: Vec<&str> = export.lines().collect();
     let without_end = lines[..lines.len() - 1].join("\n");
     let without_one = [&lines[..4], &lines[5..]].concat().join("\n");
-    let newer = export.replacen("\"version\":1", "\"version\":2", 1);
+    let newer = export.replacen("\"version\":2", "\"version\":3", 1);
+    let broken = |kind: &str, from: &str, to: &str| {
+        let start = export.find(&format!("{{\"type\":\"{kind}\"")).unwrap();
+        format!("{}{}", &export[..start], export[start..].replacen(from, to, 1))
+    };
+    let no_state = broken("turn", "\"last_message\":", "\"last_massage\":");
+    let no_queue = broken("checkpoint", "\"warned\":false", "\"warned\":7");
+    let no_turn = broken("turn", "\"message\":", "\"message\":4");
     let renumbered = |line: &&str| match line.starts_with("{\"type\":\"edit\"") {
         true => line.replacen("\"message\":", "\"message\":4", 1),
         false => (*line).to_owned(),
@@ -121,7 +237,10 @@ fn a_file_that_is_cut_off_or_wrong_leaves_nothing_behind() {
     for (wrong, word) in [
         (&without_end, "too early"),
         (&without_one, "records instead of"),
-        (&newer, "version is 2"),
+        (&newer, "version is 3"),
+        (&no_state, "a turn: it has no last_message"),
+        (&no_queue, "checkpoint"),
+        (&no_turn, "which is not there"),
         (&no_number, "which is not there"),
         (&second, "second agent"),
         (&bad_time, "no point in time"),

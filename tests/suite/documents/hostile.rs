@@ -128,6 +128,23 @@ fn a_document_that_takes_too_long_is_given_up_and_the_rest_goes_on() {
     assert!(out(&output).starts_with("docs: 1 file new"), "{}", out(&output));
 }
 
+/// A page that is its own parent: whoever looks for what it inherits looks for ever.
+#[test]
+fn a_pdf_that_leads_back_to_itself_is_told_and_the_rest_goes_on() {
+    let world = world();
+    world_limits(&world, "seconds = 4\n");
+    let good = String::from_utf8(pdf(&["one page of text"])).unwrap();
+    let inherited = "/Parent 2 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 3 0 R >> >>";
+    let looping = format!("{:width$}", "/Parent 4 0 R", width = inherited.len());
+    assert!(good.contains("4 0 obj") && good.contains(inherited));
+    write(&world, "a-loop.pdf", good.replace(inherited, &looping));
+    write(&world, "b-good.pdf", good);
+    let output = load(&world, &[]);
+    assert!(output.status.success(), "{}", err(&output));
+    assert!(err(&output).contains("files/a-loop.pdf was given up"), "{}", err(&output));
+    assert!(out(&output).starts_with("docs: 1 file new"), "{}", out(&output));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_document_that_needs_too_much_memory_is_given_up_and_the_rest_goes_on() {

@@ -89,6 +89,51 @@ fn a_thousand_files_are_loaded_once_and_then_only_what_changed() {
     assert_eq!(hits(&world, "token15x"), [""; 0]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn files_whose_names_are_no_text_stay_and_are_told_apart() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let world = world();
+    write(&world, "a.md", "alpha");
+    let folder = world.scratch.path().join("files").join(OsStr::from_bytes(b"m\xfcll"));
+    std::fs::create_dir(&folder).unwrap();
+    // Shown, both names are the same.
+    let [first, second] = [b"caf\xe9.txt", b"caf\xe8.txt"].map(|name| folder.join(OsStr::from_bytes(name)));
+    std::fs::write(&first, "The zebu grazes.").unwrap();
+    std::fs::write(&second, "The yak grazes.").unwrap();
+    let output = load(&world, &[]);
+    assert!(out(&output).starts_with("docs: 3 files new"), "{}", out(&output));
+    store(&world).attach("a", "docs", 0).unwrap();
+    for _ in 0..2 {
+        let output = load(&world, &[]);
+        assert!(out(&output).starts_with("docs: 0 files new, 0 changed, 3 unchanged; 0 "), "{}", out(&output));
+        assert_eq!((hits(&world, "zebu").len(), hits(&world, "yak").len()), (1, 1));
+    }
+    std::fs::remove_file(&first).unwrap();
+    let output = load(&world, &[]);
+    assert!(out(&output).starts_with("docs: 0 files new, 0 changed, 2 unchanged, 1 gone"), "{}", out(&output));
+    assert_eq!((hits(&world, "zebu").len(), hits(&world, "yak").len()), (0, 1));
+}
+
+#[test]
+fn a_file_that_is_named_twice_is_one_and_one_that_came_back_is_there_again() {
+    let world = world();
+    write(&world, "a.md", "alpha");
+    write(&world, "sub/b.md", "beta");
+    let (folder, file) = (world.path("files"), world.path("files/sub/../sub/b.md"));
+    let name = ["--name", "docs", "--recursive"];
+    let output = world.run(&[&["load", &folder, &file, &world.path("files/sub")][..], &name].concat());
+    assert!(out(&output).starts_with("docs: 2 files new, 0 changed, 0 unchanged; "), "{}", out(&output));
+    store(&world).attach("a", "docs", 0).unwrap();
+    std::fs::rename(world.path("files/sub"), world.path("away")).unwrap();
+    assert!(out(&load(&world, &[])).contains("1 unchanged, 1 gone"));
+    assert_eq!(hits(&world, "beta"), [""; 0]);
+    std::fs::rename(world.path("away"), world.path("files/sub")).unwrap();
+    assert!(out(&load(&world, &[])).starts_with("docs: 1 file new, 0 changed, 1 unchanged; "));
+    assert_eq!(hits(&world, "beta"), ["sub/b.md, line 1"]);
+}
+
 #[test]
 fn a_part_of_the_files_is_taken_up_without_losing_the_others() {
     let world = world();

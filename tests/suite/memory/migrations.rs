@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use mneme::memory::{AgentMemory, Store};
-use mneme::types::ManualClock;
+use mneme::memory::{AgentMemory, BoxError, Embed, Embedded, Embedding, Store};
+use mneme::types::{Cancel, ManualClock};
 use rusqlite::Connection;
 
 use super::{at, texts};
 
-/// Rows of each version's own tables. Two agents, so that what belongs to whom is seen.
-const ROWS: [&str; 3] = [
+/// Rows of each version's own tables and columns. Two agents, so that what belongs to whom is seen. The vectors are those
+/// of no text: who finds by them has read them.
+const ROWS: [&str; 6] = [
     r#"
     INSERT INTO agents (id, name, created_at_ms, model, profile, context_window_tokens, last_login_at_ms,
                         memory_pressure_warned, passed_message_id, heartbeats_paused_until_ms)
@@ -40,7 +41,48 @@ const ROWS: [&str; 3] = [
      INSERT INTO attachments VALUES (1, 1, 32);
      INSERT INTO passages (id, document_id, at_ms, text, place, fingerprint)
      VALUES (3, 1, 33, 'the marsh of a book', 'page 7', x'04');",
+    "INSERT INTO embedders VALUES (1, 'axes', 'passage', 4), (2, 'axes', 'speaker and message', 4);
+     INSERT INTO passage_vectors VALUES (1, 1, 0.0000307577, x'7f000000'), (3, 1, 0.0000307577, x'007f0000');
+     INSERT INTO passage_vector_remainders VALUES (1, x'00000000'), (3, x'00000000');
+     INSERT INTO message_vectors VALUES (1, 2, 0.0000307577, x'7f000000');
+     INSERT INTO message_vector_remainders VALUES (1, x'00000000');",
+    r#"UPDATE agents SET instructions = 'Be brief.', chosen_model = 'small' WHERE id = 1;
+     INSERT INTO turn_marks (id, agent_id, message_id, at_ms, state) VALUES (1, 1, 4, 13,
+        '{"persona":"I am Ada.","human":"Had a ball.","queue":[{"id":3}],"last_message":3,"hidden_messages":[2],
+          "last_passage":1,"hidden_passages":[],"warned":false,
+          "passes":{"passed_message_id":1,"heartbeats_paused_until_ms":null}}');"#,
+    "UPDATE messages SET speaker = 'Cleo' WHERE id = 1;",
 ];
+
+/// Each text is on one axis: `first`, `second`, or the last for all others.
+struct Axes;
+
+impl Embed for Axes {
+    fn name(&self) -> &'static str {
+        "axes"
+    }
+
+    fn dimensions(&self) -> usize {
+        4
+    }
+
+    fn max_tokens(&self) -> usize {
+        256
+    }
+
+    fn token_count(&self, text: &str) -> usize {
+        text.split_whitespace().count()
+    }
+
+    fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, BoxError> {
+        let axis = |text: &&str| match *text {
+            "first" => vec![1.0, 0.0, 0.0, 0.0],
+            "second" => vec![0.0, 1.0, 0.0, 0.0],
+            _ => vec![0.0, 0.0, 0.0, 1.0],
+        };
+        Ok(texts.iter().map(axis).collect())
+    }
+}
 
 /// The migration files, oldest first.
 fn files() -> Vec<String> {
@@ -56,9 +98,7 @@ fn fixture(path: &Path, version: usize) {
     connection.pragma_update(None, "foreign_keys", true).unwrap();
     for (number, file) in files().iter().enumerate().take(version) {
         connection.execute_batch(file).unwrap();
-        if let Some(rows) = ROWS.get(number) {
-            connection.execute_batch(rows).unwrap();
-        }
+        connection.execute_batch(ROWS[number]).unwrap();
     }
     connection.pragma_update(None, "user_version", u32::try_from(version).unwrap()).unwrap();
     connection.pragma_update(None, "application_id", 0x6d6e_656d).unwrap();
@@ -78,15 +118,13 @@ fn counts(path: &Path) -> BTreeMap<String, i64> {
 #[test]
 fn every_earlier_version_is_brought_to_the_newest_with_all_its_rows() {
     let newest = files().len();
-    assert!(newest >= ROWS.len());
+    assert_eq!(newest, ROWS.len(), "each version's rows");
     for version in 1..=newest {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.db");
         fixture(&path, version);
         let before = counts(&path);
-        if version <= ROWS.len() {
-            assert!(before.values().all(|count| *count > 0), "version {version}: {before:?}");
-        }
+        assert!(before.values().all(|count| *count > 0), "version {version}: {before:?}");
         let store = Store::open(&path, &ManualClock::at(99)).unwrap();
         assert_eq!(store.schema_version().unwrap() as usize, newest);
         drop(store);
@@ -134,8 +172,60 @@ fn check(path: &Path, version: usize) {
 
     let passages = memory.view().archival_search("marsh", 0, 9).unwrap();
     assert_eq!(passages.total, if version >= 3 { 3 } else { 2 }, "version {version}");
+    check_vectors(&mut memory, version);
+    check_turns(&mut memory, version);
     assert_eq!(memory.load_checkpoint(None, 100).unwrap(), "point");
     assert_eq!(memory.view().core().unwrap().human.text, "", "version {version}");
     memory.record(&[super::user("a new heron")]).unwrap();
     assert!(super::found(&memory, "new heron").contains(&"a new heron".to_owned()));
+}
+
+/// Vectors are found by and are not made again; what lacks one gets one.
+fn check_vectors(memory: &mut AgentMemory, version: usize) {
+    let pending = memory.pending_count(&Axes).unwrap();
+    let of = |query: &str| Embedding::of(&mut Axes, query).unwrap();
+    let nearest = |memory: &AgentMemory, query: &str| -> Vec<String> {
+        let page = memory.archival_search(query, Some(&of(query)), 0, 9).unwrap();
+        page.items.into_iter().map(|hit| hit.text).collect()
+    };
+    if version >= 4 {
+        assert_eq!(nearest(memory, "first"), ["the marsh at dawn"], "version {version}");
+        assert_eq!(nearest(memory, "second"), ["the marsh of a book"], "version {version}");
+        let near = memory.nearest_messages(&of("first"), 1).unwrap();
+        assert_eq!(near[0].0.0, 1, "version {version}");
+    }
+    // Two passages of the agent, one of a book since version 3; three messages with the one that is hidden, one more out
+    // of the inbox.
+    let all = 2 + u64::from(version >= 3) + 3 + u64::from(version >= 2);
+    assert_eq!(pending, if version >= 4 { all - 3 } else { all }, "version {version}");
+    let made = memory.embed_pending(&mut Axes, &Cancel::new(), &mut |_| {}).unwrap();
+    assert_eq!(made, Embedded { rows: pending, complete: true }, "version {version}");
+}
+
+/// What an undo went back to before the migration, it goes back to after it.
+fn check_turns(memory: &mut AgentMemory, version: usize) {
+    let text = |memory: &AgentMemory| memory.view().core().unwrap().human.text;
+    let view = memory.view();
+    let settings = (view.instructions().unwrap(), view.chosen_model().unwrap());
+    let speaker = view.search("evicted heron", 0, 9).unwrap().items[0].speaker.clone();
+    assert_eq!(speaker.as_deref(), (version >= 6).then_some("Cleo"), "version {version}");
+    if version < 5 {
+        assert_eq!(settings, (None, None), "version {version}");
+        return;
+    }
+    assert_eq!(settings, (Some("Be brief.".to_owned()), Some("small".to_owned())), "version {version}");
+    // What waited in the inbox was a turn of its own when the agent was opened.
+    let mut step = memory.step(50).unwrap();
+    assert_eq!(step.undo(2).unwrap().text, "a heron in view");
+    step.commit().unwrap();
+    assert_eq!(text(memory), "Had a ball.", "version {version}");
+    assert_eq!(super::found(memory, "heron"), ["an evicted heron"], "version {version}");
+    let passages = memory.view().archival_search("marsh", 0, 9).unwrap().items;
+    assert!(passages.iter().all(|hit| hit.text != "the marsh at dusk"), "version {version}: it came later");
+    assert!(!memory.view().is_warned().unwrap());
+    let mut step = memory.step(51).unwrap();
+    step.redo(2).unwrap();
+    step.commit().unwrap();
+    assert_eq!(text(memory), "Has a kite.", "version {version}");
+    assert_eq!(super::found(memory, "heron").len(), 3, "version {version}");
 }
