@@ -24,6 +24,7 @@ mod inbox;
 mod messages;
 mod queue_manager;
 mod recall;
+mod scores;
 mod search;
 mod sources;
 mod state;
