@@ -186,7 +186,7 @@ impl Load<'_> {
             fingerprint: &fingerprint,
             pieces: &document.pieces,
         };
-        self.report.passages += store.put_document(self.source, &new, SystemClock.now_ms())? as u64;
+        self.report.passages += store.put_document(self.source, &new, None, SystemClock.now_ms())? as u64;
         *(if known.is_some() { &mut self.report.changed } else { &mut self.report.new }) += 1;
         self.report.notices.extend(document.notices.iter().map(|notice| format!("{}: {notice}", file.title)));
         Ok(())

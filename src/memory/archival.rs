@@ -177,6 +177,14 @@ fn similar_passage(view: &View<'_>, text: &str) -> rusqlite::Result<Option<Passa
     Ok(None)
 }
 
+/// A passage of any agent by its id.
+pub(super) fn get(view: &View<'_>, id: PassageId) -> Result<ArchivalHit> {
+    view.connection
+        .prepare_cached(&format!("{HITS} WHERE p.id = :id"))
+        .and_then(|mut statement| statement.query_row(named_params! {":id": id.0}, hit))
+        .during("read a passage")
+}
+
 /// By words alone.
 pub(super) fn search(view: &View<'_>, query: &str, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
     search_near(view, &[], query, page, page_size).during("search archival memory")

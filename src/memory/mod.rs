@@ -40,7 +40,7 @@ mod windows;
 
 pub use agent::{AgentMemory, NewAgent};
 pub use archival::{ArchivalHit, DocumentPlace, Inserted};
-pub use chunks::{ChunkLimits, chunks, passages_for};
+pub use chunks::{ChunkLimits, careful_count, chunks, passages_for};
 pub use embed::Embed;
 pub use error::{BoxError, EditError, Error, Result};
 pub use forget::{Forgotten, Wanted};
