@@ -17,6 +17,7 @@ mod logging;
 mod models;
 mod output;
 mod personas;
+mod progress;
 mod sources;
 mod writer;
 
