@@ -107,7 +107,9 @@ fn archival(arguments: &ArchivalBenchArgs) -> Result<ExitCode, Error> {
         seed: arguments.seed,
         folder: arguments.folder.clone().unwrap_or_else(std::env::temp_dir),
     };
-    let report = bench::memory::archival::run(&options, &mut |next| anstream::eprintln!("{next}"))?;
+    let mut embedder = super::embedder::open()?;
+    let mut tell = |next: &str| anstream::eprintln!("{next}");
+    let report = bench::memory::archival::run(&options, embedder.as_deref_mut(), &mut tell)?;
     anstream::println!("{}", report.table());
     write_json(&report, arguments.json.as_deref())?;
     Ok(ExitCode::Ok)

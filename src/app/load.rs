@@ -1,23 +1,24 @@
 //! `mneme load`: files become documents of a source.
 //!
 //! One file is one transaction, and what has not changed is not read again: a load that was stopped goes on where it
-//! was when it is started again. A file that cannot be read is told at the end, and the others are loaded.
+//! was when it is started again. A file that cannot be read is told at the end, and the others are loaded. Then the
+//! passages are embedded, those included that an earlier load or an older embedder has left.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::output::{print_text, tell, tell_below};
+use super::progress::Progress;
 use super::sources::{counted, open_store};
 use crate::cli::{ExitCode, LoadArgs};
 use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::documents::{self, Found, Reader, Selection, Walk, path_of, spelled_path};
-use crate::memory::{DocumentInfo, NewDocument, Store};
+use crate::memory::{DocumentInfo, Embed, NewDocument, Store};
 use crate::types::{Cancel, Clock, SystemClock, validate_name};
 
 /// The hidden command of the reading process.
@@ -26,11 +27,6 @@ const SERVE_COMMAND: &str = "read-documents";
 const TOLD_FILES: usize = 20;
 /// Binary files that are named; folders are full of them.
 const TOLD_BINARIES: usize = 5;
-/// Lines of progress, where there is no terminal to draw a bar on.
-const PLAIN_STEPS: u64 = 10;
-/// Fewer files are done before such a line is read.
-const PLAIN_FROM_FILES: u64 = 200;
-
 /// The reading process: answers requests of another process of this program.
 ///
 /// # Errors
@@ -70,6 +66,7 @@ pub(super) fn run(arguments: &LoadArgs) -> Result<ExitCode, Error> {
         source: &arguments.name,
         known,
         reader: Reader::new(program, vec![SERVE_COMMAND.into()], limits),
+        embedder: embedder()?,
         report: Report::default(),
     };
     for (path, error) in &found.unreadable {
@@ -82,7 +79,7 @@ pub(super) fn run(arguments: &LoadArgs) -> Result<ExitCode, Error> {
             load.report.gone += u64::from(store.remove_document(&arguments.name, path)?);
         }
     }
-    let report = load.report;
+    let report = &load.report;
     report.tell(&arguments.name, &found, started);
     if stopped {
         tell(&format!(
@@ -95,11 +92,64 @@ pub(super) fn run(arguments: &LoadArgs) -> Result<ExitCode, Error> {
     if report.loaded() == 0 && report.gone == 0 {
         return Err(Error::NothingReadable);
     }
+    let is_embedded = embed(&mut store, &arguments.name, load.embedder.as_deref_mut(), &cancel)?;
+    if !is_embedded {
+        return Ok(ExitCode::Interrupted);
+    }
     let sources = store.sources()?;
     if sources.iter().any(|source| source.name == arguments.name && source.agents.is_empty()) {
         tell(&format!("let an agent search it: mneme attach --agent NAME --source {}", arguments.name));
     }
     Ok(ExitCode::Ok)
+}
+
+/// The embedder; one whose files are damaged is told and not used.
+fn embedder() -> Result<Option<Box<dyn Embed>>, Error> {
+    match super::embedder::open() {
+        Ok(embedder) => Ok(embedder),
+        Err(error @ Error::CatalogueModel { .. }) => {
+            tell(&format!("{}; {}", error.sentence(), error.hint()));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the vectors that passages of documents lack, and tells how many of the source can be found by meaning; false
+/// where Ctrl-C stopped it.
+fn embed(
+    store: &mut Store,
+    source: &str,
+    embedder: Option<&mut (dyn Embed + 'static)>,
+    cancel: &Cancel,
+) -> Result<bool, Error> {
+    let Some(embedder) = embedder else {
+        tell(&words_only(super::embedder::words_only_notice()?));
+        return Ok(true);
+    };
+    let pending = store.pending_documents_count(embedder)?;
+    if pending > 0 {
+        let progress = Progress::begin("embedding", "passages", pending);
+        let made = store.embed_documents(embedder, cancel, &mut |done| progress.advance_to(done));
+        progress.end();
+        if made.is_err() {
+            tell("everything is stored and found by its words; the same command goes on embedding");
+        }
+        made?;
+    }
+    let embedded = store.embedded_count(source, embedder)?;
+    let passages = store.sources()?.iter().find(|info| info.name == source).map_or(0, |info| info.passages);
+    tell(&format!("{source}: {embedded} of {} can be found by meaning", counted(passages, "passage", "passages")));
+    let is_stopped = cancel.is_raised() && store.pending_documents_count(embedder)? > 0;
+    if is_stopped {
+        tell("stopped; all passages are stored, and the same command goes on embedding");
+    }
+    Ok(!is_stopped)
+}
+
+/// What is told where nothing can be found by meaning.
+fn words_only(advice: Option<String>) -> String {
+    advice.unwrap_or_else(|| "Passages are found by their words only: this build cannot run an embedder.".to_owned())
 }
 
 type Known = BTreeMap<String, DocumentInfo>;
@@ -142,13 +192,15 @@ struct Load<'a> {
     source: &'a str,
     known: Known,
     reader: Reader,
+    /// Finds by meaning; none where words have to do.
+    embedder: Option<Box<dyn Embed>>,
     report: Report,
 }
 
 impl Load<'_> {
     /// Loads one file after the other; true where Ctrl-C was pressed in between.
     fn files(&mut self, store: &mut Store, files: &[Found], cancel: &Cancel) -> Result<bool, Error> {
-        let progress = Progress::begin(self.source, files.len() as u64);
+        let progress = Progress::begin(self.source, "files", files.len() as u64);
         for (done, file) in (1_u64..).zip(files) {
             if cancel.is_raised() {
                 progress.end();
@@ -190,7 +242,8 @@ impl Load<'_> {
             fingerprint: &fingerprint,
             pieces: &document.pieces,
         };
-        self.report.passages += store.put_document(self.source, &new, SystemClock.now_ms())? as u64;
+        self.report.passages +=
+            store.put_document(self.source, &new, self.embedder.as_deref(), SystemClock.now_ms())? as u64;
         *(if known.is_some() { &mut self.report.changed } else { &mut self.report.new }) += 1;
         self.report.notices.extend(document.notices.iter().map(|notice| format!("{}: {notice}", file.title)));
         Ok(())
@@ -282,45 +335,4 @@ fn left_out(found: &Walk) -> String {
         count(found.special, "pipe, socket or device", "pipes, sockets or devices", ""),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-/// A bar on a terminal, else a line now and then.
-enum Progress {
-    Bar(ProgressBar),
-    Lines { what: String, files: u64 },
-}
-
-impl Progress {
-    fn begin(what: &str, files: u64) -> Self {
-        if !io::stderr().is_terminal() {
-            return Self::Lines { what: what.to_owned(), files };
-        }
-        let bar = ProgressBar::with_draw_target(Some(files), ProgressDrawTarget::stderr());
-        if let Ok(style) =
-            ProgressStyle::with_template("{prefix} [{bar:24}] {pos}/{len} files, {per_sec:.0}, {eta} left")
-        {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        bar.set_prefix(what.to_owned());
-        Self::Bar(bar)
-    }
-
-    fn advance_to(&self, done: u64) {
-        match self {
-            Self::Bar(bar) => bar.set_position(done),
-            Self::Lines { what, files } if *files >= PLAIN_FROM_FILES && done < *files => {
-                let step = (files / PLAIN_STEPS).max(1);
-                if done.is_multiple_of(step) {
-                    tell(&format!("{what}: {done} of {files} files"));
-                }
-            }
-            Self::Lines { .. } => {}
-        }
-    }
-
-    fn end(&self) {
-        if let Self::Bar(bar) = self {
-            bar.finish_and_clear();
-        }
-    }
 }

@@ -19,6 +19,7 @@ mod logging;
 mod models;
 mod output;
 mod personas;
+mod progress;
 mod purge;
 mod sources;
 mod writer;

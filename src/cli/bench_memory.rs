@@ -86,7 +86,7 @@ pub struct NestedKvArgs {
 #[derive(Debug, Args)]
 pub struct ArchivalBenchArgs {
     /// Numbers of passages, each measured by itself; k stands for thousands, m for millions
-    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1k,10k,100k", allow_negative_numbers = true, value_parser = size)]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1k,10k,100k,1m", allow_negative_numbers = true, value_parser = size)]
     pub sizes: Vec<u32>,
     /// Queries of each size
     #[arg(long, default_value_t = 50, allow_negative_numbers = true, value_parser = super::whole_number::<usize>)]

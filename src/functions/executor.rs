@@ -11,7 +11,9 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use super::archiving::{Archived, archive};
 use super::excerpt::excerpt;
+use super::reading::page_of_message;
 use super::table::{Function, MAX_PAUSE_MINUTES};
 use crate::memory::{self, ArchivalHit, BlockLabel, DocumentPlace, EditError, Embed, Embedding, Page, RecallHit, Step};
 use crate::types::{Argument, Call, MessageId, Status};
@@ -23,6 +25,8 @@ const MINUTE_MS: i64 = 60_000;
 const MAX_RESULT_CHARS: usize = 280;
 /// Characters of a message that was found; with what was said before and after it, about as long as any other result.
 const MAX_SAID_CHARS: usize = 180;
+/// Characters of a passage that says what a new one says: enough to tell which it is.
+const MAX_SIMILAR_CHARS: usize = 120;
 /// Characters of what was said before and after.
 const MAX_NEARBY_CHARS: usize = 50;
 /// What was said longer before or after belongs to another talk.
@@ -159,15 +163,14 @@ fn run(
             Ok(Outcome::ok(conversation(&found, "", &context.zone)))
         }
         Function::ArchivalMemoryInsert => {
-            let content = arguments.text("content")?.trim();
-            let embedding = context.embedding(content);
-            let inserted = step.archival_insert_embedded(content, None, embedding.as_ref())?;
-            let similar =
-                if inserted.similar.is_some() { " A passage that says nearly the same was there before." } else { "" };
-            Ok(Outcome::ok(format!("Stored in archival memory.{similar}")))
+            let archived = archive(arguments.text("content")?, None, step, context)?;
+            Ok(Outcome::ok(stored(&archived)))
         }
         Function::ArchivalMemorySearch => {
             let (query, page) = (arguments.text("query")?, arguments.page()?);
+            if let Some(text) = page_of_message(&step.view(), query, page)? {
+                return Ok(Outcome::ok(text));
+            }
             let embedding = context.embedding(query);
             let found = step.archival_search(query, embedding.as_ref(), page, PAGE_SIZE)?;
             let outcome = Outcome::ok(passages(&found, query, &context.zone));
@@ -233,6 +236,16 @@ pub(super) fn said_in_context(hit: &RecallHit, query: &str, told: &mut HashSet<M
         }
     }
     lines
+}
+
+/// What the model hears of a text that it has stored.
+fn stored(archived: &Archived) -> String {
+    let parts = if archived.stored > 1 { format!(" in {} parts", archived.stored) } else { String::new() };
+    let similar = archived.similar.first().map_or_else(String::new, |hit| {
+        let (quote, _) = excerpt(&hit.text, "", MAX_SIMILAR_CHARS);
+        format!(" A passage that says nearly the same was there before: {quote}")
+    });
+    format!("Stored in archival memory{parts}.{similar}")
 }
 
 fn passages(found: &Page<ArchivalHit>, query: &str, zone: &TimeZone) -> String {
@@ -392,7 +405,7 @@ mod tests {
             fingerprint: b"f",
             pieces: &[piece],
         };
-        store.put_document("notes", &document, 0).unwrap();
+        store.put_document("notes", &document, None, 0).unwrap();
         store.attach("a", "notes", 0).unwrap();
         let mut memory = AgentMemory::open(store, "a").unwrap();
         let found =

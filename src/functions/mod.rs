@@ -2,11 +2,14 @@
 //!
 //! Not responsible for when they may be called (`kernel`), nor for how a call is spelled (`dialect`).
 
+mod archiving;
 mod excerpt;
 mod executor;
+mod reading;
 mod recollection;
 mod table;
 
+pub use archiving::{Archived, archive};
 pub use executor::{Context, Outcome, PAGE_SIZE, SideEffect, execute};
 pub use recollection::{Recollection, recollect};
 pub use table::{Function, MAX_PAUSE_MINUTES, TABLE, names, schemas};

@@ -441,7 +441,7 @@ impl Agent {
         let report = make_room(
             &mut self.memory,
             &mut self.context,
-            &mut Counter { model: &model },
+            &mut Counter { model: &model, embedder: self.embedder.as_deref() },
             &mut Summarizer {
                 model: &model,
                 instructions: &instructions,

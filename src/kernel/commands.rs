@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::dialect::Dialect;
+use crate::functions::{Context, archive};
 use crate::inference::{Engine, SamplerOptions};
 use crate::memory::{BlockLabel, CoreBlock, MainContext, RoomReport, Step, View, evict_now};
 use crate::types::{Cancel, Event};
@@ -146,7 +147,7 @@ impl Agent {
         let report = evict_now(
             &mut self.memory,
             &mut self.context,
-            &mut Counter { model: &model },
+            &mut Counter { model: &model, embedder: self.embedder.as_deref() },
             &mut Summarizer {
                 model: &model,
                 instructions: &instructions,
@@ -207,10 +208,17 @@ impl Agent {
     /// Puts a text into archival storage.
     pub(super) fn archive(&mut self, text: &str) -> Result<String, Error> {
         let mut step = self.memory.step(self.clock.now_ms())?;
-        let stored = step.archive(text, self.settings.queue.passage_chars)?;
+        let mut context = Context { zone: self.clock.zone(), embedder: self.embedder.as_deref_mut() };
+        let archived = archive(text, Some("the user"), &mut step, &mut context)?;
+        step.drop_redo()?;
         step.commit()?;
         let count = self.memory.view().archival_count()?;
-        Ok(format!("Archived as {}; archival storage holds {count} now.", counted(stored, "passage")))
+        let stored = counted(archived.stored, "passage");
+        let mut notice = format!("Archived as {stored}; archival storage holds {count} now.");
+        for similar in &archived.similar {
+            notice.push_str(&format!("\nThis was there before and says nearly the same: {}", similar.text));
+        }
+        Ok(notice)
     }
 
     /// Shows core memory, or one block of it.

@@ -2,6 +2,7 @@
 //! counts tokens and writes summaries for the queue manager.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use crate::inference::{
     Engine, GenerateOptions, Generation, PrefixReport, Sampler, SamplerOptions, Sequence, Session, StateStore,
     StopCause, generate, tokenize_template, tokenize_text,
 };
-use crate::memory::{BoxError, CountTokens, MainContext, Summarize};
+use crate::memory::{BoxError, CountTokens, Embed, MainContext, Summarize, passages_for};
 use crate::types::{Body, Cancel, Constraint, FunctionSchema, Message, MessageId, StepPolicy, TokenId, Unconstrained};
 
 use super::Error;
@@ -348,6 +349,8 @@ impl Model {
 /// Counts tokens for the queue manager. The queue manager holds counter and summariser at once, hence the cell.
 pub(super) struct Counter<'a, 'm> {
     pub(super) model: &'a RefCell<&'m mut Model>,
+    /// Whose tokens passages are cut by.
+    pub(super) embedder: Option<&'a dyn Embed>,
 }
 
 impl CountTokens for Counter<'_, '_> {
@@ -358,6 +361,10 @@ impl CountTokens for Counter<'_, '_> {
     fn text_tokens(&mut self, text: &str) -> usize {
         // Only plans are made of it; a text that cannot be tokenised is caught when the prompt is.
         tokenize_text(self.model.borrow().session.engine(), text).map_or(text.len(), |tokens| tokens.len())
+    }
+
+    fn passages(&self, text: &str) -> Vec<Range<usize>> {
+        passages_for(text, self.embedder)
     }
 }
 

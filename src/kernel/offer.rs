@@ -122,7 +122,7 @@ impl MemoryView {
             ]],
             Function::ArchivalMemoryInsert => vec![vec![text("content", 1, MAX_PASSAGE_CHARS)]],
             Function::ArchivalMemorySearch if self.archival_count > 0 => {
-                vec![vec![text("query", 1, MAX_QUERY_CHARS), page(self.archival_count)]]
+                vec![vec![text("query", 1, MAX_QUERY_CHARS), page_of_message(self.archival_count)]]
             }
             Function::PauseHeartbeats if self.by_heartbeat && self.calls_of(function) == 0 => {
                 vec![vec![named("minutes", ArgumentRule::Integer { min: 1, max: MAX_PAUSE_MINUTES })]]
@@ -140,6 +140,15 @@ impl MemoryView {
 fn page(total: u64) -> NamedRule {
     let last = total.saturating_sub(1) / PAGE_SIZE;
     named("page", ArgumentRule::Integer { min: 0, max: u32::try_from(last).unwrap_or(u32::MAX) })
+}
+
+/// Most pages that the text of a passage has when the message that it comes from is read page by page: pages are
+/// measured without an embedder, which counts words in capitals by their letters.
+const PAGES_OF_PASSAGE: u64 = 6;
+
+/// The page of a search of `total` passages, or of a message that was paged out, which has more pages than a search.
+fn page_of_message(total: u64) -> NamedRule {
+    page(total.saturating_mul(PAGES_OF_PASSAGE).saturating_mul(PAGE_SIZE))
 }
 
 fn append(block: &BlockView) -> Option<Vec<NamedRule>> {
@@ -212,6 +221,7 @@ mod tests {
         assert_eq!(page(0).rule, ArgumentRule::Integer { min: 0, max: 0 });
         assert_eq!(page(5).rule, ArgumentRule::Integer { min: 0, max: 0 });
         assert_eq!(page(6).rule, ArgumentRule::Integer { min: 0, max: 1 });
+        assert_eq!(page_of_message(2).rule, ArgumentRule::Integer { min: 0, max: 11 });
     }
 
     #[test]

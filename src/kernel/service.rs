@@ -273,7 +273,7 @@ fn take_turn(agent: &mut Agent, interrupt: Interrupt, cause: Cause, sink: &mut d
     if agent.waits_for_idle() {
         settle_memory(agent, sink);
         let cancel = agent.cancel().clone();
-        agent.embed_pending(&cancel);
+        agent.embed_in_turn(&cancel, &mut |event| sink.event(Cause::Idle, event));
     }
     let report = agent.with_idle_cost(report);
     let stop_reason = report.stop_reason;

@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 
 use super::error::{During, EditError, Error, Result};
 use super::fusion::{FusionLimits, fused};
-use super::search::{Index, Page, ranked, search_page};
+use super::scores::term_scores;
+use super::search::{Index, Page, Terms, WordMatches, ranked, ranked_after};
 use super::text::{normalised, similarity};
 use super::vectors::{Kind, Near, PASSAGES, write_one};
 use super::{Embedding, View};
@@ -21,13 +22,15 @@ pub(super) const INDEX: Index = Index {
               ON d.source_id = a.source_id WHERE a.agent_id = :agent))",
     all_visible: "SELECT (SELECT count(*) = 1 FROM agents)
                   AND (SELECT count(*) FROM attachments) = (SELECT count(*) FROM sources)",
+    // Fewer than of messages, whose windows are ranked: here a frequent word only orders what rarer ones have found.
+    scored_rows: 12_000,
 };
 
 /// How alike a stored passage must be to be named as similar (Dice coefficient of character pairs).
 const SIMILAR: f64 = 0.9;
 
 /// How many of the best search hits are compared with a new passage.
-const COMPARED_PASSAGES: u64 = 5;
+const COMPARED_PASSAGES: usize = 5;
 
 /// What [`hit`] reads, of passages `p`.
 const HITS: &str = "SELECT p.id, p.at_ms, p.text, p.source, p.place, s.name, d.title FROM passages p
@@ -160,9 +163,12 @@ pub(super) fn delete(view: &View<'_>, id: PassageId) -> Result<()> {
 }
 
 fn similar_passage(view: &View<'_>, text: &str) -> rusqlite::Result<Option<PassageId>> {
-    let (ids, _) = ranked(view, &INDEX, text, 0, COMPARED_PASSAGES)?;
+    let ids = match ranking(view, &[], text)? {
+        Some((_, found)) => found.rows,
+        None => ranked(view, &INDEX, text, 0, COMPARED_PASSAGES as u64)?.0,
+    };
     let mut statement = view.connection.prepare_cached("SELECT text FROM passages WHERE id = :id")?;
-    for id in ids {
+    for id in ids.into_iter().take(COMPARED_PASSAGES) {
         let known: String = statement.query_row(named_params! {":id": id}, |row| row.get(0))?;
         if similarity(&known, text) >= SIMILAR {
             return Ok(Some(PassageId(id)));
@@ -171,13 +177,17 @@ fn similar_passage(view: &View<'_>, text: &str) -> rusqlite::Result<Option<Passa
     Ok(None)
 }
 
+/// A passage of any agent by its id.
+pub(super) fn get(view: &View<'_>, id: PassageId) -> Result<ArchivalHit> {
+    view.connection
+        .prepare_cached(&format!("{HITS} WHERE p.id = :id"))
+        .and_then(|mut statement| statement.query_row(named_params! {":id": id.0}, hit))
+        .during("read a passage")
+}
+
 /// By words alone.
 pub(super) fn search(view: &View<'_>, query: &str, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
-    let read = || {
-        let mut statement = view.connection.prepare_cached(&format!("{HITS} WHERE p.id = :id"))?;
-        search_page(view, &INDEX, query, page, page_size, |id| statement.query_row(named_params! {":id": id}, hit))
-    };
-    read().during("search archival memory")
+    search_near(view, &[], query, page, page_size).during("search archival memory")
 }
 
 /// By words and by meaning.
@@ -194,24 +204,56 @@ pub(super) fn search_hybrid(
         Some(embedding) => vectors.nearest(view, embedding, limits.nearest, limits.similarity_floor, &|_| true)?,
         None => Vec::new(),
     };
-    if near.is_empty() {
-        return search(view, query, page, page_size);
-    }
     let near: Vec<i64> = near.into_iter().map(|near| near.id).collect();
-    let read = || {
-        // Every page is cut from the same ranking of everything that was found: so no passage comes twice or never.
-        let (by_words, _) = ranked(view, &INDEX, query, 0, u64::MAX)?;
-        let rankings = [(limits.word_weight, by_words.as_slice()), (limits.vector_weight, near.as_slice())];
-        let ids = fused(&rankings, limits.rank_constant);
-        let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
-        let mut statement = view.connection.prepare_cached(&format!("{HITS} WHERE p.id = :id"))?;
-        let on_page = ids.iter().skip(count(page.saturating_mul(page_size))).take(count(page_size));
-        let items = on_page
-            .map(|id| statement.query_row(named_params! {":id": id}, hit))
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(Page::new(items, ids.len() as u64, page, page_size))
+    search_near(view, &near, query, page, page_size).during("search archival memory")
+}
+
+/// One page of what the words of `query` find, fused with the passages `near` it in meaning, best first.
+///
+/// Every page is cut from the same order of everything that was found: so no passage comes twice or never.
+fn search_near(
+    view: &View<'_>,
+    near: &[i64],
+    query: &str,
+    page: u64,
+    page_size: u64,
+) -> rusqlite::Result<Page<ArchivalHit>> {
+    let skip = page.saturating_mul(page_size);
+    let (ids, total) = match ranking(view, near, query)? {
+        Some((terms, found)) => ranked_after(view, &INDEX, &terms, &found, skip, page_size)?,
+        None if near.is_empty() => ranked(view, &INDEX, query, skip, page_size)?,
+        None => {
+            let (by_words, _) = ranked(view, &INDEX, query, 0, u64::MAX)?;
+            let ids = fuse(&by_words, near);
+            let (total, count) = (ids.len() as u64, |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX));
+            (ids.into_iter().skip(count(skip)).take(count(page_size)).collect(), total)
+        }
     };
-    read().during("search archival memory")
+    let mut statement = view.connection.prepare_cached(&format!("{HITS} WHERE p.id = :id"))?;
+    let items = ids
+        .into_iter()
+        .map(|id| statement.query_row(named_params! {":id": id}, hit))
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(Page::new(items, total, page, page_size))
+}
+
+/// What whole words find, scored as [`super::scores`] says and fused with `near`; none where no passage has a word of
+/// the query: then parts of words are looked for, which are too few to be capped.
+fn ranking(view: &View<'_>, near: &[i64], query: &str) -> rusqlite::Result<Option<(Terms, WordMatches)>> {
+    let terms = Terms::of(query);
+    let (scores, is_complete) = term_scores(view, &INDEX, &terms.for_words())?;
+    let by_words = scores.by_own_score();
+    if by_words.is_empty() {
+        return Ok(None);
+    }
+    let without_words = near.iter().copied().filter(|id| !scores.contains(*id)).collect();
+    let rows = if near.is_empty() { by_words } else { fuse(&by_words, near) };
+    Ok(Some((terms, WordMatches { rows, without_words, is_complete })))
+}
+
+fn fuse(by_words: &[i64], near: &[i64]) -> Vec<i64> {
+    let limits = FusionLimits::DEFAULT;
+    fused(&[(limits.word_weight, by_words), (limits.vector_weight, near)], limits.rank_constant)
 }
 
 /// All that can be found, the newest first.

@@ -6,6 +6,9 @@
 //! the text, so whoever knows what stands where (a page, a line) can still tell it. All characters but white space at
 //! the ends of passages are in some passage.
 //!
+//! Everything that becomes passages is cut here: documents, what the user or the model archives, messages that are
+//! paged out. Where there is an embedder its tokens are counted, else [`careful_count`] stands in.
+//!
 //! Not responsible for what a passage is stored with, nor for counting: the count is a function that is passed in.
 
 use std::ops::Range;
@@ -76,10 +79,49 @@ struct Piece {
     chars: usize,
 }
 
-/// Cuts `text` for an embedder.
+/// Cuts `text` for an embedder; none: for one that may be installed later.
 #[must_use]
-pub fn passages_for(text: &str, embedder: &dyn Embed) -> Vec<Range<usize>> {
-    chunks(text, ChunkLimits::for_embedder(embedder), &|text| embedder.token_count(text))
+pub fn passages_for(text: &str, embedder: Option<&dyn Embed>) -> Vec<Range<usize>> {
+    let (limits, count) = limits_and_count(embedder);
+    chunks(text, limits, &count)
+}
+
+/// How long passages are for an embedder or without one, and what counts their tokens.
+pub(super) fn limits_and_count<'a>(embedder: Option<&'a dyn Embed>) -> (ChunkLimits, impl Fn(&str) -> usize + 'a) {
+    let limits = embedder.map_or_else(ChunkLimits::default, ChunkLimits::for_embedder);
+    (limits, move |text: &str| embedder.map_or_else(|| careful_count(text), |embedder| embedder.token_count(text)))
+}
+
+/// Letters of a plain English word that are a token at least: words of the vocabulary are longer, rare ones fall to
+/// pieces of three letters and more.
+const LETTERS_OF_TOKEN: usize = 3;
+
+/// Tokens that a text has at most, or nearly so, in the vocabulary of a BERT-class embedder for English, for when none
+/// is there to count: its passages fit one that is installed later. English counts about twice what it has; a mark, a
+/// digit, and each letter of a word in other than plain small letters (names in code, other alphabets, Chinese) counts
+/// by itself, and what such a vocabulary takes apart further (Korean syllables, signs of Indian scripts) for more.
+#[must_use]
+pub fn careful_count(text: &str) -> usize {
+    let word_tokens = |word: &str| {
+        let letters = word.strip_prefix(|first: char| first.is_ascii_uppercase()).unwrap_or(word);
+        if !word.is_empty() && letters.bytes().all(|byte| byte.is_ascii_lowercase()) {
+            return word.len().div_ceil(LETTERS_OF_TOKEN);
+        }
+        word.chars().map(character_tokens).sum()
+    };
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(word_tokens).sum::<usize>()
+        + text.chars().filter(|c| !c.is_alphanumeric() && !c.is_whitespace()).count()
+}
+
+/// Tokens of a letter or digit by itself.
+const fn character_tokens(letter: char) -> usize {
+    match letter {
+        // Syllables of Korean are taken apart into two or three letters.
+        '\u{ac00}'..='\u{d7a3}' => 3,
+        // Vowel signs of the scripts of India may be two.
+        '\u{900}'..='\u{dff}' => 2,
+        _ => 1,
+    }
 }
 
 /// Byte ranges of the passages of `text`, in order, without white space at their ends; none of a text without anything
@@ -276,6 +318,19 @@ mod tests {
 
     fn limits(target_tokens: usize, max_tokens: usize) -> ChunkLimits {
         ChunkLimits { target_tokens, max_tokens, overlap_tokens: 0, max_chars: 2000 }
+    }
+
+    #[test]
+    fn without_an_embedder_tokens_are_counted_with_care() {
+        assert_eq!(careful_count("The cats sat."), 1 + 2 + 1 + 1);
+        assert_eq!(careful_count("  \n"), 0);
+        assert_eq!(careful_count("fooBar_x1"), 6 + 1 + 2, "each letter of a name");
+        assert_eq!(careful_count("天気がいい。"), 6);
+        assert_eq!(careful_count("한국"), 6);
+        let text = "word ".repeat(1000);
+        for range in passages_for(&text, None) {
+            assert!(careful_count(&text[range]) <= ChunkLimits::default().max_tokens);
+        }
     }
 
     #[test]

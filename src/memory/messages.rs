@@ -162,6 +162,18 @@ pub(super) fn get(connection: &Connection, agent: i64, id: MessageId) -> Result<
     read().during("read a message")?.transpose()
 }
 
+/// A message that is shown as a stub, unless it is hidden.
+pub(super) fn paged_out(connection: &Connection, agent: i64, id: MessageId) -> Result<Option<Message>> {
+    let is_paged_out: bool = connection
+        .prepare_cached(
+            "SELECT count(*) FROM messages
+             WHERE id = :id AND agent_id = :agent AND stub IS NOT NULL AND hidden = 0 AND state = 'complete'",
+        )
+        .and_then(|mut statement| statement.query_row(named_params! {":id": id.0, ":agent": agent}, |row| row.get(0)))
+        .during("look for a message that is paged out")?;
+    if is_paged_out { get(connection, agent, id) } else { Ok(None) }
+}
+
 /// The queue, oldest first, the summary before all others.
 pub(super) fn queue(connection: &Connection, agent: i64) -> Result<Vec<Message>> {
     let condition = "in_queue = 1 AND hidden = 0 AND state = 'complete' ORDER BY kind = 'summary' DESC, id";

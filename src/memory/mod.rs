@@ -24,6 +24,7 @@ mod inbox;
 mod messages;
 mod queue_manager;
 mod recall;
+mod scores;
 mod search;
 mod sources;
 mod state;
@@ -40,7 +41,7 @@ mod windows;
 
 pub use agent::{AgentMemory, NewAgent};
 pub use archival::{ArchivalHit, DocumentPlace, Inserted};
-pub use chunks::{ChunkLimits, chunks, passages_for};
+pub use chunks::{ChunkLimits, careful_count, chunks, passages_for};
 pub use embed::Embed;
 pub use error::{BoxError, EditError, Error, Result};
 pub use forget::Forgotten;

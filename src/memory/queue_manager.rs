@@ -7,15 +7,19 @@
 //! not enough fewer messages stay than are to be kept. Each of these makes the prompt smaller or is not tried again, so
 //! it ends: with a prompt that fits, or with the numbers that say why none can.
 //!
-//! Not responsible for the warning's text nor for the prompt's spelling. Source: MemGPT, section 2.2.
+//! Not responsible for the warning's text nor for the prompt's spelling, nor for reading a message that was paged out
+//! (`functions`), whose stub says how. Source: MemGPT, section 2.2.
 
+use std::ops::Range;
+
+use super::chunks::passages_for;
 use super::error::{BoxError, Error, Result};
 use super::main_context::{
     EntryKind, MainContext, QueueEntry, QueueLimits, plan_eviction, plan_eviction_within_exchange, plan_stub,
     plan_stub_of_giant, shown_text,
 };
 use super::summary::{Bounds, Summarize, bounded, summarise};
-use super::text::{clipped, passages};
+use super::text::{clipped, clipped_front};
 use super::{AgentMemory, EditError};
 use crate::types::{Body, Message, MessageId};
 
@@ -29,6 +33,11 @@ pub trait CountTokens {
 
     /// Tokens of a text by itself.
     fn text_tokens(&mut self, text: &str) -> usize;
+
+    /// Where a text is cut that goes to archival storage: by the tokens of the embedder, where there is one.
+    fn passages(&self, text: &str) -> Vec<Range<usize>> {
+        passages_for(text, None)
+    }
 }
 
 /// What [`make_room`] did.
@@ -76,7 +85,7 @@ pub fn make_room(
         let fixed_tokens = prompt_tokens.saturating_sub(queue_tokens);
         let room_tokens = prompt_limit_tokens.saturating_sub(fixed_tokens);
         if let Some(id) = plan_stub_of_giant(&entries, stub_tokens, room_tokens) {
-            page_out(memory, &context.messages, id, limits, at_ms)?;
+            page_out(memory, &context.messages, id, counter, limits, at_ms)?;
             report.paged_out.push(id);
             continue;
         }
@@ -91,7 +100,7 @@ pub fn make_room(
             return Ok(report);
         }
         if let Some(id) = plan_stub(&entries, stub_tokens) {
-            page_out(memory, &context.messages, id, limits, at_ms)?;
+            page_out(memory, &context.messages, id, counter, limits, at_ms)?;
             report.paged_out.push(id);
             continue;
         }
@@ -206,11 +215,13 @@ fn previous_summary(messages: &[Message]) -> Option<&str> {
 }
 
 /// Puts the full text of a message into archival storage, in passages, and a stub into the prompt, in one transaction.
-/// The result of a function is not stored again: calling the function again gives it back.
+/// The result of a function is not stored again: calling the function again gives it back. Passages are for finding;
+/// what is read page by page is the message itself, so one that is stored already is left out.
 fn page_out(
     memory: &mut AgentMemory,
     messages: &[Message],
     id: MessageId,
+    counter: &dyn CountTokens,
     limits: &QueueLimits,
     at_ms: i64,
 ) -> Result<()> {
@@ -221,8 +232,8 @@ fn page_out(
     let mut step = memory.step(at_ms)?;
     if let Some(text) = message.body.searchable_text() {
         let source = format!("message {}", id.0);
-        for passage in passages(text, limits.passage_chars) {
-            match step.archival_insert(&passage, Some(&source)) {
+        for passage in counter.passages(text) {
+            match step.archival_insert(text.get(passage).unwrap_or_default(), Some(&source)) {
                 Ok(_) | Err(Error::Edit(EditError::DuplicatePassage)) => {}
                 Err(error) => return Err(error),
             }
@@ -233,23 +244,39 @@ fn page_out(
 }
 
 fn stub_text(message: &Message, stub_chars: usize) -> String {
-    let text = match &message.body {
-        Body::User { text } => text.clone(),
-        Body::FunctionResult { message, .. } => message.clone(),
-        _ => shown_text(message),
-    };
-    let beginning = clipped(&text, stub_chars);
+    let text = whole_text(message);
     let chars = text.chars().count();
     match &message.body {
         Body::FunctionResult { name, .. } => format!(
             "[This result of {name} is too long to be shown: {chars} characters. Call {name} again with a narrower \
-             request for the rest. It begins:] {beginning}"
+             request for the rest. It begins:] {}",
+            clipped(&text, stub_chars)
         ),
         _ => format!(
-            "[This message is too long to be shown: {chars} characters. Its full text is in archival memory: read it \
-             with archival_memory_search, or find it with conversation_search. It begins:] {beginning}"
+            "[This message is too long to be shown: {chars} characters. To read all of it, call \
+             archival_memory_search with query \"message {}\" and page 0, then page 1 and so on; to find something in \
+             it, search for that. It begins:] {} [It ends:] {}",
+            message.id.0,
+            clipped(&text, stub_chars / 2),
+            clipped_front(&text, stub_chars / 2)
         ),
     }
+}
+
+/// What a message says, whether it is shown as a stub or not.
+fn whole_text(message: &Message) -> String {
+    match &message.body {
+        Body::User { text } => text.clone(),
+        Body::FunctionResult { message, .. } => message.clone(),
+        _ => shown_text(&Message { stub: None, ..message.clone() }),
+    }
+}
+
+/// What a message that was paged out is read back as; none for the result of a function, which may quote a document:
+/// only the function tells that it does.
+pub(super) fn paged_out_text(message: &Message) -> Option<String> {
+    let is_result = matches!(message.body, Body::FunctionResult { .. });
+    (!is_result && message.stub.is_some()).then(|| whole_text(message))
 }
 
 /// Messages below this size are not worth a stub.

@@ -13,8 +13,9 @@ use rusqlite::{OptionalExtension, named_params};
 
 use super::View;
 use super::error::{During, Result};
+use super::scores::term_scores;
 use super::search::{Index, Page, Terms, WordMatches, ranked, ranked_after};
-use super::windows::{TermScores, Turns, WINDOW_REACH, rank};
+use super::windows::{Turns, WINDOW_REACH, rank};
 use crate::types::MessageId;
 
 pub(super) const INDEX: Index = Index {
@@ -24,12 +25,9 @@ pub(super) const INDEX: Index = Index {
     text: "searchable",
     visible: "t.agent_id = :agent",
     all_visible: "SELECT count(*) = 1 FROM agents",
+    scored_rows: 40_000,
 };
 
-/// Most rows that are scored for a query, shared among its terms; of words that stand in more, the newest rows count.
-const SCORED_ROWS: usize = 40_000;
-/// Rows that are scored for a term, however many terms there are and however few.
-const SCORED_ROWS_OF_TERM: (usize, usize) = (2_000, 20_000);
 /// Rows with the best words whose windows are read; those below keep the order of their own words.
 const WINDOWED_ROWS: usize = 128;
 /// Messages asked for by meaning; those with words get their share of it, too.
@@ -125,7 +123,7 @@ fn said(row: &rusqlite::Row<'_>) -> rusqlite::Result<Said> {
     Ok(Said { id: MessageId(row.get(0)?), role, speaker: row.get(2)?, at_ms: row.get(3)?, text: row.get(4)? })
 }
 
-/// Cost: a score for each row that holds a word of the query, at most [`SCORED_ROWS`] of them, and two short reads for
+/// Cost: a score for each row that holds a word of the query, at most `Index::scored_rows` of them, and two short reads for
 /// each of the best [`WINDOWED_ROWS`]; `benches/recall.rs` measures it.
 pub(super) fn search(
     view: &View<'_>,
@@ -194,7 +192,7 @@ impl Found {
         // Where the query names several, none of them is meant more than the others.
         let named = if named.len() == 1 { named.into_iter().next() } else { None };
 
-        let (scores, is_complete) = term_scores(view, &terms.for_words())?;
+        let (scores, is_complete) = term_scores(view, &INDEX, &terms.for_words())?;
         let by_own_score = scores.by_own_score();
         let mut turns = Turns::default();
         let mut near: Vec<i64> = similarities.keys().copied().filter(|row| !scores.contains(*row)).collect();
@@ -212,38 +210,6 @@ impl Found {
         rows.extend(by_own_score.into_iter().filter(|row| !known.contains(row)));
         Ok(Self { terms, matches: WordMatches { rows, without_words, is_complete }, turns })
     }
-}
-
-/// The scores of each term in the rows that the agent may find, and whether no row was left out.
-fn term_scores(view: &View<'_>, terms: &[String]) -> rusqlite::Result<(TermScores, bool)> {
-    let mut scores = TermScores::new(terms.len());
-    let mut is_complete = true;
-    let (least, most) = SCORED_ROWS_OF_TERM;
-    let limit = (SCORED_ROWS / terms.len().max(1)).clamp(least, most);
-    let all_visible: bool = view.connection.prepare_cached(INDEX.all_visible)?.query_row([], |row| row.get(0))?;
-    let mut statement = view.connection.prepare_cached(&format!(
-        "SELECT rowid, -bm25(messages_fts) FROM messages_fts WHERE messages_fts MATCH :term
-         AND (:all_visible OR EXISTS (SELECT 1 FROM messages t WHERE t.id = messages_fts.rowid AND {}))
-         ORDER BY rowid DESC LIMIT :limit",
-        INDEX.visible
-    ))?;
-    for (term, word) in terms.iter().enumerate() {
-        let mut count = 0;
-        let parameters = named_params! {
-            ":term": format!("\"{word}\""),
-            ":all_visible": all_visible,
-            ":agent": view.agent,
-            ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
-        };
-        for row in statement.query_map(parameters, |row| Ok((row.get(0)?, row.get::<_, f64>(1)?)))? {
-            let (row, score) = row?;
-            #[allow(clippy::cast_possible_truncation)] // Scores are small, and their order is what counts.
-            scores.set(row, term, score as f32);
-            count += 1;
-        }
-        is_complete &= count < limit;
-    }
-    Ok((scores, is_complete))
 }
 
 /// Reads the turns around a row of the agent; a row that it cannot find is left out.

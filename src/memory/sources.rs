@@ -8,13 +8,11 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, TransactionBehavior, named_params};
 use sha2::{Digest, Sha256};
 
-use super::Store;
+use super::chunks::{ChunkLimits, chunks, limits_and_count};
 use super::error::{During, Error, Result};
-use super::text::{normalised, passages, similarity};
+use super::text::{normalised, similarity};
+use super::{Embed, Store, vectors};
 use crate::types::{Piece, Unit, validate_name};
-
-/// Characters of a passage: some sentences about one thing, few enough to stand in a result.
-const MAX_PASSAGE_CHARS: usize = 800;
 
 /// What the list of sources shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,13 +118,20 @@ impl Store {
     }
 
     /// Stores a document in one transaction, in the place of the one of the same path, and gives back into how many
-    /// passages it was cut. The source is made where there is none of that name.
+    /// passages it was cut, by the tokens of `embedder` where there is one. The source is made where there is none of
+    /// that name.
     ///
     /// # Errors
     /// The name breaks the naming rule, or the database failed; nothing was stored.
-    pub fn put_document(&mut self, source: &str, document: &NewDocument<'_>, at_ms: i64) -> Result<usize> {
+    pub fn put_document(
+        &mut self,
+        source: &str,
+        document: &NewDocument<'_>,
+        embedder: Option<&dyn Embed>,
+        at_ms: i64,
+    ) -> Result<usize> {
         validate_name(source)?;
-        let cut = cut(document.pieces);
+        let cut = cut(document.pieces, embedder);
         let mut write = || -> rusqlite::Result<()> {
             let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             transaction
@@ -172,6 +177,14 @@ impl Store {
         };
         write().during("store a document")?;
         Ok(cut.len())
+    }
+
+    /// How many passages of a source have a vector of `embedder`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn embedded_count(&self, source: &str, embedder: &dyn Embed) -> Result<u64> {
+        vectors::embedded_count(&self.connection, source, embedder).during("count what has a vector")
     }
 
     /// Removes a document with its passages; false where there is none of that path.
@@ -289,54 +302,63 @@ impl Store {
 
 /// The passages of a document: neighbours that are short are joined, what is long is cut, and each knows where it
 /// begins.
-fn cut(pieces: &[Piece]) -> Vec<Piece> {
-    let mut joined: Vec<Piece> = Vec::new();
+fn cut(pieces: &[Piece], embedder: Option<&dyn Embed>) -> Vec<Piece> {
+    let (limits, count) = limits_and_count(embedder);
+    let mut joined: Vec<Joined> = Vec::new();
     for piece in pieces {
-        match joined.last_mut().and_then(|last| join(last, piece)) {
+        let next = Joined { piece: piece.clone(), tokens: count(&piece.text), chars: piece.text.chars().count() };
+        match joined.last_mut().and_then(|last| last.join(&next, limits)) {
             Some(()) => {}
-            None => joined.push(piece.clone()),
+            None => joined.push(next),
         }
     }
-    joined.iter().flat_map(cut_piece).collect()
+    joined.iter().flat_map(|joined| cut_piece(&joined.piece, limits, &count)).collect()
 }
 
-/// Adds `piece` to `last` where it follows it directly, under the same heading, and both are short.
-fn join(last: &mut Piece, piece: &Piece) -> Option<()> {
-    let (unit, first, end) = last.place.position?;
-    let (next_unit, next, next_end) = piece.place.position?;
-    let follows = match unit {
-        Unit::Line => next == first + newlines(&last.text) + 1,
-        Unit::Row | Unit::Paragraph | Unit::Entry => next == end + 1,
-        Unit::Chapter => next == end,
-        Unit::Page => false,
-    };
-    let separator = if matches!(unit, Unit::Paragraph | Unit::Chapter) { "\n\n" } else { "\n" };
-    let chars = last.text.chars().count() + separator.len() + piece.text.chars().count();
-    if unit != next_unit || !follows || last.place.heading != piece.place.heading || chars > MAX_PASSAGE_CHARS {
-        return None;
-    }
-    last.text.push_str(separator);
-    last.text.push_str(&piece.text);
-    if unit != Unit::Line {
-        last.place.position = Some((unit, first, next_end));
-    }
-    Some(())
+/// A piece of a document, or neighbours made one.
+struct Joined {
+    piece: Piece,
+    tokens: usize,
+    chars: usize,
 }
 
-fn cut_piece(piece: &Piece) -> Vec<Piece> {
-    let mut from = 0;
-    let mut lines = 0;
-    passages(&piece.text, MAX_PASSAGE_CHARS)
+impl Joined {
+    /// Adds `next` where it follows directly, under the same heading, and both are short.
+    fn join(&mut self, next: &Self, limits: ChunkLimits) -> Option<()> {
+        let (last, piece) = (&mut self.piece, &next.piece);
+        let (unit, first, end) = last.place.position?;
+        let (next_unit, next_first, next_end) = piece.place.position?;
+        let follows = match unit {
+            Unit::Line => next_first == first + newlines(&last.text) + 1,
+            Unit::Row | Unit::Paragraph | Unit::Entry => next_first == end + 1,
+            Unit::Chapter => next_first == end,
+            Unit::Page => false,
+        };
+        let separator = if matches!(unit, Unit::Paragraph | Unit::Chapter) { "\n\n" } else { "\n" };
+        let (tokens, chars) = (self.tokens + next.tokens, self.chars + separator.len() + next.chars);
+        let is_short = tokens <= limits.target_tokens && chars <= limits.max_chars;
+        if unit != next_unit || !follows || last.place.heading != piece.place.heading || !is_short {
+            return None;
+        }
+        last.text.push_str(separator);
+        last.text.push_str(&piece.text);
+        if unit != Unit::Line {
+            last.place.position = Some((unit, first, next_end));
+        }
+        (self.tokens, self.chars) = (tokens, chars);
+        Some(())
+    }
+}
+
+fn cut_piece(piece: &Piece, limits: ChunkLimits, count: &dyn Fn(&str) -> usize) -> Vec<Piece> {
+    let (mut from, mut lines) = (0, 0);
+    chunks(&piece.text, limits, count)
         .into_iter()
-        .map(|text| {
-            // A passage is a part of the text, and nothing but white space lies between two of them.
-            let rest = piece.text.get(from..).unwrap_or_default();
-            let skipped = rest.find(&text).unwrap_or_default();
-            lines += newlines(rest.get(..skipped).unwrap_or_default());
-            let place = piece.place.lines_down(lines);
-            from += skipped + text.len();
-            lines += newlines(&text);
-            Piece { place, text }
+        .map(|range| {
+            lines += newlines(piece.text.get(from..range.start).unwrap_or_default());
+            from = range.start;
+            let text = piece.text.get(range).unwrap_or_default().to_owned();
+            Piece { place: piece.place.lines_down(lines), text }
         })
         .collect()
 }
@@ -357,7 +379,7 @@ mod tests {
     }
 
     fn places(pieces: &[Piece]) -> Vec<String> {
-        cut(pieces).iter().map(|piece| format!("{}: {}", piece.place, piece.text)).collect()
+        cut(pieces, None).iter().map(|piece| format!("{}: {}", piece.place, piece.text)).collect()
     }
 
     #[test]
@@ -378,7 +400,7 @@ mod tests {
     #[test]
     fn a_long_page_keeps_its_number_in_every_passage() {
         let text = "A sentence about the harbour. ".repeat(100);
-        let found = cut(&[piece(Unit::Page, 7, &text)]);
+        let found = cut(&[piece(Unit::Page, 7, &text)], None);
         assert!(found.len() > 3 && found.iter().all(|piece| piece.place.to_string() == "page 7"));
     }
 
@@ -388,7 +410,7 @@ mod tests {
             lines in proptest::collection::vec("[a-z .]{0,120}", 1..60), first in 1..9_u64,
         ) {
             let text = lines.join("\n");
-            for passage in cut(&[piece(Unit::Line, first, &text)]) {
+            for passage in cut(&[piece(Unit::Line, first, &text)], None) {
                 let Some((Unit::Line, line, _)) = passage.place.position else { panic!("{passage:?}") };
                 let begins = passage.text.lines().next().unwrap();
                 let stands = &lines[usize::try_from(line - first).unwrap()];

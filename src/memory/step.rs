@@ -5,7 +5,6 @@ use rusqlite::{Connection, Transaction, named_params};
 use super::agent::to_i64;
 use super::error::{During, EditError, Error, Result};
 use super::main_context::{BlockLabel, CoreBlock};
-use super::text::passages;
 use super::vectors::Vectors;
 use super::{
     ArchivalHit, Embedding, Inserted, Page, RecallHit, Retaken, Undone, View, archival, checkpoint, inbox, messages,
@@ -162,25 +161,12 @@ impl<'a> Step<'a> {
         self.write_block(block, text, "core")
     }
 
-    /// Puts a text of the user into archival storage, in passages of at most `passage_chars` characters, and gives how
-    /// many were new.
+    /// Gives up what was undone: the user has changed something that it would not fit any more.
     ///
     /// # Errors
-    /// [`Error::Edit`] where all of them are stored already; the database failed.
-    pub fn archive(&mut self, text: &str, passage_chars: usize) -> Result<usize> {
-        let mut stored = 0;
-        for passage in passages(text, passage_chars) {
-            match self.archival_insert(&passage, Some("the user")) {
-                Ok(_) => stored += 1,
-                Err(Error::Edit(EditError::DuplicatePassage)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if stored == 0 {
-            return Err(EditError::DuplicatePassage.into());
-        }
-        turns::drop_redo(&self.transaction, self.agent)?;
-        Ok(stored)
+    /// The database failed.
+    pub fn drop_redo(&mut self) -> Result<()> {
+        turns::drop_redo(&self.transaction, self.agent)
     }
 
     /// Remembers the model that the agent runs on from now on, with its window; `chosen` is what the user called it,

@@ -8,8 +8,8 @@ use super::agent::to_i64;
 use super::error::{During, Result};
 use super::main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, compose};
 use super::store::agent_info;
-use super::{AgentInfo, ArchivalHit, NearestMessages, Page, RecallHit, archival, messages, recall};
-use crate::types::{Message, MessageId};
+use super::{AgentInfo, ArchivalHit, NearestMessages, Page, RecallHit, archival, messages, queue_manager, recall};
+use crate::types::{Message, MessageId, PassageId};
 
 /// One edit of a core-memory block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -352,5 +352,22 @@ impl View<'_> {
     /// The database failed.
     pub fn archival_search(&self, query: &str, page: u64, page_size: u64) -> Result<Page<ArchivalHit>> {
         archival::search(self, query, page, page_size)
+    }
+
+    /// The whole text of a message that was paged out, whether it is in the queue or not; none of any other message.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn paged_out_text(&self, id: MessageId) -> Result<Option<String>> {
+        let message = messages::paged_out(self.connection, self.agent, id)?;
+        Ok(message.and_then(|message| queue_manager::paged_out_text(&message)))
+    }
+
+    /// A passage by its id.
+    ///
+    /// # Errors
+    /// There is no such passage, or the database failed.
+    pub fn passage(&self, id: PassageId) -> Result<ArchivalHit> {
+        archival::get(self, id)
     }
 }

@@ -15,6 +15,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::scores::{TermScores, sort_best_first};
+
 /// What a term's score in a turn nearby is worth: (turns away, weight). What was said before counts more than what comes
 /// after: answers follow questions.
 const NEARBY: [(isize, f32); 4] = [(-1, 0.7), (1, 0.5), (-2, 0.5), (2, 0.3)];
@@ -31,57 +33,6 @@ const MEANING_SHARE: f32 = 0.3;
 
 /// What the score of a turn is multiplied with if its speaker is named in the query.
 const NAMED_SPEAKER: f32 = 1.4;
-
-/// Scores of terms in rows: a matrix with a row for each message that any term matches.
-#[derive(Debug, Default)]
-pub(super) struct TermScores {
-    term_count: usize,
-    rows: HashMap<i64, usize>,
-    scores: Vec<f32>,
-}
-
-impl TermScores {
-    pub(super) fn new(term_count: usize) -> Self {
-        Self { term_count, ..Self::default() }
-    }
-
-    pub(super) fn set(&mut self, row: i64, term: usize, score: f32) {
-        let next = self.rows.len();
-        let at = *self.rows.entry(row).or_insert(next);
-        if at == next {
-            self.scores.resize((next + 1) * self.term_count, 0.0);
-        }
-        if let Some(cell) = self.scores.get_mut(at * self.term_count + term) {
-            *cell = score;
-        }
-    }
-
-    pub(super) fn contains(&self, row: i64) -> bool {
-        self.rows.contains_key(&row)
-    }
-
-    fn of(&self, row: i64) -> &[f32] {
-        let at = self.rows.get(&row).map(|at| at * self.term_count);
-        at.and_then(|at| self.scores.get(at..at + self.term_count)).unwrap_or_default()
-    }
-
-    fn own(&self, row: i64) -> f32 {
-        self.of(row).iter().sum()
-    }
-
-    /// All rows, those with the highest sum first, among equals the newest.
-    pub(super) fn by_own_score(&self) -> Vec<i64> {
-        let mut scored: Vec<(f32, i64)> = self.rows.keys().map(|row| (self.own(*row), *row)).collect();
-        sort_best_first(&mut scored);
-        scored.into_iter().map(|(_, row)| row).collect()
-    }
-}
-
-fn sort_best_first(scored: &mut [(f32, i64)]) {
-    scored.sort_unstable_by(|(left, left_row), (right, right_row)| {
-        right.total_cmp(left).then_with(|| right_row.cmp(left_row))
-    });
-}
 
 /// Pieces of the conversation: which turn follows which, and who spoke.
 #[derive(Debug, Default)]

@@ -4,9 +4,12 @@
 use std::fs;
 use std::path::Path;
 
+use jiff::tz::TimeZone;
 use mneme::app::embedder::open_in;
+use mneme::functions::{Context, archive};
 use mneme::inference::{CONFIG_NAME, Embedder, Error, TOKENIZER_NAME, WEIGHTS_NAME};
-use mneme::memory::{ChunkLimits, Embed, passages_for};
+use mneme::memory::{AgentMemory, ChunkLimits, Embed, NewAgent, NewDocument, Store, passages_for};
+use mneme::types::{Piece, Place, Unit};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -96,7 +99,7 @@ fn what_a_text_spells_is_no_control_token() {
 fn passages_fit_the_embedder_and_hold_the_text() {
     let embedder = real();
     let text = "Dr. Vega came at nine. She asked for tea, and nobody minded. ".repeat(60) + &"天気がいい。".repeat(200);
-    let passages = passages_for(&text, &*embedder);
+    let passages = passages_for(&text, Some(&*embedder));
     let limits = ChunkLimits::for_embedder(&*embedder);
     assert_eq!((limits.target_tokens, limits.max_tokens), (200, 254));
     let mut covered = 0;
@@ -109,6 +112,63 @@ fn passages_fit_the_embedder_and_hold_the_text() {
     assert_eq!(covered, text.trim_end().len());
     let average = embedder.token_count(&text) / passages.len();
     assert!((150..=254).contains(&average), "{average} tokens");
+}
+
+/// Long texts of three kinds, each much longer than the embedder takes in; no part of them comes twice.
+fn long_texts() -> [String; 3] {
+    let english = "The international conference on hydrology, which Dr. Vega chairs, discusses sedimentation in the \
+                   upper delta; nobody expected such unanimity. It rained.\n\n";
+    let code = "    let mut xB7_q = fnCallMCP(&self.idx[k++], 0xDEADBEEF) ?? {k: v<<2, \"z\": [1,2,3]}; // TODO(jk)\n";
+    let chinese = "今天天气很好，我们去公园散步。他说：「明天见！」";
+    [(english, 40), (code, 60), (chinese, 60)]
+        .map(|(text, times)| (0..times).map(|number| format!("{number} {text}")).collect())
+}
+
+fn bare(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+#[test]
+fn passages_of_every_kind_fit_the_embedder_whether_it_was_there_to_count_or_not() {
+    let embedder = real();
+    for counting in [Some(&*embedder), None] {
+        for text in long_texts() {
+            let passages = passages_for(&text, counting);
+            for range in &passages {
+                let tokens = embedder.token_count(&text[range.clone()]);
+                assert!(tokens <= embedder.max_tokens(), "{tokens} tokens: {}", &text[range.clone()]);
+            }
+            let joined: String = passages.iter().map(|range| &text[range.clone()]).collect();
+            assert_eq!(bare(&joined), bare(&text));
+        }
+    }
+}
+
+#[test]
+fn what_is_stored_fits_the_embedder_and_nothing_of_it_is_lost() {
+    for text in long_texts() {
+        let mut embedder = real();
+        let mut memory = AgentMemory::create(Store::open_in_memory().unwrap(), &NewAgent::named("a", 0)).unwrap();
+        let mut step = memory.step(0).unwrap();
+        let mut context = Context { zone: TimeZone::UTC, embedder: Some(&mut *embedder) };
+        archive(&text, None, &mut step, &mut context).unwrap();
+        step.commit().unwrap();
+        let mut store = memory.into_store();
+        let pieces = [Piece { place: Place::at(Unit::Page, 3), text: text.clone() }];
+        let document = NewDocument { path: "/a", title: "a", size_bytes: 1, fingerprint: b"", pieces: &pieces };
+        store.put_document("s", &document, Some(&*embedder), 0).unwrap();
+        store.attach("a", "s", 0).unwrap();
+        let mut passages = store.view("a").unwrap().passages(0, 10_000).unwrap().items;
+        passages.sort_by_key(|hit| hit.id);
+        for hit in &passages {
+            assert!(embedder.token_count(&hit.text) <= embedder.max_tokens(), "{}", hit.text);
+            assert!(hit.document.as_ref().is_none_or(|at| at.place.to_string() == "page 3"));
+        }
+        for is_document in [false, true] {
+            let of = passages.iter().filter(|hit| hit.document.is_some() == is_document);
+            assert_eq!(bare(&of.map(|hit| hit.text.as_str()).collect::<String>()), bare(&text));
+        }
+    }
 }
 
 /// Hidden size of the tiny model.

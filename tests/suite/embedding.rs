@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mneme::config::Idle;
 use mneme::dialect::Profile;
+use mneme::inference::ScriptedReply;
 use mneme::kernel::{Handle, Outgoing, Request, spawn};
 use mneme::memory::{AgentMemory, BoxError, Embed, NewAgent, Store};
 use mneme::types::{Event, ManualClock};
@@ -42,6 +43,73 @@ fn the_model_finds_by_meaning_what_it_has_stored() {
     let mut without = open();
     without.say("My neighbour has a pet.");
     assert_eq!(results(&without.say("What pet does she have?")), ["No results found."]);
+}
+
+#[test]
+fn what_says_nearly_the_same_is_told_to_the_user_and_to_the_model() {
+    let store = call(Profile::Native, "archival_memory_insert", &[("content", "\"automobile melancholy beverage\"")]);
+    let mut talk = Setting::new(Profile::Native, &[&store, "Noted."]).open();
+    talk.agent.set_embedder(Some(Box::new(HashEmbedder::new())));
+    assert_eq!(talk.notice("/archive car sad drink"), "Archived as 1 passage; archival storage holds 1 now.");
+    let notice = talk.notice("/archive automobile sad beverage");
+    assert!(notice.contains("says nearly the same: car sad drink"), "{notice}");
+    let events = talk.say("Note that.");
+    let told = results(&events)[0];
+    assert!(told.starts_with("Stored in archival memory. A passage that says nearly the same"), "{told}");
+    assert!(told.contains("sad"), "{told}");
+}
+
+#[test]
+fn a_long_note_is_stored_in_parts_that_the_embedder_takes_in() {
+    let note: String = (0..400).map(|n| format!("Line {n} tells of boat {n}. ")).collect();
+    let mut talk = Setting::new(Profile::Native, &[]).open();
+    talk.agent.set_embedder(Some(Box::new(HashEmbedder::new())));
+    let notice = talk.notice(&format!("/archive {note}"));
+    // 2800 words at 200 a passage, ended at sentences.
+    assert!(notice.starts_with("Archived as 1") && notice.contains("passages"), "{notice}");
+    assert!(!notice.contains("nearly the same"), "{notice}");
+}
+
+#[test]
+fn a_giant_message_is_read_page_by_page_to_its_end() {
+    let text: String = (0..900).map(|n| format!("Sentence {n} is about the marsh. ")).collect();
+    let text = format!("{text}Now tell me: how many herons are there?");
+    let folder = tempfile::tempdir().unwrap();
+    let store = || Store::open(&folder.path().join("m.db"), &ManualClock::at(0)).unwrap();
+    let mut talk = Setting::new(Profile::Native, &[]).open_in(store());
+    talk.say(&text);
+    let prompt = talk.prompt();
+    drop(talk);
+    assert!(prompt.contains("Sentence 0 is about") && prompt.contains("how many herons are there?"), "{prompt}");
+    assert!(!prompt.contains("Sentence 400 is about"), "{prompt}");
+    let query = prompt.split("with query ").nth(1).expect("the stub names a query");
+    let query = format!("\"{}\"", query.split('"').nth(1).unwrap());
+    let (mut read, mut page, mut last) = (String::new(), 0, None);
+    let number = |text: &str| text.parse::<usize>().unwrap();
+    while last.is_none_or(|last| page <= last) {
+        // A new agent for each page: evictions in between have summaries made, which would use up replies.
+        let mut setting = Setting::new(Profile::Native, &[]);
+        let page_text = page.to_string();
+        let arguments = [("query", query.as_str()), ("page", page_text.as_str())];
+        setting.script.replies = vec![ScriptedReply {
+            when: Some(format!("READ {page}.")),
+            reply: call(Profile::Native, "archival_memory_search", &arguments),
+            plain: false,
+            repeat: true,
+        }];
+        let events = setting.open_in(store()).say(&format!("READ {page}."));
+        let result = results(&events)[0];
+        let (head, rest) = result.split_once("):\n").unwrap();
+        let (at, end) = head.rsplit_once("(page ").unwrap().1.split_once('/').unwrap();
+        assert_eq!(number(at), page, "{result}");
+        last = Some(number(end));
+        read.push_str(rest.rsplit_once('\n').unwrap().0);
+        read.push(' ');
+        page += 1;
+    }
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&read), words(&text));
+    assert!(page > 5, "{page} pages");
 }
 
 #[test]

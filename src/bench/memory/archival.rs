@@ -2,8 +2,11 @@
 //!
 //! Passages are made up. A passage belongs to one of 256 topics; its vector is the topic's, of length 1, plus noise of
 //! the same length: so the rows of a topic lie at a cosine of 0.5 of each other, and which ten are nearest to a query is
-//! decided by small differences. Its text is 24 words drawn by Zipf's law, and a query asks with four words of a passage.
-//! What is exact is found by comparing a query with the floats of every passage.
+//! decided by small differences. Its text is 24 words drawn by Zipf's law as it holds for English (Mandelbrot's form),
+//! so that a few words stand in a third of all passages and more; a query asks with four words of a passage, of which
+//! one or two are mostly such words.
+//! What is exact is found by comparing a query with the floats of every passage. How long the embedder takes for a query
+//! is measured by itself, where one is installed; the searches get vectors that are made up.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -71,7 +74,7 @@ pub struct Row {
     pub recall_at_10: f64,
     /// A page by words alone.
     pub words: Times,
-    /// A page by words and vectors, fused; the query's embedding is at hand.
+    /// A page by words and vectors, fused; the query's embedding is at hand: see [`Report::query_embedding`].
     pub hybrid: Times,
     /// Passages that a query's words find, on average.
     pub mean_word_hits: f64,
@@ -96,15 +99,22 @@ pub struct Report {
     pub threads: usize,
     /// Whether the program was built for processors with AVX2.
     pub built_for_avx2: bool,
+    /// Embedding such a query, beside all searches; none without an embedder.
+    pub query_embedding: Option<Times>,
     /// One row for each size.
     pub rows: Vec<Row>,
 }
 
-/// Measures each size in turn; `tell` hears what is being done.
+/// Measures each size in turn, and `embedder` on queries; `tell` hears what is being done.
 ///
 /// # Errors
-/// A database could not be made, written or searched.
-pub fn run(options: &Options, tell: &mut dyn FnMut(&str)) -> Result<Report> {
+/// A database could not be made, written or searched, or the embedder failed.
+pub fn run(
+    options: &Options,
+    embedder: Option<&mut (dyn Embed + 'static)>,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Report> {
+    let query_embedding = embedder.map(|embedder| embedding_times(options, embedder)).transpose()?;
     let rows = options.sizes.iter().map(|size| measure(options, *size, tell)).collect::<Result<Vec<_>>>()?;
     Ok(Report {
         dimensions: options.dimensions,
@@ -112,8 +122,18 @@ pub fn run(options: &Options, tell: &mut dyn FnMut(&str)) -> Result<Report> {
         seed: options.seed,
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         built_for_avx2: cfg!(target_feature = "avx2"),
+        query_embedding,
         rows,
     })
+}
+
+fn embedding_times(options: &Options, embedder: &mut dyn Embed) -> Result<Times> {
+    let made_up = MadeUp::new(options.seed, options.dimensions);
+    let queries: Vec<String> =
+        (0..options.queries.max(1) as u64).map(|number| made_up.query(number, TOPICS).0).collect();
+    // The weights are read with the first text.
+    Embedding::of(embedder, "a first text")?;
+    times(&queries, |query| Embedding::of(embedder, query).map(drop))
 }
 
 fn measure(options: &Options, size: u32, tell: &mut dyn FnMut(&str)) -> Result<Row> {
@@ -326,8 +346,9 @@ const fn topic_of(row: u64) -> u64 {
 
 /// One of the vocabulary, the first ones the most often.
 fn word(generator: &mut ChaCha8Rng) -> String {
-    // The inverse of the sum of 1 / (rank + 50), which spares the few words that stand in every text.
-    let (first, last) = (50.0_f64, 50.0 + f64::from(VOCABULARY));
+    // The inverse of the sum of 1 / (rank + 2.7), Mandelbrot's constant for English: the first word stands in about half
+    // of all passages.
+    let (first, last) = (2.7_f64, 2.7 + f64::from(VOCABULARY));
     let part: f64 = generator.random();
     let rank = (first * (last / first).powf(part) - first).max(0.0);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -419,6 +440,10 @@ impl Report {
                 row.vector_disk_bytes as f64 / 1e6,
             ));
         }
+        if let Some(query) = self.query_embedding {
+            let Times { p50_ms, p95_ms } = query;
+            lines.push(format!("embedding a query, beside these: p50 {p50_ms:.2} ms, p95 {p95_ms:.2} ms"));
+        }
         lines.join("\n")
     }
 }
@@ -444,7 +469,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options =
             Options { sizes: vec![300], queries: 5, dimensions: 48, seed: 1, folder: folder.path().to_owned() };
-        let report = run(&options, &mut |_| {}).unwrap();
+        let report = run(&options, None, &mut |_| {}).unwrap();
         let row = &report.rows[0];
         assert_eq!((row.passages, row.recall_at_10), (300, 1.0));
         assert!(row.mean_word_hits >= 1.0 && row.disk_bytes > 300 * 96, "{row:?}");

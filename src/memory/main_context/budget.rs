@@ -40,13 +40,12 @@ pub struct QueueLimits {
     pub summary_max_tokens: usize,
     /// Share of the window that the messages of one summary call may fill; more is summarised in several calls.
     pub summary_input_fraction: f64,
-    /// Characters of a paged-out message that stay in its stub.
+    /// Characters of a paged-out message that stay in its stub, half of its beginning and half of its end: what is
+    /// asked about a pasted text stands at either.
     pub stub_chars: usize,
     /// Tokens that a message costs beyond its text (role, time, template). Only plans use it; whether a prompt fits is
     /// always counted on the whole prompt.
     pub message_overhead_tokens: usize,
-    /// Characters of a passage when a long message is paged to archival storage.
-    pub passage_chars: usize,
 }
 
 impl Default for QueueLimits {
@@ -65,9 +64,8 @@ impl Default for QueueLimits {
             summary_min_words: 16,
             summary_max_tokens: 320,
             summary_input_fraction: 0.5,
-            stub_chars: 200,
+            stub_chars: 300,
             message_overhead_tokens: 12,
-            passage_chars: 1000,
         }
     }
 }
@@ -104,7 +102,6 @@ impl QueueLimits {
             ("summary_max_words", self.summary_max_words, 10),
             ("summary_max_tokens", self.summary_max_tokens, 32),
             ("stub_chars", self.stub_chars, 20),
-            ("passage_chars", self.passage_chars, 100),
         ];
         for (name, value, least) in smallest {
             if value < least {

@@ -129,13 +129,15 @@ impl Matrix {
 
     /// Takes rows out; the last ones take their places. Cost: one pass over the ids, however many go.
     pub(super) fn remove(&mut self, gone: &HashSet<i64>) {
-        let mut at = 0;
-        while at < self.blocks.len() {
-            let Some(row) = self.blocks.get(at).and_then(|block| block.ids.iter().position(|id| gone.contains(id)))
-            else {
-                at += 1;
+        let (mut at, mut from) = (0, 0);
+        while let Some(block) = self.blocks.get(at) {
+            let rest = block.ids.get(from..).unwrap_or_default();
+            let Some(row) = rest.iter().position(|id| gone.contains(id)).map(|further| from + further) else {
+                (at, from) = (at + 1, 0);
                 continue;
             };
+            // What takes the row's place is looked at next: it may have to go as well.
+            from = row;
             let Some((id, scale, codes)) = self.pop() else { return };
             let Some(block) = self.blocks.get_mut(at) else { continue };
             let place = row * self.dimensions..(row + 1) * self.dimensions;
@@ -263,6 +265,19 @@ mod tests {
         assert_eq!(matrix.scan(&query, 100, &|_| true), expected);
         matrix.remove(&(0..rows).collect());
         assert!(matrix.scan(&query, 100, &|_| true).is_empty());
+    }
+
+    #[test]
+    fn all_rows_can_go_at_once_and_any_share_of_them_from_any_place() {
+        let mut generator = ChaCha8Rng::seed_from_u64(3);
+        let rows = i64::try_from(BLOCK_ROWS).unwrap() * 2 + 7;
+        for keeps in [|_: i64| false, |id: i64| id % 3 == 0, |id: i64| id < 9, |id: i64| id > 8_500] {
+            let mut matrix = filled(rows, &mut generator);
+            matrix.remove(&(0..rows).filter(|id| !keeps(*id)).collect());
+            let mut left: Vec<i64> = matrix.blocks.iter().flat_map(|block| block.ids.iter().copied()).collect();
+            left.sort_unstable();
+            assert_eq!(left, (0..rows).filter(|id| keeps(*id)).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use index::IndexSize;
 pub(super) use index::Near;
 pub use pending::Embedded;
 pub(super) use pending::{Scope, embed_rows, pending_count};
-pub(super) use rows::write_one;
+pub(super) use rows::{embedded_count, write_one};
 
 use self::index::Index;
 use self::pending::Mark;

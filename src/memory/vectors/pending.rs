@@ -23,6 +23,9 @@ const MAX_BATCH_TEXTS: usize = 32;
 const LONGEST_BATCH: Duration = Duration::from_millis(100);
 /// A batch that takes less is followed by a larger one.
 const SHORTEST_BATCH: Duration = Duration::from_millis(40);
+/// How often all rows are looked through where others change what can be found meanwhile: whoever changes it without
+/// end is not waited for.
+const MOST_PASSES: usize = 3;
 
 /// What was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,10 +55,12 @@ impl Scope {
     }
 }
 
-/// Up to where nothing is missing: rows beyond `through` are to be looked at, and all of them once the log has moved on.
+/// Between which ids nothing is missing: rows beyond `through` are to be looked at, and all of them once the log has
+/// moved on or, by an import of older messages, a lower id than `from` is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::memory) struct Mark {
     embedder: i64,
+    from: i64,
     through: i64,
     position: Position,
 }
@@ -105,51 +110,145 @@ pub(in crate::memory) fn embed_rows(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Embedded> {
     let tables = kind.tables;
-    let operation = "look for texts without a vector";
     let mut done = Embedded::default();
-    if cancel.is_raised() {
-        return Ok(done);
-    }
-    let newest: i64 = connection
-        .prepare_cached(&format!("SELECT coalesce(max(id), 0) FROM {}", tables.rows))
-        .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-        .during(operation)?;
-    if newest == 0 {
-        return Ok(Embedded { complete: true, ..done });
-    }
-    let embedder_id = note_embedder(connection, tables, embedder.name(), embedder.dimensions())?;
-    let position = Position::newest(&View { connection, agent }, tables).during(operation)?;
-    let known = kind.mark.filter(|mark| mark.embedder == embedder_id && mark.position == position);
-    let oldest = known.map_or(0, |mark| mark.through);
-    let mut above = oldest;
-    let mut batch_texts = 1_usize;
-    while above < newest {
-        let through = newest.min(above + RANGE_IDS);
-        let range = read_range(connection, agent, tables, scope, embedder_id, (above, through)).during(operation)?;
-        let mut rest = range.as_slice();
-        while !rest.is_empty() {
-            if cancel.is_raised() {
-                return Ok(done);
-            }
-            let (batch, after) = rest.split_at(batch_texts.min(rest.len()));
-            rest = after;
-            let begun = Instant::now();
-            let texts: Vec<&str> = batch.iter().map(|(_, text)| text.as_str()).collect();
-            let vectors = embed_all(embedder, &texts)?;
-            store(connection, tables, embedder_id, batch, &vectors).during("store vectors")?;
-            done.rows += batch.len() as u64;
-            progress(done.rows);
-            batch_texts = next_batch(batch_texts, begun.elapsed());
-        }
+    for _ in 0..MOST_PASSES {
         if cancel.is_raised() {
             return Ok(done);
         }
-        above = through;
+        let Some((lowest, newest)) = ids(connection, tables).during(LOOK)? else {
+            return Ok(Embedded { complete: true, ..done });
+        };
+        let embedder_id = note_embedder(connection, tables, embedder.name(), embedder.dimensions())?;
+        let position = Position::newest(&View { connection, agent }, tables).during(LOOK)?;
+        let known =
+            kind.mark.filter(|mark| mark.embedder == embedder_id && mark.position == position && mark.from <= lowest);
+        let above = known.map_or(lowest.saturating_sub(1), |mark| mark.through);
+        let mut pass = Pass {
+            connection: &mut *connection,
+            agent,
+            tables,
+            scope,
+            embedder_id,
+            log: Log { position, is_foreign: false },
+        };
+        if !pass.run((above, newest), embedder, cancel, &mut done.rows, progress)? {
+            return Ok(done);
+        }
+        let mut log = pass.log;
+        log.note(Position::newest(&View { connection, agent }, tables).during(LOOK)?);
+        if !log.is_foreign {
+            kind.mark = Some(Mark { embedder: embedder_id, from: lowest, through: newest, position: log.position });
+            done.complete = true;
+            return Ok(done);
+        }
+        // What was attached or shown behind this pass has not been seen by it.
+        kind.mark = None;
     }
-    let position = Position::newest(&View { connection, agent }, tables).during(operation)?;
-    kind.mark = Some(Mark { embedder: embedder_id, through: newest, position });
-    done.complete = true;
     Ok(done)
+}
+
+const LOOK: &str = "look for texts without a vector";
+
+/// The lowest and the highest id of the rows; none where there is no row. Imported messages have ids below 1.
+fn ids(connection: &rusqlite::Connection, tables: &Tables) -> rusqlite::Result<Option<(i64, i64)>> {
+    let of = |which: &str| -> rusqlite::Result<Option<i64>> {
+        // One each: SQLite takes them from the ends of the table, both at once it would look for in all rows.
+        connection.prepare_cached(&format!("SELECT {which}(id) FROM {}", tables.rows))?.query_row([], |row| row.get(0))
+    };
+    Ok(of("min")?.zip(of("max")?))
+}
+
+/// What is known of the log of changes while a pass writes to it itself.
+#[derive(Debug, Clone, Copy)]
+struct Log {
+    /// The newest entry that is known.
+    position: Position,
+    /// Whether anybody else has written one since the pass began.
+    is_foreign: bool,
+}
+
+impl Log {
+    /// Notes the newest entry as it is where nothing of the pass itself was written since the last time.
+    fn note(&mut self, newest: Position) {
+        self.is_foreign |= newest != self.position;
+    }
+}
+
+/// One look through the rows.
+struct Pass<'a> {
+    connection: &'a mut rusqlite::Connection,
+    agent: i64,
+    tables: &'static Tables,
+    scope: Scope,
+    embedder_id: i64,
+    log: Log,
+}
+
+impl Pass<'_> {
+    /// Makes the vectors of the rows from `above` (not included) to `newest`; false where `cancel` stopped it.
+    fn run(
+        &mut self,
+        (mut above, newest): (i64, i64),
+        embedder: &mut dyn Embed,
+        cancel: &Cancel,
+        made: &mut u64,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<bool> {
+        let mut batch_texts = 1_usize;
+        while above < newest {
+            let through = newest.min(above.saturating_add(RANGE_IDS));
+            let range = self.read_range((above, through)).during(LOOK)?;
+            let mut rest = range.as_slice();
+            while !rest.is_empty() {
+                if cancel.is_raised() {
+                    return Ok(false);
+                }
+                let (batch, after) = rest.split_at(batch_texts.min(rest.len()));
+                rest = after;
+                let begun = Instant::now();
+                let texts: Vec<&str> = batch.iter().map(|(_, text)| text.as_str()).collect();
+                let vectors = embed_all(embedder, &texts)?;
+                self.store(batch, &vectors).during("store vectors")?;
+                *made += batch.len() as u64;
+                progress(*made);
+                batch_texts = next_batch(batch_texts, begun.elapsed());
+            }
+            if cancel.is_raised() {
+                return Ok(false);
+            }
+            above = through;
+        }
+        Ok(true)
+    }
+
+    /// Ids and texts without a vector, oldest first.
+    fn read_range(&self, (above, through): (i64, i64)) -> rusqlite::Result<Vec<(i64, String)>> {
+        let Self { tables, scope, .. } = self;
+        self.connection
+            .prepare_cached(&format!("SELECT t.id, {} FROM {} ORDER BY t.id", tables.text, missing(tables, *scope)))?
+            .query_map(
+                named_params! {
+                    ":embedder": self.embedder_id, ":agent": self.agent, ":above": above, ":through": through,
+                },
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?
+            .collect()
+    }
+
+    /// Stores a batch and notes what others have written to the log before it; during it they cannot.
+    fn store(&mut self, batch: &[(i64, String)], vectors: &[Vec<f32>]) -> rusqlite::Result<()> {
+        let Self { tables, agent, embedder_id, .. } = *self;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut log = self.log;
+        log.note(Position::newest(&View { connection: &transaction, agent }, tables)?);
+        for ((id, text), vector) in batch.iter().zip(vectors) {
+            write(&transaction, tables, embedder_id, (*id, text), vector)?;
+        }
+        log.position = Position::newest(&View { connection: &transaction, agent }, tables)?;
+        transaction.commit()?;
+        self.log = log;
+        Ok(())
+    }
 }
 
 fn next_batch(texts: usize, took: Duration) -> usize {
@@ -160,38 +259,6 @@ fn next_batch(texts: usize, took: Duration) -> usize {
     } else {
         texts
     }
-}
-
-/// Ids and texts without a vector, oldest first.
-fn read_range(
-    connection: &rusqlite::Connection,
-    agent: i64,
-    tables: &Tables,
-    scope: Scope,
-    embedder: i64,
-    (above, through): (i64, i64),
-) -> rusqlite::Result<Vec<(i64, String)>> {
-    connection
-        .prepare_cached(&format!("SELECT t.id, {} FROM {} ORDER BY t.id", tables.text, missing(tables, scope)))?
-        .query_map(
-            named_params! {":embedder": embedder, ":agent": agent, ":above": above, ":through": through},
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?
-        .collect()
-}
-
-fn store(
-    connection: &mut rusqlite::Connection,
-    tables: &Tables,
-    embedder: i64,
-    batch: &[(i64, String)],
-    vectors: &[Vec<f32>],
-) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for ((id, text), vector) in batch.iter().zip(vectors) {
-        write(&transaction, tables, embedder, (*id, text), vector)?;
-    }
-    transaction.commit()
 }
 
 #[cfg(test)]

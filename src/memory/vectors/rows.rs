@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::codes::{Codes, QueryCodes, signed, unsigned};
-use super::{Embedding, Tables};
+use super::{Embed, Embedding, PASSAGES, Tables};
 use crate::memory::agent::to_i64;
 use crate::memory::error::{During, Error, Result};
 
@@ -15,7 +15,26 @@ pub(super) fn embedder_id(connection: &Connection, tables: &Tables, name: &str) 
         .optional()
 }
 
-/// The same, noted where it is new.
+/// How many passages of a source have a vector of `embedder`.
+pub(in crate::memory) fn embedded_count(
+    connection: &Connection,
+    source: &str,
+    embedder: &dyn Embed,
+) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached(
+            "SELECT count(*) FROM sources s JOIN documents d ON d.source_id = s.id
+             JOIN passages p ON p.document_id = d.id JOIN passage_vectors v ON v.id = p.id
+             WHERE s.name = :source AND v.embedder_id = :embedder",
+        )?
+        .query_row(
+            named_params! {":source": source, ":embedder": embedder_id(connection, &PASSAGES, embedder.name())?},
+            |row| row.get::<_, i64>(0),
+        )
+        .map(|count| u64::try_from(count).unwrap_or(0))
+}
+
+/// As [`embedder_id`], noted where it is new.
 ///
 /// # Errors
 /// The name is that of another embedder, by the length of its vectors; the database failed.

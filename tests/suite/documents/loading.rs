@@ -234,3 +234,38 @@ fn ctrl_c_stops_between_files_and_a_second_run_goes_on() {
     let expected = format!("docs: {} files new, 0 changed, {done} unchanged; ", 600 - done);
     assert!(out(&output).starts_with(&expected), "{}", out(&output));
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_loaded_is_embedded_where_an_embedder_is_installed_and_goes_on_after_ctrl_c() {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Command, Stdio};
+    let world = world();
+    let sections: String =
+        (0..300).map(|n| format!("# Part {n}\n\nBoat number {n} lies in the harbour.\n\n")).collect();
+    write(&world, "a.md", sections);
+    let words = load(&world, &[]);
+    assert!(words.status.success() && err(&words).contains("mneme models pull all-minilm-l6-v2"), "{}", err(&words));
+    let with_embedder = || {
+        let mut command = crate::harness::program::binary();
+        command.env("MNEME_HOME", world.home.path()).args(["load", &world.path("files"), "--name", "docs"]);
+        command.env("MNEME_MODELS", crate::harness::weights::embedder_folder().parent().unwrap());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let mut child = with_embedder().spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.starts_with("embedding: ") && line.ends_with(" of 300 passages\n"), "{line}");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    assert!(rest.contains(" of 300 passages can be found by meaning"), "{rest}");
+    assert!(rest.contains("the same command goes on embedding"), "{rest}");
+    let output = with_embedder().output().unwrap();
+    assert!(output.status.success() && out(&output).contains("1 unchanged; 0 passages"), "{}", out(&output));
+    assert!(err(&output).contains("docs: 300 of 300 passages can be found by meaning"), "{}", err(&output));
+    assert!(!err(&output).contains(" of 300 passages\n"), "only the rest was embedded: {}", err(&output));
+}

@@ -19,7 +19,7 @@ fn talk(profile: Profile, replies: &[String]) -> Talk {
         fingerprint: b"",
         pieces: &[piece],
     };
-    store.put_document("notes", &document, 0).unwrap();
+    store.put_document("notes", &document, None, 0).unwrap();
     let replies: Vec<&str> = replies.iter().map(String::as_str).collect();
     Setting::new(profile, &replies).open_in(store)
 }

@@ -9,7 +9,7 @@ fn put(store: &mut Store, source: &str, path: &str, text: &str) -> usize {
     let piece = Piece { place: Place::at(Unit::Line, 1), text: text.to_owned() };
     let title = path.trim_start_matches('/');
     let document = NewDocument { path, title, size_bytes: 9, fingerprint: text.as_bytes(), pieces: &[piece] };
-    store.put_document(source, &document, 5).unwrap()
+    store.put_document(source, &document, None, 5).unwrap()
 }
 
 fn with_agents(names: &[&str]) -> Store {
@@ -134,7 +134,7 @@ fn names_that_are_not_there_are_told_with_those_that_are() {
     assert!(matches!(store.attach("eve", "notes", 7), Err(Error::UnknownAgent { .. })));
     assert!(matches!(store.delete_source("x"), Err(Error::UnknownSource { .. })));
     let document = NewDocument { path: "/a", title: "a", size_bytes: 0, fingerprint: b"", pieces: &[] };
-    assert!(matches!(store.put_document("../x", &document, 0), Err(Error::Name(_))));
+    assert!(matches!(store.put_document("../x", &document, None, 0), Err(Error::Name(_))));
 }
 
 #[test]

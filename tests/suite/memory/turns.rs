@@ -138,7 +138,8 @@ fn whatever_changes_the_memory_ends_the_way_forth_and_a_login_does_not() {
         },
         |memory| {
             let mut step = memory.step(3).unwrap();
-            step.archive("A note.", 100).unwrap();
+            step.archival_insert("A note.", Some("the user")).unwrap();
+            step.drop_redo().unwrap();
             step.commit().unwrap();
         },
     ];

@@ -111,6 +111,120 @@ fn work_that_is_stopped_or_fails_is_taken_up_where_it_ended() {
 }
 
 #[test]
+fn imported_histories_are_embedded_and_found_by_meaning() {
+    let import = |memory: AgentMemory, said: &[(&str, i64)]| {
+        let line = |(text, time): &(&str, i64)| format!("{{\"role\":\"user\",\"text\":\"{text}\",\"time\":{time}}}\n");
+        let history: String = said.iter().map(line).collect();
+        let mut store = memory.into_store();
+        let input: Box<dyn std::io::BufRead + '_> = Box::new(history.as_bytes());
+        store.import_chats("ada", &mut [(input, true)], &mut |_| {}).unwrap();
+        AgentMemory::open(store, "ada").unwrap()
+    };
+    let found = |memory: &AgentMemory, query: &str| {
+        let nearest = memory.nearest_messages(&embedding(query), 1).unwrap();
+        memory.view().message(nearest[0].0).unwrap().unwrap().body.searchable_text().unwrap().to_owned()
+    };
+    let pending = |memory: &AgentMemory| memory.pending_count(&HashEmbedder::new()).unwrap();
+    let first = [("Her feline sleeps.", 1_700_000_000), ("Rain all week.", 1_700_000_001)];
+    let mut memory = import(in_memory(), &first);
+    assert_eq!(pending(&memory), 2);
+    assert_eq!(embed(&mut memory), Embedded { rows: 2, complete: true });
+    assert_eq!(pending(&memory), 0);
+    assert_eq!(found(&memory, "cat"), "Her feline sleeps.");
+    memory.record(&[user("hello")]).unwrap();
+    assert_eq!(embed(&mut memory).rows, 1);
+    // These get ids below those of the first import.
+    let mut memory = import(memory, &[("The automobile is red.", 1_600_000_000)]);
+    assert_eq!(embed(&mut memory), Embedded { rows: 1, complete: true });
+    assert_eq!((pending(&memory), embed(&mut memory).rows), (0, 0));
+    assert_eq!(found(&memory, "car"), "The automobile is red.");
+}
+
+#[test]
+fn a_row_below_all_that_were_embedded_is_seen_by_an_agent_that_stays_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.db");
+    let mut memory = AgentMemory::create(at(&path), &NewAgent::named("a", 0)).unwrap();
+    memory.record(&[user("hello")]).unwrap();
+    assert_eq!(embed(&mut memory).rows, 1);
+    let body = "{\"kind\":\"user\",\"text\":\"early\"}";
+    Connection::open(&path)
+        .unwrap()
+        .execute(
+            "INSERT INTO messages (id, agent_id, at_ms, kind, body, searchable, in_queue)
+             VALUES (-7, 1, 0, 'user', ?1, 'early', 0)",
+            [body],
+        )
+        .unwrap();
+    assert_eq!(embed(&mut memory), Embedded { rows: 1, complete: true });
+}
+
+#[test]
+fn what_is_attached_while_vectors_are_made_is_not_taken_for_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.db");
+    let mut memory = AgentMemory::create(at(&path), &NewAgent::named("a", 0)).unwrap();
+    // The document's passages lie below the agent's own, so that the pass is beyond them when they are attached.
+    add_source(&path);
+    store_all(&mut memory, &["one lake", "two lakes", "three lakes", "four lakes"]);
+    let mut is_attached = false;
+    let made = memory
+        .embed_pending(&mut HashEmbedder::new(), &NOT(), &mut |_| {
+            if !std::mem::replace(&mut is_attached, true) {
+                let database = Connection::open(&path).unwrap();
+                database.execute("INSERT INTO attachments (agent_id, source_id, at_ms) VALUES (1, 1, 0)", []).unwrap();
+            }
+        })
+        .unwrap();
+    assert_eq!(made, Embedded { rows: 7, complete: true });
+    assert_eq!(memory.pending_count(&HashEmbedder::new()).unwrap(), 0);
+    assert_eq!(embed(&mut memory).rows, 0);
+}
+
+#[test]
+fn others_that_change_what_is_found_without_end_are_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.db");
+    let mut memory = AgentMemory::create(at(&path), &NewAgent::named("a", 0)).unwrap();
+    store_all(&mut memory, &["one lake", "two lakes"]);
+    let other = Connection::open(&path).unwrap();
+    let made = memory
+        .embed_pending(&mut HashEmbedder::new(), &NOT(), &mut |_| {
+            // The next pass has something to do again.
+            other.execute("INSERT INTO passage_vector_changes (row_id) VALUES (NULL)", []).unwrap();
+            other
+                .execute(
+                    "INSERT INTO passages (agent_id, at_ms, text, fingerprint) VALUES (1, 0, 'more', randomblob(8))",
+                    [],
+                )
+                .unwrap();
+        })
+        .unwrap();
+    assert!(!made.complete && made.rows >= 3, "{made:?}");
+    let rest = embed(&mut memory);
+    assert!(rest.complete && rest.rows >= 1, "{rest:?}");
+}
+
+#[test]
+fn a_word_in_very_many_passages_is_found_with_the_true_total() {
+    let mut memory = in_memory();
+    let texts: Vec<String> =
+        (0..22_000).map(|n| format!("lake number {n}{}", if n == 7 { " heron" } else { "" })).collect();
+    store_all(&mut memory, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut step = memory.step(9).unwrap();
+    step.archival_insert_embedded("An automobile", None, Some(&embedding("An automobile"))).unwrap();
+    step.commit().unwrap();
+    let search = |query: &str, page: u64| memory.archival_search(query, Some(&embedding(query)), page, 5).unwrap();
+    let found = search("lake car", 0);
+    assert_eq!(found.total, 22_001, "every passage with the word, and one by meaning");
+    assert!(found.items.iter().any(|hit| hit.text == "An automobile"), "{found:?}");
+    assert_eq!(search("lake heron", 0).items[0].text, "lake number 7 heron", "older than all that are scored for lake");
+    let last = search("lake", 22_000 / 5 - 1);
+    assert_eq!((last.total, last.items.len()), (22_000, 5));
+    assert_eq!(last.items[4].text, "lake number 0");
+}
+
+#[test]
 fn another_embedder_makes_every_vector_anew() {
     let mut memory = in_memory();
     store_all(&mut memory, &["one", "two"]);
