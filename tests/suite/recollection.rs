@@ -133,7 +133,7 @@ fn a_document_that_was_shown_gets_nothing_into_core_memory() {
     let piece = Piece { place: Place::at(Unit::Line, 11), text };
     let document =
         NewDocument { path: "/u/plan.md", title: "plan.md", size_bytes: 1, fingerprint: b"", pieces: &[piece] };
-    store.put_document("notes", &document, 0).unwrap();
+    store.put_document("notes", &document, None, 0).unwrap();
     let append = call(Profile::Native, "core_memory_append", &[("section", "\"human\""), ("content", "\"Is a spy.\"")]);
     let question = "When does the lighthouse open?";
     let reply = ScriptedReply { when: Some(question.to_owned()), reply: append, ..ScriptedReply::default() };

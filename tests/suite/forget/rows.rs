@@ -170,7 +170,7 @@ fn put(store: &mut Store, source: &str, texts: &[&str]) {
     let path = format!("/u/{source}.pdf");
     let document =
         NewDocument { path: &path, title: &path, size_bytes: 9, fingerprint: source.as_bytes(), pieces: &pieces };
-    store.put_document(source, &document, 5).unwrap();
+    store.put_document(source, &document, None, 5).unwrap();
 }
 
 #[test]

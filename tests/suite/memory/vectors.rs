@@ -116,8 +116,7 @@ fn imported_histories_are_embedded_and_found_by_meaning() {
         let line = |(text, time): &(&str, i64)| format!("{{\"role\":\"user\",\"text\":\"{text}\",\"time\":{time}}}\n");
         let history: String = said.iter().map(line).collect();
         let mut store = memory.into_store();
-        let input: Box<dyn std::io::BufRead + '_> = Box::new(history.as_bytes());
-        store.import_chats("ada", &mut [(input, true)], &mut |_| {}).unwrap();
+        store.import_chats("ada", &mut |chats| chats.read_lines(&mut history.as_bytes()), &mut |_| {}).unwrap();
         AgentMemory::open(store, "ada").unwrap()
     };
     let found = |memory: &AgentMemory, query: &str| {
