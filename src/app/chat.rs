@@ -139,6 +139,7 @@ impl LoadModel for Loader {
         let model = name.map(str::to_owned).or_else(|| self.config.model.clone());
         let config = Config { model, ..self.config.clone() };
         let loaded = || -> Result<LoadedModel, Error> {
+            super::engine::require_room_beside(self.engine, &config)?;
             let engine = super::engine::load(self.engine, &config, cancel)?;
             refuse_if_stopped(cancel)?;
             let identity = engine.identity();
