@@ -6,5 +6,6 @@ mod excerpt;
 mod executor;
 mod table;
 
+pub(crate) use excerpt::excerpt;
 pub use executor::{Context, Outcome, PAGE_SIZE, SideEffect, execute};
 pub use table::{Function, MAX_PAUSE_MINUTES, TABLE, names, schemas};
