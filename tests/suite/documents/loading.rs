@@ -154,6 +154,9 @@ fn a_source_is_detached_and_deleted() {
     assert_eq!(hits(&world, "zyzzyva").len(), 0);
     world.run(&["attach", "--agent", "a", "--source", "docs"]);
     let output = world.run(&["delete", "source", "docs"]);
+    assert!(output.status.code() == Some(2) && err(&output).contains("--yes"), "{}", err(&output));
+    assert_eq!(hits(&world, "zyzzyva").len(), 1);
+    let output = world.run(&["delete", "source", "docs", "--yes"]);
     assert!(err(&output).contains("Deleted docs: 1 file is forgotten, and a lost it."), "{}", err(&output));
     assert!(super::is_there(&world.scratch.path().join("files/a.md")));
     for entry in std::fs::read_dir(world.home.path()).unwrap() {
@@ -188,4 +191,19 @@ fn ctrl_c_stops_between_files_and_a_second_run_goes_on() {
     let output = load(&world, &[]);
     let expected = format!("docs: {} files new, 0 changed, {done} unchanged; ", 600 - done);
     assert!(out(&output).starts_with(&expected), "{}", out(&output));
+}
+
+#[test]
+fn a_source_is_added_as_it_is_loaded() {
+    let world = world();
+    write(&world, "a.md", "alpha zyzzyva");
+    write(&world, "b.txt", "beta");
+    let output = world.run(&["add", "source", "docs", &world.path("files"), "--extensions", "md"]);
+    assert!(
+        out(&output).starts_with("docs: 1 files new, 0 changed, 0 unchanged; ")
+            || out(&output).starts_with("docs: 1 file new"),
+        "{}",
+        out(&output)
+    );
+    assert_eq!(store(&world).documents("docs").unwrap().len(), 1);
 }
