@@ -55,6 +55,8 @@ pub struct Outcome {
 pub enum SideEffect {
     /// A line of core memory is no longer true.
     CoreMemoryCorrected,
+    /// Nothing, for want of room in the window.
+    CoreMemoryFull,
     /// The result quotes a document, whose words are those of nobody in this conversation.
     DocumentRead,
 }
@@ -134,7 +136,7 @@ pub fn execute(call: &Call, step: &mut Step<'_>, context: &mut Context<'_>) -> R
     match run(function, &arguments, step, context) {
         Ok(outcome) => Ok(outcome),
         Err(Refusal::Argument(message)) => Ok(Outcome::failed(message)),
-        Err(Refusal::NoRoom) => Ok(Outcome::failed(NO_ROOM)),
+        Err(Refusal::NoRoom) => Ok(Outcome::failed(NO_ROOM).with(SideEffect::CoreMemoryFull)),
         // What was asked for is the case already: nothing to do, and no reason to try again.
         Err(Refusal::Memory(memory::Error::Edit(
             error @ (EditError::AlreadyPresent { .. } | EditError::NoChange | EditError::DuplicatePassage),

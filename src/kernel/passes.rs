@@ -151,12 +151,21 @@ impl Agent {
         let mut context =
             functions::Context { zone: self.clock.zone(), embedder: self.embedder.as_deref_mut(), holds: &holds };
         for call in calls {
-            done.push((call, functions::execute(call, &mut step, &mut context)?));
+            let outcome = functions::execute(call, &mut step, &mut context)?;
+            // No pass comes back to the message: what the window has no room for is kept elsewhere.
+            let archived = notes::archived(call).filter(|_| outcome.side_effect == Some(SideEffect::CoreMemoryFull));
+            done.push(match archived {
+                Some(archived) => {
+                    let outcome = functions::execute(&archived, &mut step, &mut context)?;
+                    (archived, outcome)
+                }
+                None => (call.clone(), outcome),
+            });
         }
         step.commit()?;
         for (Call { name, arguments }, outcome) in done {
-            emit(Event::Call { name: name.clone(), arguments: arguments.clone() });
-            emit(Event::Result { name: name.clone(), status: outcome.status, message: outcome.message });
+            emit(Event::Call { name: name.clone(), arguments });
+            emit(Event::Result { name, status: outcome.status, message: outcome.message });
             if outcome.side_effect == Some(SideEffect::CoreMemoryCorrected) {
                 // The line that was corrected still stands in the prompt and would mislead the next turn.
                 self.refresh_core()?;
