@@ -361,6 +361,7 @@ fn memory_exit_code(error: &memory::Error) -> ExitCode {
         | memory::Error::AgentExists { .. }
         | memory::Error::FileExists { .. }
         | memory::Error::WindowTooSmall { .. }
+        | memory::Error::UnknownPassage { .. }
         | memory::Error::BadLimits { .. } => ExitCode::Usage,
         memory::Error::AgentInUse { .. } | memory::Error::AgentsOpen => ExitCode::Failed,
         _ => ExitCode::Data,

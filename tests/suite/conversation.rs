@@ -196,7 +196,7 @@ fn a_summary_that_is_stopped_is_made_without_the_model_and_never_half() {
         }
         assert!(is_stopped, "a hundred turns did not fill the window");
         let dump = talk.notice("/dump");
-        assert!(dump.contains("The user said: This is remark number"), "{dump}");
+        assert!(dump.contains("summary of") && dump.contains("This is remark number"), "{dump}");
         assert!(!dump.contains("We spoke about"), "{dump}");
         assert!(!messages(&talk.say("Are you there?")).is_empty());
     }
@@ -220,7 +220,7 @@ fn core_memory_grows_only_as_far_as_the_window_can_hold() {
                 call(profile, "core_memory_append", &[("section", section), ("content", &content)])
             });
             let replies: Vec<String> = appends.flat_map(|append| [append, answer(profile, "Noted.")]).collect();
-            let window = if profile == Profile::Native { 1024 } else { 2048 };
+            let window = if profile == Profile::Native { 2048 } else { 3072 };
             setting.script = Script {
                 context_window: window,
                 otherwise: Some(answer(profile, "All right.")),
@@ -246,7 +246,7 @@ fn an_agent_whose_core_memory_is_too_large_opens_and_answers_once_it_is_shorter(
     let mut program = world.start(json!([]), &["--human", &world.file("human.txt", &long)]);
     program.command(&format!("/core persona {long}"));
     assert!(program.close().success());
-    let mut program = world.start(json!([]), &["--context-window", "1024"]);
+    let mut program = world.start(json!([]), &["--context-window", "1600"]);
     let notices = program.ready["notices"].to_string();
     assert!(notices.contains("/core") && notices.contains("--context-window"), "{notices}");
     let events = program.say("Hello?");

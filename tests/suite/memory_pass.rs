@@ -291,7 +291,7 @@ fn the_model_runs_nothing_before_the_first_input_line() {
 fn facts_for_which_the_window_has_no_room_are_kept_in_archival_storage() {
     // Three tokens a character: the coarse bound by characters lets through what the measure then refuses.
     let facts: Vec<String> = (0..14)
-        .map(|n| format!("The user likes {}.", ["生日", "蛋糕", "很好", "吃的", "中文"][n % 5].repeat(12 + n)))
+        .map(|n| format!("The user likes {}.", ["生日", "蛋糕", "很好", "吃的", "中文"][n % 5].repeat(30 + n)))
         .collect();
     let messages: Vec<String> = facts.iter().map(|fact| fact.replace("The user likes", "I like")).collect();
     let findings: Vec<String> = facts.iter().map(|fact| format!("FACT: {fact}")).collect();
