@@ -141,6 +141,7 @@ impl LoadModel for Loader {
         let model = name.map(str::to_owned).or_else(|| self.config.model.clone());
         let config = Config { model, ..self.config.clone() };
         let loaded = || -> Result<LoadedModel, Error> {
+            super::engine::require_room_beside(self.engine, &config)?;
             let engine = super::engine::load(self.engine, &config, cancel)?;
             refuse_if_stopped(cancel)?;
             let identity = engine.identity();
@@ -392,8 +393,21 @@ pub fn open_agent(
         home.map_or_else(Vec::new, |home| [HISTORY_NAME, logging::FILE_NAME].map(|name| home.join(name)).into());
     let home = home.map(Path::to_owned);
     let settings = kernel::Settings { states, traces, home, ..settings(config, profile) };
-    let agent =
-        Agent::open(memory, engine, chosen.dialect, Arc::clone(&clock), cancel, settings).inspect_err(|_| {
+    let opened = Agent::open(memory, engine, chosen.dialect, Arc::clone(&clock), cancel, settings);
+    // A new agent that could not answer is none; one that exists opens, so that its core memory can be shortened.
+    let agent = opened
+        .and_then(|agent| match agent.lacks_room() {
+            Some(error) if !resumed => Err(error),
+            Some(error) => {
+                notices.push(format!(
+                    "{name} cannot answer as it is: {error}. Shorten what /core shows, or start with a larger \
+                     --context-window."
+                ));
+                Ok(agent)
+            }
+            None => Ok(agent),
+        })
+        .inspect_err(|_| {
             // A database in memory is gone with the agent.
             if let Some(database) = &database
                 && let Err(error) = take_back(database, name, before.as_ref(), &*clock)

@@ -8,7 +8,12 @@ use super::models::ModelFile;
 use crate::cli::EngineName;
 use crate::config::Config;
 use crate::inference::{Engine, Gguf, GgufVocab, ModelIdentity, Script, ScriptedEngine, Vocab, vocab_from_gguf};
+use crate::models::hardware::free_memory_bytes;
 use crate::types::Cancel;
+
+/// Memory that a model takes beside its weights, in bytes: keys and values of a window, and the overhead of the engine. A
+/// small window of a small model; more is found out when it is loaded.
+const BESIDE_WEIGHTS_BYTES: u64 = 512 << 20;
 
 /// A model without its weights.
 #[derive(Debug, Clone)]
@@ -76,6 +81,30 @@ pub(super) fn load(engine: EngineName, config: &Config, cancel: &Cancel) -> Resu
     }
 }
 
+/// Refuses the model of `config` where the memory cannot hold it beside the one that answers: until it is loaded and its
+/// window is found large enough, the other must be there to go on.
+///
+/// # Errors
+/// [`Error::NoMemory`]; there is no such model.
+pub(super) fn require_room_beside(engine: EngineName, config: &Config) -> Result<(), Error> {
+    if engine == EngineName::Scripted {
+        return Ok(());
+    }
+    let name = config.model.clone().map_or_else(|| super::models::default_model(&config.home), Ok)?;
+    let file = super::models::resolve(&name)?;
+    let needed_bytes = std::fs::metadata(&file.path).map_or(0, |meta| meta.len()) + BESIDE_WEIGHTS_BYTES;
+    require_memory(&file.name, needed_bytes, free_memory_bytes())
+}
+
+fn require_memory(model: &str, needed_bytes: u64, free_bytes: Option<u64>) -> Result<(), Error> {
+    match free_bytes {
+        Some(free_bytes) if free_bytes < needed_bytes => {
+            Err(Error::NoMemory { model: model.to_owned(), needed_bytes, free_bytes })
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(feature = "llama-cpp")]
 fn load_model(model: &ModelFile, config: &Config, cancel: &Cancel) -> Result<Box<dyn Engine>, Error> {
     super::models::load_llama_cpp(model, config, cancel)
@@ -84,4 +113,17 @@ fn load_model(model: &ModelFile, config: &Config, cancel: &Cancel) -> Result<Box
 #[cfg(not(feature = "llama-cpp"))]
 fn load_model(_model: &ModelFile, _config: &Config, _cancel: &Cancel) -> Result<Box<dyn Engine>, Error> {
     Err(crate::inference::Error::NoEngine { engine: "llama-cpp".to_owned() }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_model_is_loaded_only_where_the_memory_holds_it_or_is_not_known() {
+        let refused = require_memory("m", 2_000_000_000, Some(1_999_999_999)).unwrap_err();
+        assert!(refused.sentence().contains("2.00 GB") && refused.hint().contains("--model"), "{refused}");
+        assert!(require_memory("m", 2_000_000_000, Some(2_000_000_000)).is_ok());
+        assert!(require_memory("m", 2_000_000_000, None).is_ok());
+    }
 }

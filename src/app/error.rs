@@ -47,6 +47,19 @@ pub enum Error {
     /// Ctrl-C was pressed before the chat began.
     #[error("stopped before the chat began")]
     Stopped,
+    /// The memory does not hold a model beside the one that answers.
+    #[error(
+        "there is no memory for {model} beside the model that answers: it needs about {}, and {} are free",
+        indicatif::DecimalBytes(*needed_bytes), indicatif::DecimalBytes(*free_bytes)
+    )]
+    NoMemory {
+        /// The model.
+        model: String,
+        /// Weights and what belongs to them, bytes.
+        needed_bytes: u64,
+        /// Memory to be had, bytes.
+        free_bytes: u64,
+    },
     /// No model was chosen and none is installed.
     #[error("no model is installed")]
     NoModel,
@@ -241,6 +254,9 @@ impl Error {
             Self::Name(_) => {
                 "use letters, digits, dot, dash and underscore, at most 64, beginning with a letter or digit".to_owned()
             }
+            Self::NoMemory { model, .. } => {
+                format!("leave the chat and start it with --model {model}: alone it may fit")
+            }
             Self::NoModel => {
                 "fetch one: mneme models pull --default (mneme models list shows the catalogue)".to_owned()
             }
@@ -310,7 +326,7 @@ impl Error {
             | Self::NoSuchPath { .. }
             | Self::NothingToDelete { .. }
             | Self::NoScript => ExitCode::Usage,
-            Self::NothingToLoad { .. } => ExitCode::Failed,
+            Self::NothingToLoad { .. } | Self::NoMemory { .. } => ExitCode::Failed,
             Self::NothingReadable => ExitCode::Data,
             Self::Input(error) if error.is_usage() => ExitCode::Usage,
             Self::Input(_)
@@ -378,6 +394,7 @@ fn memory_exit_code(error: &memory::Error) -> ExitCode {
         | memory::Error::AgentExists { .. }
         | memory::Error::FileExists { .. }
         | memory::Error::WindowTooSmall { .. }
+        | memory::Error::UnknownPassage { .. }
         | memory::Error::BadLimits { .. } => ExitCode::Usage,
         memory::Error::AgentInUse { .. } | memory::Error::AgentsOpen => ExitCode::Failed,
         _ => ExitCode::Data,

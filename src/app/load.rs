@@ -49,9 +49,9 @@ pub(super) fn run(arguments: &LoadArgs) -> Result<ExitCode, Error> {
     let mut store = open_store()?;
     let limits = Config::new(home.clone(), ConfigFile::read(&home)?, Overrides::default())?.documents;
     let selection = Selection {
-        recursive: arguments.recursive,
-        extensions: arguments.extensions.iter().filter(|extension| !extension.is_empty()).cloned().collect(),
-        all: arguments.all,
+        recursive: arguments.reach.recursive,
+        extensions: arguments.reach.extensions.iter().filter(|extension| !extension.is_empty()).cloned().collect(),
+        all: arguments.reach.all,
     };
     let paths = arguments.all_paths();
     let found = documents::walk(&paths, &selection);

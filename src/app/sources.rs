@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Error;
-use super::admin::{self, print_json};
+use super::admin::{self, confirmed, print_json};
 use super::output::{print_text, tell};
 use crate::cli::{AttachArgs, ExitCode};
 use crate::memory::{self, Store};
@@ -79,10 +79,17 @@ pub(super) fn list(as_json: bool) -> Result<ExitCode, Error> {
 ///
 /// # Errors
 /// There is none of that name, or the database fails.
-pub(super) fn delete(name: &str) -> Result<ExitCode, Error> {
+pub(super) fn delete(name: &str, yes: bool) -> Result<ExitCode, Error> {
     let mut store = open_store()?;
-    let sources = store.sources()?;
-    let agents = sources.into_iter().find(|source| source.name == name).map(|source| source.agents).unwrap_or_default();
+    let source = store.sources()?.into_iter().find(|source| source.name == name);
+    if let Some(source) = &source {
+        let files = counted(source.documents, "file", "files");
+        let question = format!("Delete the source {name} with {files}? The files themselves stay untouched.");
+        if !confirmed(&question, yes)? {
+            return Ok(ExitCode::Failed);
+        }
+    }
+    let agents = source.map(|source| source.agents).unwrap_or_default();
     let documents = match store.delete_source(name) {
         // The advice of attaching is no advice here.
         Err(memory::Error::UnknownSource { name, known }) => return Err(Error::NothingToDelete { name, known }),

@@ -4,30 +4,40 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::sources::ReachArgs;
 use super::{ProfileName, whole_number};
 
 /// The commands that need no model.
 #[derive(Debug, Subcommand)]
 pub enum AdminCommand {
-    /// List agents, personas or humans
+    /// List agents, personas, humans, sources, or the passages in an agent's archival storage
     List {
         /// What to list
         #[arg(value_enum)]
-        what: Thing,
+        what: Item,
+        /// The agent whose passages are meant
+        #[arg(long, value_name = "NAME", required_if_eq_any([("what", "passages"), ("what", "passage")]))]
+        agent: Option<String>,
+        /// Which page of the passages, from 1
+        #[arg(long, value_name = "N", requires = "agent", value_parser = clap::value_parser!(u64).range(1..))]
+        page: Option<u64>,
         /// As JSON
         #[arg(long)]
         json: bool,
     },
-    /// Make an agent, a persona or a human
+    /// Make an agent, a persona, a human, or a source of documents
     #[command(subcommand)]
     Add(AddCommand),
-    /// Delete an agent with everything it knows, a persona or human of yours, or a source with its documents
+    /// Delete an agent with everything it knows, a persona or human of yours, a source with its documents, or a passage
     Delete {
         /// What to delete
         #[arg(value_enum)]
-        what: Thing,
-        /// Its name
+        what: Item,
+        /// Its name; the number of a passage
         name: String,
+        /// The agent whose passage is meant
+        #[arg(long, value_name = "NAME", required_if_eq_any([("what", "passages"), ("what", "passage")]))]
+        agent: Option<String>,
         /// Ask nothing
         #[arg(long, short)]
         yes: bool,
@@ -92,6 +102,26 @@ pub enum Thing {
     Sources,
 }
 
+/// What can be listed and deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Item {
+    /// Agents with their memory
+    #[value(alias = "agent")]
+    Agents,
+    /// Texts about the agent
+    #[value(alias = "persona")]
+    Personas,
+    /// Texts about the user
+    #[value(alias = "human")]
+    Humans,
+    /// Sets of documents
+    #[value(alias = "source")]
+    Sources,
+    /// What an agent has in archival storage
+    #[value(alias = "passage")]
+    Passages,
+}
+
 /// `mneme add ..`
 #[derive(Debug, Subcommand)]
 pub enum AddCommand {
@@ -116,6 +146,22 @@ pub enum AddCommand {
     /// Keep a text about the user under a name
     #[command(alias = "humans")]
     Human(TextArgs),
+    /// Read documents into a source, as mneme load does
+    #[command(alias = "sources")]
+    Source(SourceArgs),
+}
+
+/// `mneme add source ..`
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// Its name; it is made where there is none of that name
+    pub name: String,
+    /// Files and folders
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// What is taken up
+    #[command(flatten)]
+    pub reach: ReachArgs,
 }
 
 /// A text and its name.

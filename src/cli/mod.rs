@@ -16,8 +16,8 @@ use crate::config::{Device, Idle, Overrides};
 use crate::dialect::Profile;
 
 pub use admin::{
-    AddCommand, AdminCommand, BlockName, ConfigCommand, ExportArgs, ExportFormat, HistoryArgs, ImportArgs, TextArgs,
-    Thing,
+    AddCommand, AdminCommand, BlockName, ConfigCommand, ExportArgs, ExportFormat, HistoryArgs, ImportArgs, Item,
+    SourceArgs, TextArgs, Thing,
 };
 pub use bench_agent::AgentBenchArgs;
 pub use bench_bfcl::{BfclArgs, DataSetName, InstructionName, PolicyName};
@@ -26,7 +26,7 @@ pub use exit_code::ExitCode;
 pub use grammar::{
     CompleteArgs, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, TriggerArgs, WhitespaceName, WritingArgs,
 };
-pub use sources::{AttachArgs, LoadArgs};
+pub use sources::{AttachArgs, LoadArgs, ReachArgs};
 
 /// A memory agent that runs entirely on this machine.
 #[derive(Debug, Parser)]

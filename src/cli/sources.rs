@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::admin::SourceArgs;
+
 /// Flags of `mneme load`.
 #[derive(Debug, Args)]
 #[command(after_help = "Formats: text and source code, Markdown, HTML, PDF, docx, EPUB, CSV, TSV, JSON, JSON lines.\n\
@@ -15,6 +17,20 @@ pub struct LoadArgs {
     /// Name of the source; it is made where there is none of that name
     #[arg(long, value_name = "NAME")]
     pub name: String,
+    /// What is taken up
+    #[command(flatten)]
+    pub reach: ReachArgs,
+    /// As in the first implementation of MemGPT
+    #[arg(long, hide = true, value_name = "PATH")]
+    pub input_dir: Option<PathBuf>,
+    /// As in the first implementation of MemGPT
+    #[arg(long, hide = true, value_name = "PATH", num_args = 1..)]
+    pub input_files: Vec<PathBuf>,
+}
+
+/// What of files and folders is taken up.
+#[derive(Debug, Clone, Args)]
+pub struct ReachArgs {
     /// Folders in folders as well
     #[arg(long, short)]
     pub recursive: bool,
@@ -24,15 +40,16 @@ pub struct LoadArgs {
     /// Also what is left out by default: .git, node_modules, target and the like, .env, key files
     #[arg(long)]
     pub all: bool,
-    /// As in the first implementation of MemGPT
-    #[arg(long, hide = true, value_name = "PATH")]
-    pub input_dir: Option<PathBuf>,
-    /// As in the first implementation of MemGPT
-    #[arg(long, hide = true, value_name = "PATH", num_args = 1..)]
-    pub input_files: Vec<PathBuf>,
 }
 
 impl LoadArgs {
+    /// What `mneme add source` means.
+    #[must_use]
+    pub fn of_source(arguments: SourceArgs) -> Self {
+        let SourceArgs { name, paths, reach } = arguments;
+        Self { paths, name, reach, input_dir: None, input_files: Vec::new() }
+    }
+
     /// The paths, however they were given. `mneme load directory ..` is the spelling of the first implementation: the
     /// word is no path where others are given and nothing is called so.
     #[must_use]

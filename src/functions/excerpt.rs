@@ -2,7 +2,7 @@
 
 /// The part of `text` that has most words of `query` in one sentence or line, with what stands around it, as one line
 /// of at most `max_chars` characters; and how many lines of `text` come before that sentence.
-pub(super) fn excerpt(text: &str, query: &str, max_chars: usize) -> (String, u64) {
+pub(crate) fn excerpt(text: &str, query: &str, max_chars: usize) -> (String, u64) {
     let terms: Vec<String> = words(query).map(str::to_lowercase).collect();
     let parts = parts(text);
     let scores: Vec<usize> = parts.iter().map(|part| matches(part, &terms)).collect();

@@ -10,6 +10,7 @@ mod recollection;
 mod table;
 
 pub use archiving::{Archived, archive};
+pub(crate) use excerpt::excerpt;
 pub use executor::{Context, Outcome, PAGE_SIZE, SideEffect, execute};
 pub use recollection::{Recollection, recollect};
 pub use table::{Function, MAX_PAUSE_MINUTES, TABLE, names, schemas};

@@ -3,7 +3,6 @@
 //! Everything is written before it is shown. A call, its result and the edit that it makes are one transaction; a reply
 //! that is still streaming is stored as it grows (`reply`).
 
-use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use crate::dialect::{self, Action, Dialect, Profile};
 use crate::functions::{self, Function, SideEffect};
 use crate::inference::{Engine, SamplerOptions, StateStore};
 use crate::memory::main_context::system::{CoreMemoryEditor, classic_instructions, native_instructions};
-use crate::memory::{AgentMemory, Embed, Inbox, MainContext, QueueLimits, RoomReport, make_room};
+use crate::memory::{AgentMemory, CoreMemory, Embed, Inbox, MainContext, QueueLimits, RoomReport};
 use crate::types::{
     Body, Call, Cancel, Clock, CoreMemoryEdit, CoreMemoryText, Event, InboxId, NewMessage, Notification, StopReason,
     TurnReport,
@@ -23,15 +22,16 @@ use super::attach::asks_to_save;
 use super::command::{self, Command};
 use super::commands::LoadModel;
 use super::cost::Cost;
-use super::dump::{dump, local_time};
+use super::dump::{dump, dump_raw, local_time};
 use super::heartbeats::Heartbeats;
 use super::interrupt::Interrupt;
-use super::model::{Counter, Model, Summarizer, Written};
+use super::model::{Model, Written};
 use super::offer::{MemoryView, step_policy};
 use super::preview::{ANSWER_CHARS_PER_TOKEN, memory_view};
 use super::recall::Recalled;
 use super::reply::{Reply, Started};
 use super::step::{Effect, Generated, Happened, Offer, Turn};
+use super::window::{self, check_window, room_notice};
 
 /// Edits of core memory that `/memory` shows.
 const SHOWN_EDITS: usize = 3;
@@ -87,6 +87,8 @@ pub struct Agent {
     pub(super) idle_events: Vec<Event>,
     /// What the last eviction that the user asked for did.
     pub(super) summarized: RoomReport,
+    /// The turn under way is one that nobody has asked for: whatever stops it is no wish of the user's.
+    pub(super) gives_way: bool,
     /// Loads another model; none where there is no other.
     pub(super) loader: Option<Box<dyn LoadModel>>,
     /// Messages that could not be stored.
@@ -138,10 +140,11 @@ impl Progress {
 }
 
 impl Agent {
-    /// Opens the agent behind `memory` on a loaded engine and notes the login.
+    /// Opens the agent behind `memory` on a loaded engine and notes the login. Whether it can answer is another
+    /// question: see [`Agent::lacks_room`].
     ///
     /// # Errors
-    /// The window cannot hold the prompt and an exchange; the database failed.
+    /// The window cannot hold an exchange even beside empty core memory; the database failed.
     pub fn open(
         memory: AgentMemory,
         engine: Box<dyn Engine>,
@@ -167,11 +170,16 @@ impl Agent {
             idle: Duration::ZERO,
             idle_events: Vec::new(),
             summarized: RoomReport::default(),
+            gives_way: false,
             loader: None,
             unstored: Vec::new(),
             heartbeats,
         };
-        check_window(&agent.model, &agent.settings, &agent.context)?;
+        let mut least = agent.memory.view().core()?;
+        least.persona.text.clear();
+        least.human.text.clear();
+        let least_tokens = window::fixed_tokens(&agent.model, &agent.context.instructions, &least)?;
+        check_window(&agent.model, &agent.settings, least_tokens)?;
         let now_ms = agent.clock.now_ms();
         let last_login_at_ms = agent.memory.login(now_ms)?;
         agent.notify(Notification::Login { last_login_at_ms })?;
@@ -233,11 +241,23 @@ impl Agent {
                 effects = following.into();
             }
         }
-        self.heartbeats.turn_ended(self.clock.instant());
+        self.note_activity();
         if is_retry {
             self.model.sample_as(self.settings.sampler);
         }
         self.model.cost.report(stop_reason, turn.steps(), started.elapsed())
+    }
+
+    /// Something happens, or is being done by the user: the interval until a heartbeat begins anew.
+    pub fn note_activity(&mut self) {
+        self.heartbeats.active(self.clock.instant());
+    }
+
+    /// What was taken back cannot be brought back after the turn that the user begins by a command.
+    pub(super) fn begin_new_way(&mut self) -> Result<(), Error> {
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        step.begin_new_way()?;
+        Ok(step.commit()?)
     }
 
     /// How long nothing must happen until the agent is due a heartbeat of its own; zero: it is due. None where it has
@@ -327,7 +347,7 @@ impl Agent {
         emit: &mut dyn FnMut(Event),
     ) -> Result<Happened, Error> {
         self.settle_before_eviction()?;
-        let room = self.make_room()?;
+        let room = self.make_room(emit)?;
         if let Some(text) = room_notice(&room) {
             emit(Event::Notice { text });
         }
@@ -406,6 +426,9 @@ impl Agent {
         };
         let repeated = progress.calls.contains(&call);
         let now_ms = self.clock.now_ms();
+        let (model, settings, instructions) = (&self.model, &self.settings, &self.context.instructions);
+        let holds =
+            |before: &CoreMemory, after: &CoreMemory| window::holds(model, settings, instructions, before, after);
         let mut step = self.memory.step(now_ms)?;
         let body = Body::Assistant { thoughts: thoughts.clone(), text: None, call: Some(stored.clone()) };
         step.record(&NewMessage { at_ms: now_ms, body, interrupted: false })?;
@@ -413,7 +436,8 @@ impl Agent {
             functions::Outcome::ok("You have made this call already. Go on.")
         } else {
             let embedder = self.embedder.as_deref_mut();
-            functions::execute(&call, &mut step, &mut functions::Context { zone: self.clock.zone(), embedder })?
+            let mut context = functions::Context { zone: self.clock.zone(), embedder, holds: &holds };
+            functions::execute(&call, &mut step, &mut context)?
         };
         let body =
             Body::FunctionResult { name: call.name.clone(), status: outcome.status, message: outcome.message.clone() };
@@ -433,37 +457,6 @@ impl Agent {
         Ok(Happened::Executed { status: outcome.status, repeated })
     }
 
-    /// Puts the queue into the context; evicts and summarises until prompt and answer fit.
-    fn make_room(&mut self) -> Result<RoomReport, Error> {
-        let window_tokens = self.model.window_tokens();
-        let (instructions, core_memory) = (self.context.instructions.clone(), self.context.core_memory.clone());
-        let model = RefCell::new(&mut self.model);
-        let report = make_room(
-            &mut self.memory,
-            &mut self.context,
-            &mut Counter { model: &model, embedder: self.embedder.as_deref() },
-            &mut Summarizer {
-                model: &model,
-                instructions: &instructions,
-                core_memory: &core_memory,
-                max_tokens: self.settings.queue.summary_max_tokens,
-            },
-            &self.settings.queue,
-            window_tokens,
-            self.clock.now_ms(),
-        )?;
-        Ok(report)
-    }
-
-    fn pressure(&mut self) -> Result<bool, Error> {
-        if self.memory.view().is_warned()? {
-            return Ok(false);
-        }
-        self.context.messages = self.memory.view().queue()?;
-        let prompt_tokens = self.model.prompt(&self.context)?.len();
-        Ok(prompt_tokens >= self.settings.queue.warn_from_tokens(self.model.window_tokens()))
-    }
-
     pub(super) fn refresh_core(&mut self) -> Result<(), Error> {
         self.context.core_memory = self.memory.view().core()?.render();
         Ok(())
@@ -472,12 +465,12 @@ impl Agent {
     fn view(&self, progress: &Progress, max_answer_chars: usize) -> Result<MemoryView, Error> {
         Ok(MemoryView {
             calls: progress.calls.clone(),
-            by_heartbeat: progress.by_heartbeat,
+            can_pause_heartbeats: progress.by_heartbeat || self.settings.heartbeat.is_some(),
             edits_core_memory: !self.settings.memory_pass,
             core_memory_is_guarded: progress.has_read_document && !progress.asks_to_save,
             max_answer_chars,
             max_calls_of_a_function: self.settings.max_calls_of_a_function,
-            ..memory_view(self.memory.view())?
+            ..memory_view(&self.bounded_core()?, self.memory.view())?
         })
     }
 
@@ -541,8 +534,10 @@ impl Agent {
                     format!("Saved as {name}.")
                 }
             }
-            Command::Load { name } => format!("Back at {}.", self.load(name.as_deref())?),
+            Command::Load { name } => self.load(name.as_deref())?,
             Command::Dump { count } => dump(&self.memory.view().queue()?, *count, &self.clock.zone()),
+            Command::DumpRaw { count } => dump_raw(&self.memory.view().queue()?, *count),
+            Command::ManyLines => "A message can have several lines here as it is.".to_owned(),
             Command::Memory => {
                 let memory = self.memory.view();
                 let core = memory.core()?;
@@ -551,6 +546,8 @@ impl Agent {
                     recall_count: memory.recall_count()?,
                     archival_count: memory.archival_count()?,
                     edits: self.last_edits()?,
+                    recall: memory.recall_counts()?,
+                    passages: self.newest_passages()?,
                 });
             }
             Command::Attach { source } => self.attach(source.as_deref())?,
@@ -566,7 +563,8 @@ impl Agent {
             Command::Rewrite { text } => self.rewrite(text)?,
             Command::Summarize => self.summarized(),
             Command::ContextLength => self.context_length()?,
-            Command::Search { text } => self.search(text)?,
+            Command::Search { text, page } => self.search(text, *page)?,
+            Command::Archival(asked) => self.archival(asked)?,
             Command::Archive { text } => self.archive(text)?,
             Command::Core { label: Some(label), text: Some(text) } => self.set_block(*label, None, text)?,
             Command::Core { label, .. } => self.core(*label)?,
@@ -631,22 +629,6 @@ impl Agent {
     }
 }
 
-/// What the user should know of an eviction.
-fn room_notice(room: &RoomReport) -> Option<String> {
-    let mut sentences = Vec::new();
-    if room.evicted_messages > 0 {
-        let how = if room.has_mechanical_summary { "shortened" } else { "summarised" };
-        let evicted = room.evicted_messages;
-        sentences
-            .push(format!("The window was full: {evicted} older messages were {how}; they can still be searched."));
-    }
-    if !room.paged_out.is_empty() {
-        sentences
-            .push("A message too long for the window went to archival storage; the agent can search it.".to_owned());
-    }
-    (!sentences.is_empty()).then(|| sentences.join(" "))
-}
-
 /// The system instructions of an agent that has none of its own.
 #[must_use]
 pub fn default_instructions(settings: &Settings) -> String {
@@ -676,16 +658,4 @@ pub(super) fn make_model(
     let states = settings.states.clone().map(StateStore::new);
     let schemas = functions::schemas(without);
     Model::new(engine, dialect, settings.sampler, schemas, clock.zone(), cancel.clone(), states)
-}
-
-/// Refuses a window in which the fixed part of the prompt leaves no room to talk.
-pub(super) fn check_window(model: &Model, settings: &Settings, context: &MainContext) -> Result<(), Error> {
-    let fixed_tokens = model.prompt(context)?.len();
-    let window_tokens = model.window_tokens();
-    let reserve_tokens = settings.queue.answer_reserve_tokens(window_tokens);
-    let needed_tokens = fixed_tokens + settings.queue.min_queue_tokens;
-    if needed_tokens + reserve_tokens > window_tokens {
-        return Err(crate::memory::Error::WindowTooSmall { needed_tokens, reserve_tokens, window_tokens }.into());
-    }
-    Ok(())
 }

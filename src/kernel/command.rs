@@ -2,6 +2,7 @@
 
 use crate::memory::BlockLabel;
 
+use super::archive::Archival;
 use super::interrupt::Interrupt;
 
 /// What a command asks for.
@@ -24,6 +25,13 @@ pub enum Command {
         /// Only so many of the last.
         count: Option<usize>,
     },
+    /// Show the messages in view as they are stored.
+    DumpRaw {
+        /// Only so many of the last.
+        count: Option<usize>,
+    },
+    /// Type messages of several lines from now on, or no longer.
+    ManyLines,
     /// Show the state of the memory.
     Memory,
     /// Attach a source of documents.
@@ -66,7 +74,11 @@ pub enum Command {
     Search {
         /// What for.
         text: String,
+        /// From 1.
+        page: u64,
     },
+    /// List, search or delete passages of archival storage.
+    Archival(Archival),
     /// Put a text into archival storage.
     Archive {
         /// The text.
@@ -108,9 +120,34 @@ pub(super) const DEFAULT_POP_COUNT: usize = 3;
 /// A shorter text stands in nearly everything.
 const MIN_FORGET_CHARS: usize = 3;
 
+/// What tells commands of the first implementation what to do here instead: name, what it is not, what to do.
+const ABSENT: &[(&str, &str, &str)] = &[
+    (
+        "/wipe",
+        "an agent is not emptied in the middle of a chat",
+        "take turns back with /undo, delete a text everywhere with /forget, or the agent with mneme delete agent NAME",
+    ),
+    (
+        "/add_function",
+        "the functions of an agent are fixed, so that each of its calls can be executed",
+        "give it knowledge instead: /attach, /archive, /core",
+    ),
+    (
+        "/remove_function",
+        "the functions of an agent are fixed, so that each of its calls can be executed",
+        "max_calls_of_a_function in the config bounds their use",
+    ),
+];
+
+/// Other names, as in the first implementation.
+const ALIASES: &[(&str, &str)] = &[("/", "/help"), ("/savechat", "/save")];
+
+/// What begins a page number in front of the text of a search.
+const PAGE_FLAG: &str = "--page";
+
 const HELP: &[(&str, &str)] = &[
     ("/exit", "leave; everything is saved already"),
-    ("/save [name]", "make a checkpoint of the whole agent"),
+    ("/save [name]", "make a checkpoint of the whole agent, also /savechat"),
     ("/load [name]", "go back to a checkpoint, the newest by default; an unknown name lists them"),
     ("/undo [n]", "take back your last n messages (1 by default) with all that they brought about"),
     ("/redo [n]", "bring them back, until your next message"),
@@ -119,10 +156,12 @@ const HELP: &[(&str, &str)] = &[
     ("/rethink TEXT", "replace the agent's last inner thought (classic profile)"),
     ("/pop [n]", "remove the last n messages (3 by default); what they did to the memory stays"),
     ("/dump [n]", "show the messages in view, or the last n"),
-    ("/search TEXT", "search everything that was said"),
+    ("/dumpraw [n]", "show them as they are stored, as JSON lines"),
+    ("/search [--page N] TEXT", "search everything that was said, by words and meaning"),
     ("/memory", "show core memory with its last edits, and what is in storage"),
     ("/core [persona|human [TEXT]]", "show core memory; edit a block in $EDITOR, or put TEXT in its place"),
     ("/archive TEXT", "put a text into archival storage"),
+    ("/archival [N|[--page N] TEXT|delete ID]", "list archival storage, search it, or delete a passage"),
     ("/summarize", "summarise older messages now; they can still be searched"),
     ("/contextlength", "show how the window is filled"),
     ("/systemswap [TEXT|FILE|default]", "show the system instructions, or put others in their place"),
@@ -131,6 +170,7 @@ const HELP: &[(&str, &str)] = &[
     ("/heartbeat", "let the agent think without a message from you"),
     ("/memorywarning", "warn the agent that its window is nearly full"),
     ("/forget TEXT", "delete for good everything that holds this text, in any case"),
+    ("//", "type messages of several lines, each sent by an empty line; again: no longer"),
     ("/help", "this list"),
 ];
 
@@ -142,6 +182,19 @@ pub enum CommandError {
     Unknown {
         /// As typed, in lower case.
         name: String,
+    },
+    /// Commands begin with another character.
+    #[error("commands begin with /, not with !")]
+    Exclamation,
+    /// The first implementation has one of that name, and this one has not.
+    #[error("there is no {name}: {why}")]
+    Absent {
+        /// Its name.
+        name: &'static str,
+        /// Why there is none.
+        why: &'static str,
+        /// What to do.
+        instead: &'static str,
     },
     /// There is one, but not with these arguments.
     #[error("{reason}")]
@@ -159,6 +212,8 @@ impl CommandError {
     pub fn hint(&self) -> String {
         match self {
             Self::Unknown { .. } => format!("commands:\n{}", help()),
+            Self::Exclamation => "/help lists them".to_owned(),
+            Self::Absent { instead, .. } => (*instead).to_owned(),
             Self::Arguments { usage, .. } => format!("usage: {usage}"),
         }
     }
@@ -173,6 +228,11 @@ pub(super) fn help() -> String {
 }
 
 impl Command {
+    /// The name of each command and what it takes.
+    pub fn usages() -> impl Iterator<Item = &'static str> {
+        HELP.iter().map(|(usage, _)| *usage)
+    }
+
     /// The turn that the command begins, for those that run the model.
     pub(crate) fn interrupt(&self) -> Option<Interrupt> {
         match self {
@@ -199,7 +259,13 @@ impl Command {
         let rest = rest.trim_start();
         let mut words = rest.split_whitespace();
         let name = name.to_ascii_lowercase();
-        let name = if name == "/" { "/help" } else { &name };
+        let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name.as_str(), |&(_, name)| name);
+        if name.starts_with('!') {
+            return Err(CommandError::Exclamation);
+        }
+        if let Some(&(name, why, instead)) = ABSENT.iter().find(|(absent, ..)| *absent == name) {
+            return Err(CommandError::Absent { name, why, instead });
+        }
         let Some((usage, meaning)) = HELP.iter().find(|(usage, _)| usage.split(' ').next() == Some(name)) else {
             return Err(CommandError::Unknown { name: name.to_owned() });
         };
@@ -230,11 +296,30 @@ impl Command {
         let turns = || Ok(count_of("turns")?.unwrap_or(1));
         let whole = || (!rest.is_empty()).then(|| rest.to_owned());
         let needed = || whole().ok_or_else(|| wrong(format!("{name} takes a text")));
+        let paged = || -> Result<(String, u64), CommandError> {
+            match rest.strip_prefix(PAGE_FLAG).filter(|rest| rest.starts_with(char::is_whitespace)) {
+                None => Ok((needed()?, 1)),
+                Some(rest) => {
+                    let rest = rest.trim_start();
+                    let (page, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+                    let number = page.parse::<u64>().ok().filter(|page| *page > 0);
+                    let page = number.ok_or_else(|| wrong(format!("{name} takes a page from 1, not {page:?}")))?;
+                    let text = text.trim_start();
+                    if text.is_empty() {
+                        Err(wrong(format!("{name} takes a text")))
+                    } else {
+                        Ok((text.to_owned(), page))
+                    }
+                }
+            }
+        };
         match name {
             "/exit" => Ok(Self::Exit),
             "/save" => Ok(Self::Save { name: argument.map(str::to_owned) }),
             "/load" => Ok(Self::Load { name: argument.map(str::to_owned) }),
             "/dump" => Ok(Self::Dump { count: count()? }),
+            "/dumpraw" => Ok(Self::DumpRaw { count: count()? }),
+            "//" => Ok(Self::ManyLines),
             "/memory" => Ok(Self::Memory),
             "/attach" => Ok(Self::Attach { source: argument.map(str::to_owned) }),
             "/pop" => Ok(Self::Pop { count: count()?.unwrap_or(DEFAULT_POP_COUNT) }),
@@ -245,7 +330,24 @@ impl Command {
             "/rewrite" => Ok(Self::Rewrite { text: needed()? }),
             "/summarize" => Ok(Self::Summarize),
             "/contextlength" => Ok(Self::ContextLength),
-            "/search" => Ok(Self::Search { text: needed()? }),
+            "/search" => paged().map(|(text, page)| Self::Search { text, page }),
+            "/archival" => {
+                let mut words = rest.split_whitespace();
+                let asked = match (words.next(), words.next(), words.next()) {
+                    (None, ..) => Archival::List { page: 1 },
+                    (Some(page), None, _) if page.bytes().all(|byte| byte.is_ascii_digit()) => {
+                        let page = page.parse::<u64>().ok().filter(|page| *page > 0);
+                        Archival::List { page: page.ok_or_else(|| wrong(format!("{name} takes a page from 1")))? }
+                    }
+                    (Some("delete"), id, None) => {
+                        let id = id.and_then(|id| id.parse().ok());
+                        let id = id.ok_or_else(|| wrong(format!("{name} delete takes the number of a passage")))?;
+                        Archival::Delete { id }
+                    }
+                    _ => paged().map(|(text, page)| Archival::Search { text, page })?,
+                };
+                Ok(Self::Archival(asked))
+            }
             "/archive" => Ok(Self::Archive { text: needed()? }),
             "/core" => {
                 let (section, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
@@ -279,6 +381,40 @@ mod tests {
             let name = usage.split(' ').next().unwrap();
             let line = if usage.ends_with(" TEXT") { format!("{name} a text") } else { name.to_owned() };
             assert!(Command::parse(&line).is_ok(), "{line}");
+        }
+        for (alias, name) in ALIASES {
+            assert_eq!(Command::parse(alias), Command::parse(name));
+        }
+    }
+
+    #[test]
+    fn what_the_first_implementation_had_is_answered_with_what_to_do_instead() {
+        for (name, ..) in ABSENT {
+            let error = Command::parse(&format!("{name} x")).unwrap_err();
+            assert!(error.to_string().contains(name) && error.hint().lines().count() == 1, "{error:?}");
+        }
+        assert_eq!(Command::parse("!help me"), Err(CommandError::Exclamation));
+    }
+
+    #[test]
+    fn pages_lists_and_deletions_are_told_from_texts() {
+        let search = |text: &str, page| Ok(Command::Search { text: text.to_owned(), page });
+        assert_eq!(Command::parse("/search my  boat"), search("my  boat", 1));
+        assert_eq!(Command::parse("/search --page 3 my boat"), search("my boat", 3));
+        assert_eq!(Command::parse("/search --pages of it"), search("--pages of it", 1));
+        let archival = |line: &str| match Command::parse(line).unwrap() {
+            Command::Archival(asked) => asked,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(archival("/archival"), Archival::List { page: 1 });
+        assert_eq!(archival("/archival 2"), Archival::List { page: 2 });
+        assert_eq!(archival("/ARCHIVAL delete 12"), Archival::Delete { id: 12 });
+        for (line, text, page) in [
+            ("/archival 2 boats", "2 boats", 1),
+            ("/archival delete the old one", "delete the old one", 1),
+            ("/archival --page 2 2026", "2026", 2),
+        ] {
+            assert_eq!(archival(line), Archival::Search { text: text.to_owned(), page }, "{line}");
         }
     }
 
@@ -328,6 +464,14 @@ mod tests {
             "/forget",
             "/forget ab",
             "/forget  a ",
+            "/search --page 0 x",
+            "/search --page two x",
+            "/search --page 2",
+            "/archival 0",
+            "/archival delete",
+            "/archival delete it",
+            "/dumpraw 0",
+            "// x",
         ];
         for wrong in wrong {
             let error = Command::parse(wrong).unwrap_err();

@@ -14,15 +14,14 @@ use crate::memory::{BlockLabel, CoreBlock, MainContext, RoomReport, Step, View, 
 use crate::types::{Cancel, Event};
 
 use super::Error;
-use super::agent::{Agent, Settings, check_window, default_instructions, make_model};
+use super::agent::{Agent, Settings, default_instructions, make_model};
 use super::context_length::Parts;
 use super::dump::local_time;
 use super::model::{Counter, Model, Summarizer};
+use super::window::{check_window, fixed_tokens};
 
 /// Temperature of a turn that is taken again where the setting is 0: the likeliest answer is known already.
 const RETRY_TEMPERATURE: f32 = 0.7;
-/// Messages that `/search` shows.
-const SHOWN_HITS: u64 = 10;
 /// Longest part of a message of the user that a notice quotes, in characters.
 const QUOTED_CHARS: usize = 60;
 /// Longest file of system instructions, in bytes, as for personas.
@@ -62,22 +61,45 @@ pub(super) fn fixed_context(memory: View<'_>, settings: &Settings) -> Result<Mai
 }
 
 /// Stores what `step` has put into the memory, and shows it to the model from now on; refused where core memory or
-/// instructions leave no room to talk.
-fn commit(step: Step<'_>, model: &Model, settings: &Settings, context: &mut MainContext) -> Result<(), Error> {
+/// instructions leave no room to talk, unless they take less than the `before_tokens` that they took before.
+fn commit(
+    step: Step<'_>,
+    model: &Model,
+    settings: &Settings,
+    context: &mut MainContext,
+    before_tokens: usize,
+) -> Result<(), Error> {
     let shown = fixed_context(step.view(), settings)?;
-    check_window(model, settings, &shown)?;
+    let tokens = model.prompt(&shown)?.len();
+    if tokens >= before_tokens {
+        check_window(model, settings, tokens)?;
+    }
     step.commit()?;
     *context = shown;
     Ok(())
 }
 
 impl Agent {
-    /// Goes back to a checkpoint.
+    /// Goes back to a checkpoint, with the model of that time where it can be loaded.
     pub(super) fn load(&mut self, name: Option<&str>) -> Result<String, Error> {
+        let before = self.memory.view().chosen_model()?;
+        let before_tokens = self.fixed_tokens()?;
         let mut step = self.memory.step(self.clock.now_ms())?;
         let name = step.load_checkpoint(name)?;
-        commit(step, &self.model, &self.settings, &mut self.context)?;
-        Ok(name)
+        commit(step, &self.model, &self.settings, &mut self.context, before_tokens)?;
+        let chosen = self.memory.view().chosen_model()?;
+        if chosen == before {
+            return Ok(format!("Back at {name}."));
+        }
+        match self.switch_model(Some(chosen.as_deref().unwrap_or(DEFAULT))) {
+            Ok(switched) => Ok(format!("Back at {name}. {switched}")),
+            Err(error) => {
+                let mut step = self.memory.step(self.clock.now_ms())?;
+                step.switch_model(before.as_deref(), self.model.name(), self.model.window_tokens())?;
+                step.commit()?;
+                Ok(format!("Back at {name}, but {} goes on: {error}; {}.", self.model.name(), error.hint()))
+            }
+        }
     }
 
     /// The name of a checkpoint that was given none: the local time, with a number behind it where that is taken.
@@ -93,9 +115,10 @@ impl Agent {
 
     /// Takes back the last turns of the user.
     pub(super) fn undo(&mut self, count: usize) -> Result<String, Error> {
+        let before_tokens = self.fixed_tokens()?;
         let mut step = self.memory.step(self.clock.now_ms())?;
         let undone = step.undo(count)?;
-        commit(step, &self.model, &self.settings, &mut self.context)?;
+        commit(step, &self.model, &self.settings, &mut self.context, before_tokens)?;
         let what = if undone.turns == 1 { "turn".to_owned() } else { format!("{} turns", undone.turns) };
         let back = if undone.turns == 1 { "it back" } else { "them back" };
         Ok(format!(
@@ -106,20 +129,22 @@ impl Agent {
 
     /// Brings back turns that were taken back.
     pub(super) fn redo(&mut self, count: usize) -> Result<String, Error> {
+        let before_tokens = self.fixed_tokens()?;
         let mut step = self.memory.step(self.clock.now_ms())?;
         step.redo(count)?;
-        commit(step, &self.model, &self.settings, &mut self.context)?;
+        commit(step, &self.model, &self.settings, &mut self.context, before_tokens)?;
         Ok(format!("Brought back {}.", counted(count, "turn")))
     }
 
     /// Takes back all that followed the last message of the user; the turn is then written with another seed.
     pub(super) fn retake(&mut self) -> Result<(), Error> {
+        let before_tokens = self.fixed_tokens()?;
         let mut step = self.memory.step(self.clock.now_ms())?;
         let retaken = step.retake()?;
         if !self.settings.memory_pass {
             step.pass_over(retaken.message.id)?;
         }
-        commit(step, &self.model, &self.settings, &mut self.context)?;
+        commit(step, &self.model, &self.settings, &mut self.context, before_tokens)?;
         self.model.sample_as(other_choices(self.settings.sampler, retaken.attempt));
         Ok(())
     }
@@ -153,6 +178,8 @@ impl Agent {
                 instructions: &instructions,
                 core_memory: &core_memory,
                 max_tokens: self.settings.queue.summary_max_tokens,
+                can_be_stopped: true,
+                before: &mut || {},
             },
             &self.settings.queue,
             window_tokens,
@@ -185,42 +212,6 @@ impl Agent {
         Ok(Parts::measure(&self.model, &self.context, &self.settings.queue)?.drawn())
     }
 
-    /// What was said about `text`, the best first, with times.
-    pub(super) fn search(&self, text: &str) -> Result<String, Error> {
-        let found = self.memory.view().search(text, 0, SHOWN_HITS)?;
-        if found.items.is_empty() {
-            return Ok(format!("Nothing was said about {text:?}."));
-        }
-        let zone = self.clock.zone();
-        let lines = found.items.iter().map(|hit| {
-            let who = match hit.role {
-                crate::memory::Role::User => "user",
-                crate::memory::Role::Agent => "agent",
-            };
-            format!("{} {who}: {}", local_time(hit.at_ms, &zone), hit.text)
-        });
-        let lines: Vec<String> = lines.collect();
-        let shown = lines.len() as u64;
-        let more = if found.total > shown { format!("\n(the best {shown} of {})", found.total) } else { String::new() };
-        Ok(format!("{}{more}", lines.join("\n")))
-    }
-
-    /// Puts a text into archival storage.
-    pub(super) fn archive(&mut self, text: &str) -> Result<String, Error> {
-        let mut step = self.memory.step(self.clock.now_ms())?;
-        let mut context = Context { zone: self.clock.zone(), embedder: self.embedder.as_deref_mut() };
-        let archived = archive(text, Some("the user"), &mut step, &mut context)?;
-        step.drop_redo()?;
-        step.commit()?;
-        let count = self.memory.view().archival_count()?;
-        let stored = counted(archived.stored, "passage");
-        let mut notice = format!("Archived as {stored}; archival storage holds {count} now.");
-        for similar in &archived.similar {
-            notice.push_str(&format!("\nThis was there before and says nearly the same: {}", similar.text));
-        }
-        Ok(notice)
-    }
-
     /// Shows core memory, or one block of it.
     pub(super) fn core(&self, label: Option<BlockLabel>) -> Result<String, Error> {
         let core = self.memory.view().core()?;
@@ -231,9 +222,10 @@ impl Agent {
 
     /// Puts another text in the place of a block; `before` is what it is to replace, if that matters.
     pub(super) fn set_block(&mut self, label: BlockLabel, before: Option<&str>, text: &str) -> Result<String, Error> {
+        let before_tokens = self.fixed_tokens()?;
         let mut step = self.memory.step(self.clock.now_ms())?;
         let block = step.set_block(label, before, text)?;
-        commit(step, &self.model, &self.settings, &mut self.context)?;
+        commit(step, &self.model, &self.settings, &mut self.context, before_tokens)?;
         Ok(format!("{label} is changed: {} of {} characters.", block.used_chars(), block.limit_chars))
     }
 
@@ -253,6 +245,15 @@ impl Agent {
         }
     }
 
+    /// The system instructions as they are and as `argument` would have them, for a question.
+    pub(super) fn swap(&self, argument: &str) -> Event {
+        let default = || Ok(default_instructions(&self.settings));
+        match if argument == DEFAULT { default() } else { instructions_of(argument) } {
+            Ok(after) => Event::Swap { before: self.context.instructions.clone(), after },
+            Err(error) => failure(&error),
+        }
+    }
+
     /// Shows the system instructions, or puts others in their place: a text, the text of a file, or the default.
     pub(super) fn system_swap(&mut self, argument: Option<&str>) -> Result<String, Error> {
         let Some(argument) = argument else {
@@ -260,9 +261,10 @@ impl Agent {
             return Ok(format!("System instructions ({whose}):\n{}", self.context.instructions));
         };
         let own = if argument == DEFAULT { None } else { Some(instructions_of(argument)?) };
+        let before_tokens = self.fixed_tokens()?;
         let mut step = self.memory.step(self.clock.now_ms())?;
         step.set_instructions(own.as_deref())?;
-        commit(step, &self.model, &self.settings, &mut self.context)?;
+        commit(step, &self.model, &self.settings, &mut self.context, before_tokens)?;
         Ok(match own {
             None => "The default system instructions hold again.".to_owned(),
             Some(text) => format!(
@@ -282,17 +284,14 @@ impl Agent {
         let chosen = (name != DEFAULT).then_some(name);
         let LoadedModel { engine, dialect, notices } = loader.load(chosen, &self.cancel)?;
         let model = make_model(engine, dialect, &*self.clock, &self.cancel, &self.settings)?;
-        let shown = MainContext {
-            core_memory: self.memory.view().core()?.render(),
-            messages: Vec::new(),
-            ..self.context.clone()
-        };
-        check_window(&model, &self.settings, &shown)?;
+        let core = self.memory.view().core()?;
+        check_window(&model, &self.settings, fixed_tokens(&model, &self.context.instructions, &core)?)?;
         let mut step = self.memory.step(self.clock.now_ms())?;
         step.switch_model(chosen, model.name(), model.window_tokens())?;
         step.commit()?;
         self.model = model;
-        self.context = shown;
+        self.context.core_memory = core.render();
+        self.context.messages.clear();
         let (name, window) = (self.model.name(), self.model.window_tokens());
         let first = format!("{name} answers from now on, window {window} tokens. This agent keeps it.");
         Ok(std::iter::once(first).chain(notices).collect::<Vec<_>>().join("\n"))
@@ -322,7 +321,7 @@ fn failure(error: &Error) -> Event {
     Event::Error { message: error.to_string(), hint: error.hint(), message_stored: None }
 }
 
-fn counted(count: usize, noun: &str) -> String {
+pub(super) fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 

@@ -1,4 +1,4 @@
-//! The text of `/dump`: the messages in view, numbered from the end, so that `/pop n` removes those up to `[n]`.
+//! The texts of `/dump` and `/dumpraw`: the messages in view, numbered from the end, so that `/pop n` removes those up to `[n]`.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -14,6 +14,23 @@ pub(super) fn dump(messages: &[Message], count: Option<usize>, zone: &TimeZone) 
         .skip(skipped)
         .map(|(index, message)| format!("[{}] {}", messages.len() - index, line(message, zone)))
         .collect();
+    if lines.is_empty() { "No messages are in view.".to_owned() } else { lines.join("\n") }
+}
+
+/// The same messages as they are stored, one JSON object a line.
+pub(super) fn dump_raw(messages: &[Message], count: Option<usize>) -> String {
+    let skipped = count.map_or(0, |count| messages.len().saturating_sub(count));
+    let raw = |message: &Message| {
+        serde_json::json!({
+            "id": message.id.0,
+            "at_ms": message.at_ms,
+            "body": message.body,
+            "interrupted": message.interrupted,
+            "stub": message.stub,
+        })
+        .to_string()
+    };
+    let lines: Vec<String> = messages.iter().skip(skipped).map(raw).collect();
     if lines.is_empty() { "No messages are in view.".to_owned() } else { lines.join("\n") }
 }
 

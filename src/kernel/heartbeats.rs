@@ -1,4 +1,5 @@
-//! When an agent is due a heartbeat that nobody has asked for: after an interval without a turn, and not in a pause.
+//! When an agent is due a heartbeat that nobody has asked for: after an interval in which nothing happened, and not
+//! in a pause.
 //!
 //! Pure: moments and times come in, a duration comes out. The interval is measured on a clock that is never set, so that
 //! setting the machine's clock brings neither a burst of heartbeats nor silence. A pause outlives the program, so its
@@ -15,7 +16,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60 * MAX_PAUSE_MINUTES as u6
 #[derive(Debug)]
 pub(super) struct Heartbeats {
     interval: Option<Duration>,
-    /// When a turn ended last.
+    /// When something happened last.
     idle_since: Instant,
     /// The pause that was seen last.
     pause: Option<Pause>,
@@ -29,13 +30,13 @@ struct Pause {
 }
 
 impl Heartbeats {
-    /// One heartbeat for each `interval` without a turn; none where there is no interval.
+    /// One heartbeat for each `interval` in which nothing happens; none where there is no interval.
     pub(super) const fn new(interval: Option<Duration>, now: Instant) -> Self {
         Self { interval, idle_since: now, pause: None }
     }
 
-    /// A turn has ended, whatever began it.
-    pub(super) const fn turn_ended(&mut self, now: Instant) {
+    /// A request was answered, a turn has ended, or the user is at work.
+    pub(super) const fn active(&mut self, now: Instant) {
         self.idle_since = now;
     }
 
@@ -90,7 +91,7 @@ mod tests {
                 self.clock.advance(MINUTE_MS);
                 while self.minutes_left() == 0 {
                     beats += 1;
-                    self.heartbeats.turn_ended(self.clock.instant());
+                    self.heartbeats.active(self.clock.instant());
                 }
             }
             beats
@@ -109,7 +110,7 @@ mod tests {
         assert_eq!(bench.minutes_left(), 10);
         bench.clock.advance(9 * MINUTE_MS);
         assert_eq!(bench.minutes_left(), 1);
-        bench.heartbeats.turn_ended(bench.clock.instant());
+        bench.heartbeats.active(bench.clock.instant());
         assert_eq!(bench.live(35), 3);
     }
 

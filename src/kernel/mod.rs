@@ -4,6 +4,7 @@
 //! faces; no SQL, no tensors, no terminal.
 
 mod agent;
+mod archive;
 mod attach;
 mod command;
 mod commands;
@@ -26,9 +27,11 @@ mod reply;
 mod requests;
 mod service;
 pub mod step;
+mod window;
 
 pub use crate::memory::BlockLabel;
 pub use agent::{Agent, Settings, default_instructions};
+pub use archive::Archival;
 pub use command::{Command, CommandError};
 pub use commands::{LoadModel, LoadedModel};
 pub use error::Error;
@@ -36,5 +39,5 @@ pub use interrupt::Interrupt;
 pub use model::prompt_tokens;
 pub use offer::{BlockView, MemoryView, step_policy};
 pub use preview::next_step_grammar;
-pub use requests::{Request, Requests};
+pub use requests::{Busy, Request, Requests};
 pub use service::{Emitted, Handle, Outgoing, Sink, handle, spawn, timed_heartbeat};

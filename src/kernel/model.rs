@@ -26,6 +26,9 @@ const OTHER_QUESTION: &str = "?";
 /// Most tokens of an answer beside the conversation.
 const MAX_ASIDE_TOKENS: usize = 256;
 
+/// Why a summary was not written.
+const STOPPED: &str = "the user has stopped the summary";
+
 /// A question beside the conversation: instructions, examples of question and answer, and the question.
 pub(super) type AsidePrompt<'a> = (&'a str, &'a [(String, String)], &'a str);
 
@@ -376,6 +379,10 @@ pub(super) struct Summarizer<'a, 'm> {
     pub(super) core_memory: &'a str,
     /// Most tokens of a summary.
     pub(super) max_tokens: usize,
+    /// Whether the flag that stops the agent's work stops this as well.
+    pub(super) can_be_stopped: bool,
+    /// Called before the model is asked.
+    pub(super) before: &'a mut dyn FnMut(),
 }
 
 impl Summarizer<'_, '_> {
@@ -392,14 +399,17 @@ impl Summarizer<'_, '_> {
 
 impl Summarize for Summarizer<'_, '_> {
     fn summarize(&mut self, previous: Option<&str>, evicted: &[Message], max_words: usize) -> Result<String, BoxError> {
+        (self.before)();
         let context = self.context(previous, evicted, max_words);
         let mut model = self.model.borrow_mut();
         let model = &mut **model;
         let prompt = model.prompt(&context)?;
-        // A summary is finished once it is begun: half of one would stand for the messages for good.
-        let uncancelled = Cancel::new();
-        let report = model.session.prepare(&prompt, &uncancelled)?;
+        let cancel = if self.can_be_stopped { model.cancel.clone() } else { Cancel::new() };
+        let report = model.session.prepare(&prompt, &cancel)?;
         model.cost.add_read(&report);
+        if !report.complete {
+            return Err(STOPPED.into());
+        }
         let vocab = Arc::clone(model.session.vocab());
         let mut text = Vec::new();
         let options = GenerateOptions { max_tokens: self.max_tokens, ..GenerateOptions::default() };
@@ -408,10 +418,14 @@ impl Summarize for Summarizer<'_, '_> {
             &mut Unconstrained { is_text: vocab.text_flags() },
             &mut model.aside_sampler,
             &options,
-            &uncancelled,
+            &cancel,
             &mut |_, bytes| text.extend_from_slice(bytes),
         )?;
         model.cost.add_generation(&generation.stats);
+        if generation.stop == StopCause::Cancelled {
+            // Half of a summary would stand for the messages for good.
+            return Err(STOPPED.into());
+        }
         let text = String::from_utf8_lossy(&text).trim().to_owned();
         Ok(if generation.stop.is_whole() { text } else { whole_sentences(&text).to_owned() })
     }

@@ -211,6 +211,13 @@ fn replace(label: BlockLabel, old: &str, new: &str) -> Call {
     call(Function::CoreMemoryReplace, &arguments)
 }
 
+/// An edit of core memory as a call that keeps the same text in archival storage; none where there is no text.
+pub(super) fn archived(edit: &Call) -> Option<Call> {
+    let text = edit.arguments.get("content").or_else(|| edit.arguments.get("new_content"))?;
+    let text = text.as_str().filter(|text| !text.trim().is_empty())?;
+    Some(call(Function::ArchivalMemoryInsert, &[("content", text)]))
+}
+
 fn call(function: Function, arguments: &[(&str, &str)]) -> Call {
     let arguments: Map<String, Value> =
         arguments.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();

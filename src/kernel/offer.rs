@@ -29,7 +29,7 @@ pub struct BlockView {
     pub lines: Vec<String>,
     /// Characters now.
     pub chars: usize,
-    /// Most characters.
+    /// Most characters that an edit may leave in it.
     pub limit_chars: usize,
 }
 
@@ -48,8 +48,8 @@ pub struct MemoryView {
     pub calls: Vec<Call>,
     /// Most calls of one function in a turn.
     pub max_calls_of_a_function: u32,
-    /// The turn was begun by a heartbeat.
-    pub by_heartbeat: bool,
+    /// There are timed heartbeats to pause, or a heartbeat has begun the turn.
+    pub can_pause_heartbeats: bool,
     /// Core memory is edited by calls while the model answers, as against a memory pass after it.
     pub edits_core_memory: bool,
     /// This turn has read a document, and its words must not get into core memory: nobody in this conversation has
@@ -124,7 +124,7 @@ impl MemoryView {
             Function::ArchivalMemorySearch if self.archival_count > 0 => {
                 vec![vec![text("query", 1, MAX_QUERY_CHARS), page_of_message(self.archival_count)]]
             }
-            Function::PauseHeartbeats if self.by_heartbeat && self.calls_of(function) == 0 => {
+            Function::PauseHeartbeats if self.can_pause_heartbeats && self.calls_of(function) == 0 => {
                 vec![vec![named("minutes", ArgumentRule::Integer { min: 1, max: MAX_PAUSE_MINUTES })]]
             }
             Function::ConversationSearch
@@ -276,9 +276,9 @@ mod tests {
     }
 
     #[test]
-    fn heartbeats_can_be_paused_only_by_a_turn_that_one_began() {
+    fn heartbeats_can_be_paused_where_there_are_any() {
         assert!(!names(&step_policy(Offer::Everything, &view())).contains(&"pause_heartbeats"));
-        let beat = MemoryView { by_heartbeat: true, ..view() };
+        let beat = MemoryView { can_pause_heartbeats: true, ..view() };
         assert!(names(&step_policy(Offer::Everything, &beat)).contains(&"pause_heartbeats"));
     }
 }

@@ -4,12 +4,14 @@
 use std::time::Instant;
 
 use crate::functions::{self, SideEffect};
+use crate::memory::CoreMemory;
 use crate::types::{Body, Call, Cancel, Event};
 
 use super::Error;
 use super::agent::Agent;
 use super::memory_pass::{self, Finding, MemoryPass};
 use super::notes::{self, Notes};
+use super::window;
 
 impl Agent {
     /// Looks once more at the oldest message of the user that has not been looked at, and saves what it brings; false
@@ -94,7 +96,7 @@ impl Agent {
 
     /// The calls that save what a piece of a message states; `None` when pre-empted.
     fn look_at(&mut self, piece: &str, preempt: &Cancel) -> Result<Option<Vec<Call>>, Error> {
-        let core = self.memory.view().core()?;
+        let core = self.bounded_core()?;
         let pass = MemoryPass::new(piece, &[&core.human.text, &core.persona.text]);
         let mut notes = Notes::new(&core, pass.asks());
         let Some(findings) = self.find(pass, preempt)? else { return Ok(None) };
@@ -140,17 +142,30 @@ impl Agent {
         message: crate::types::MessageId,
         emit: &mut dyn FnMut(Event),
     ) -> Result<(), Error> {
+        let (model, settings, instructions) = (&self.model, &self.settings, &self.context.instructions);
+        let holds =
+            |before: &CoreMemory, after: &CoreMemory| window::holds(model, settings, instructions, before, after);
         let mut step = self.memory.step(self.clock.now_ms())?;
         step.caused_by(message);
         let mut done = Vec::with_capacity(calls.len());
-        let mut context = functions::Context { zone: self.clock.zone(), embedder: self.embedder.as_deref_mut() };
+        let mut context =
+            functions::Context { zone: self.clock.zone(), embedder: self.embedder.as_deref_mut(), holds: &holds };
         for call in calls {
-            done.push((call, functions::execute(call, &mut step, &mut context)?));
+            let outcome = functions::execute(call, &mut step, &mut context)?;
+            // No pass comes back to the message: what the window has no room for is kept elsewhere.
+            let archived = notes::archived(call).filter(|_| outcome.side_effect == Some(SideEffect::CoreMemoryFull));
+            done.push(match archived {
+                Some(archived) => {
+                    let outcome = functions::execute(&archived, &mut step, &mut context)?;
+                    (archived, outcome)
+                }
+                None => (call.clone(), outcome),
+            });
         }
         step.commit()?;
         for (Call { name, arguments }, outcome) in done {
-            emit(Event::Call { name: name.clone(), arguments: arguments.clone() });
-            emit(Event::Result { name: name.clone(), status: outcome.status, message: outcome.message });
+            emit(Event::Call { name: name.clone(), arguments });
+            emit(Event::Result { name, status: outcome.status, message: outcome.message });
             if outcome.side_effect == Some(SideEffect::CoreMemoryCorrected) {
                 // The line that was corrected still stands in the prompt and would mislead the next turn.
                 self.refresh_core()?;

@@ -1,7 +1,7 @@
 //! What an agent may write in its next step, told from its memory alone: no model has to be loaded.
 
 use crate::dialect::Dialect;
-use crate::memory::{BlockLabel, View};
+use crate::memory::{BlockLabel, CoreMemory, View};
 
 use super::Error;
 use super::agent::Settings;
@@ -13,9 +13,8 @@ use super::step::{Effect, Happened, Offer, Turn};
 /// grammar's own bound out of its way.
 pub(super) const ANSWER_CHARS_PER_TOKEN: usize = 6;
 
-/// The memory as the policy needs it, at the beginning of a turn.
-pub(super) fn memory_view(memory: View<'_>) -> Result<MemoryView, Error> {
-    let core = memory.core()?;
+/// The memory as the policy needs it, at the beginning of a turn; `core` with the limits that hold.
+pub(super) fn memory_view(core: &CoreMemory, memory: View<'_>) -> Result<MemoryView, Error> {
     let blocks = BlockLabel::ALL
         .into_iter()
         .map(|label| {
@@ -38,7 +37,7 @@ pub(super) fn memory_view(memory: View<'_>) -> Result<MemoryView, Error> {
 }
 
 /// The grammar under which the agent will answer the next message of the user, as GBNF, in a window whose answer
-/// reserve is free (the queue manager sees to that).
+/// reserve is free (the queue manager sees to that) and that core memory does not fill.
 ///
 /// # Errors
 /// The database failed, or the dialect cannot write the step's rules.
@@ -59,7 +58,8 @@ pub fn next_step_grammar(
         edits_core_memory: !settings.memory_pass,
         max_calls_of_a_function: settings.max_calls_of_a_function,
         max_answer_chars: reserve_tokens * ANSWER_CHARS_PER_TOKEN,
-        ..memory_view(memory)?
+        can_pause_heartbeats: settings.heartbeat.is_some(),
+        ..memory_view(&memory.core()?, memory)?
     };
     Ok(dialect.grammar(&step_policy(offer.unwrap_or(Offer::AnswerOnly), &view))?)
 }

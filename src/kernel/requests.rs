@@ -34,6 +34,12 @@ pub enum Request {
         /// Which block.
         label: BlockLabel,
     },
+    /// The user wants to swap the system instructions and is to be asked: those that hold and those that are to hold
+    /// are asked for.
+    Swap {
+        /// What `/systemswap` was given.
+        text: String,
+    },
     /// The user has edited a block of core memory.
     EditBlock {
         /// Which block.
@@ -78,14 +84,45 @@ pub(super) struct Waiting {
     idle: Arc<AtomicBool>,
     /// Whether a turn runs that nobody has asked for: it gives way to the next request.
     gives_way: Mutex<bool>,
+    /// The user is at work without a request.
+    busy: Busy,
+}
+
+/// Says that the user is at work without a request: nothing that nobody has asked for begins to speak meanwhile, and
+/// beside an editor, which has the screen and may change core memory, nothing works.
+#[derive(Debug, Clone, Default)]
+pub struct Busy {
+    typing: Arc<AtomicBool>,
+    editing: Arc<AtomicBool>,
+}
+
+impl Busy {
+    /// A line begins to have something in it, or no longer has.
+    pub fn set_typing(&self, typing: bool) {
+        self.typing.store(typing, Ordering::SeqCst);
+    }
+
+    /// Another program gets the screen, or gives it back.
+    pub fn set_editing(&self, editing: bool) {
+        self.editing.store(editing, Ordering::SeqCst);
+    }
 }
 
 impl Waiting {
-    pub(super) const fn new(idle: Arc<AtomicBool>) -> Self {
-        Self { requests: AtomicUsize::new(0), idle, gives_way: Mutex::new(false) }
+    pub(super) fn new(idle: Arc<AtomicBool>) -> Self {
+        Self { requests: AtomicUsize::new(0), idle, gives_way: Mutex::new(false), busy: Busy::default() }
     }
 
-    /// Runs `turn` unless a request waits; one that comes in meanwhile raises `cancel`, which is down again afterwards.
+    /// Whether the user is in an editor.
+    pub(super) fn is_edited(&self) -> bool {
+        self.busy.editing.load(Ordering::SeqCst)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.is_edited() || self.busy.typing.load(Ordering::SeqCst)
+    }
+
+    /// Runs `turn` unless a request waits or the user is at work; one that comes in meanwhile raises `cancel`, which is down again afterwards.
     pub(super) fn give_way(&self, cancel: &Cancel, turn: impl FnOnce()) {
         let gives_way = |running: bool| {
             let mut gives_way = self.gives_way.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +131,7 @@ impl Waiting {
             cancel.clear();
         };
         gives_way(true);
-        if self.requests.load(Ordering::SeqCst) == 0 {
+        if self.requests.load(Ordering::SeqCst) == 0 && !self.is_busy() {
             turn();
         }
         gives_way(false);
@@ -138,6 +175,12 @@ impl Requests {
         let way_in = inbox.as_ref().map_or_else(Weak::new, Arc::downgrade);
         let (cancel, clock) = (agent.cancel().clone(), agent.clock());
         (Self { sender, preempt, cancel, waiting, inbox: way_in, clock }, incoming, inbox)
+    }
+
+    /// By which the user interface says that the user is at work.
+    #[must_use]
+    pub fn busy(&self) -> Busy {
+        self.waiting.busy.clone()
     }
 
     /// Hands over a request with the number of its input line; false where the agent has left. A message of the user is

@@ -13,8 +13,9 @@ use super::command::Command;
 use super::interrupt::Interrupt;
 use super::requests::{Incoming, Request, Requests, Waiting, is_blank};
 
-/// Longest wait for a heartbeat before it is looked anew how long to wait: the clock may have been set.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Longest wait for a heartbeat before it is looked anew how long to wait: the clock may have been set, or the machine
+/// have slept.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// An event with what brought it about.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +101,7 @@ impl Service {
                 Ok(input) => input,
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => {
-                    if asked && !rested && self.work_in_idle_time() {
+                    if asked && !rested && !self.waiting.is_edited() && self.work_in_idle_time() {
                         continue;
                     }
                     rested = true;
@@ -148,8 +149,10 @@ impl Service {
         passed
     }
 
-    /// A heartbeat that nobody has asked for; a request that comes in stops it.
+    /// A heartbeat that nobody has asked for; a request that comes in stops it. While the user is at work there is none:
+    /// the next one is due an interval later.
     fn have_heartbeat(&mut self) {
+        self.agent.note_activity();
         let cancel = self.agent.cancel().clone();
         let (agent, mut sink) = (&mut self.agent, Outlet { seq: None, outgoing: &self.outgoing });
         self.waiting.give_way(&cancel, || timed_heartbeat(agent, &mut sink));
@@ -205,6 +208,12 @@ impl Sink for Outlet<'_> {
 
 /// Answers one request, whose text is kept as `entry` if it is a message; true when the agent is to leave.
 pub fn handle(agent: &mut Agent, request: Request, entry: Option<InboxId>, sink: &mut dyn Sink) -> bool {
+    let leaves = answer(agent, request, entry, sink);
+    agent.note_activity();
+    leaves
+}
+
+fn answer(agent: &mut Agent, request: Request, entry: Option<InboxId>, sink: &mut dyn Sink) -> bool {
     match request {
         Request::User { text } if is_blank(&text) => {
             refuse_message(agent, "the message is empty", "type a message, or /help", sink);
@@ -235,6 +244,10 @@ pub fn handle(agent: &mut Agent, request: Request, entry: Option<InboxId>, sink:
             sink.event(Cause::Command, agent.block(label));
             false
         }
+        Request::Swap { text } => {
+            sink.event(Cause::Command, agent.swap(&text));
+            false
+        }
         Request::EditBlock { label, before, after } => {
             sink.event(Cause::Command, agent.edit_block(label, &before, &after));
             false
@@ -246,7 +259,9 @@ pub fn handle(agent: &mut Agent, request: Request, entry: Option<InboxId>, sink:
 /// Lets the agent have a heartbeat of its own, which is due: see [`Agent::heartbeat_due_in`].
 pub fn timed_heartbeat(agent: &mut Agent, sink: &mut dyn Sink) {
     if let Some(interrupt) = agent.interrupt_of(&Command::Heartbeat) {
+        agent.gives_way = true;
         take_turn(agent, interrupt, Cause::Timer, sink);
+        agent.gives_way = false;
     }
 }
 
@@ -266,6 +281,12 @@ fn run_command(agent: &mut Agent, command: &Command, sink: &mut dyn Sink) -> boo
 }
 
 fn take_turn(agent: &mut Agent, interrupt: Interrupt, cause: Cause, sink: &mut dyn Sink) -> StopReason {
+    if cause == Cause::Command
+        && let Err(error) = agent.begin_new_way()
+    {
+        // The turn fails in the same way, and says so.
+        tracing::error!(?error, "beginning a turn");
+    }
     let report = agent.turn(interrupt, &mut |event| sink.event(cause, event));
     for event in agent.take_idle_events() {
         sink.event(Cause::Idle, event);

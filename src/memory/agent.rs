@@ -11,7 +11,8 @@ use super::main_context::BlockLabel;
 use super::vectors::{Scope, Vectors, embed_rows, pending_count};
 use super::wanted::Wanted;
 use super::{
-    ArchivalHit, Embed, Embedded, Embedding, Inbox, IndexSize, Page, Step, Store, View, archival, checkpoint, messages,
+    ArchivalHit, Embed, Embedded, Embedding, Inbox, IndexSize, Page, RecallHit, Step, Store, View, archival,
+    checkpoint, messages,
 };
 use crate::types::{Body, Cancel, FileLock, InboxId, Message, MessageId, NewMessage, PassageId, validate_name};
 
@@ -231,6 +232,23 @@ impl AgentMemory {
         page_size: u64,
     ) -> Result<Page<ArchivalHit>> {
         archival::search_hybrid(&self.view(), &self.vectors.passages, query, embedding, page, page_size)
+    }
+
+    /// Searches what was said by words and, where there is an embedding of the query, by meaning: see
+    /// [`Step::conversation_search`].
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn conversation_search(
+        &self,
+        query: &str,
+        embedding: Option<&Embedding>,
+        page: u64,
+        page_size: u64,
+    ) -> Result<Page<RecallHit>> {
+        let Some(embedding) = embedding else { return self.view().search(query, page, page_size) };
+        let mut nearest = |at_most| self.nearest_messages(embedding, at_most);
+        self.view().search_meaning(query, &mut nearest, page, page_size)
     }
 
     /// The passages nearest to an embedding, best first, with their cosines.

@@ -51,6 +51,20 @@ pub struct ArchivalHit {
     pub document: Option<DocumentPlace>,
 }
 
+impl ArchivalHit {
+    /// Where the passage comes from, as users are told: document and place, or who stored it; none for the model.
+    #[must_use]
+    pub fn origin(&self) -> Option<String> {
+        match &self.document {
+            Some(DocumentPlace { title, place, .. }) => {
+                let place = place.to_string();
+                Some(if place.is_empty() { title.clone() } else { format!("{title}, {place}") })
+            }
+            None => self.source.clone(),
+        }
+    }
+}
+
 /// Where a passage of a document stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentPlace {
@@ -150,6 +164,17 @@ fn write(view: &View<'_>, text: &str, source: Option<&str>, at_ms: i64) -> Resul
         Ok(PassageId(view.connection.last_insert_rowid()))
     };
     write().during("store a passage")
+}
+
+/// One of the agent's own passages.
+pub(super) fn own(view: &View<'_>, id: PassageId) -> Result<ArchivalHit> {
+    view.connection
+        .prepare_cached(&format!("{HITS} WHERE p.id = :id AND p.agent_id = :agent AND p.hidden = 0"))
+        .and_then(|mut statement| {
+            statement.query_row(named_params! {":id": id.0, ":agent": view.agent}, hit).optional()
+        })
+        .during("read a passage")?
+        .ok_or(Error::UnknownPassage { id: id.0 })
 }
 
 /// Hides one of the agent's own passages.

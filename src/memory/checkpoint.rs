@@ -1,7 +1,7 @@
 //! Checkpoints: the state of an agent under a name, and the way back to it.
 //!
 //! Loading one hides what came later ([`super::state`]). A checkpoint is of the whole agent: the user's own system
-//! instructions belong to it.
+//! instructions, the attached sources and the chosen model belong to it.
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 

@@ -352,7 +352,7 @@ impl Error {
             Self::BlockChanged { .. } => "look at it with /core and edit it again",
             Self::UnknownCheckpoint { .. } => "take one of these, or none for the newest",
             Self::NoCheckpoint => "save one first with /save",
-            Self::WindowTooSmall { .. } => "choose a larger --context-window, or shorten core memory",
+            Self::WindowTooSmall { .. } => "start with a larger --context-window, or shorten core memory with /core",
             Self::UnknownPassage { .. } => "passages of documents go with their source; take the id from a listing",
             Self::Embedder { .. } => {
                 "words are searched all the same; try again with --debug and report what it prints"

@@ -268,6 +268,7 @@ pub(super) fn pop(connection: &Connection, agent: i64, count: usize) -> Result<V
 /// user may be behind it: its row is what its turn and its memory pass go by.
 pub(super) fn replace(connection: &Connection, agent: i64, id: MessageId, body: Body) -> Result<Message> {
     let operation = "replace a message";
+    turns::drop_redo(connection, agent)?;
     let mut tail: Vec<Message> = queue(connection, agent)?.into_iter().skip_while(|message| message.id != id).collect();
     let Some(first) = tail.first_mut() else { return Err(Error::UnknownMessage { operation, id: id.0 }) };
     *first = Message { body, interrupted: false, stub: None, ..first.clone() };

@@ -4,8 +4,10 @@
 //! shown even alone is paged out: a pasted document drives no conversation out of view. Otherwise the older part of the
 //! queue is evicted under a new summary; then, while the prompt still leaves no room for an answer, the largest message
 //! is paged out, older units of the last exchange are evicted, and the summary is shortened. Only where all of that is
-//! not enough fewer messages stay than are to be kept. Each of these makes the prompt smaller or is not tried again, so
-//! it ends: with a prompt that fits, or with the numbers that say why none can.
+//! not enough fewer messages stay than are to be kept (three by default): in windows of some hundred tokens three of
+//! them can be longer than the whole room, each too short for a stub, and an agent that answers the last one is better
+//! than one that answers none. Each of these makes the prompt smaller or is not tried again, so it ends: with a prompt
+//! that fits, or with the numbers that say why none can.
 //!
 //! Not responsible for the warning's text nor for the prompt's spelling, nor for reading a message that was paged out
 //! (`functions`), whose stub says how. Source: MemGPT, section 2.2.

@@ -2,7 +2,8 @@
 //!
 //! Rows are never copied: a state names the newest message and passage of its time, those that were hidden then, and
 //! the queue; only the two blocks are held as text. Restoring one hides what came later and shows again what was hidden
-//! since. Sources that are attached are no part of it, nor is the model.
+//! since. System instructions, attached sources and the chosen model are no work of a turn: checkpoints have them, the
+//! marks of `/undo` have not.
 
 use rusqlite::{Connection, named_params};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,13 @@ pub(super) struct State {
     /// The user's own system instructions, empty for the default; none where they are no part of the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     instructions: Option<String>,
+    /// What the user has called the model of this agent, empty for that of the config; none where it is no part of the
+    /// state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chosen_model: Option<String>,
+    /// Ids of the attached sources, which no other source ever gets; none where they are no part of the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sources: Option<Vec<i64>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,15 +127,28 @@ pub(super) fn capture(connection: &Connection, agent: i64) -> Result<State> {
             warned,
             passes: Some(passes),
             instructions: None,
+            chosen_model: None,
+            sources: None,
         })
     };
     read().during("read the state of the memory")
 }
 
-/// The state now with the system instructions.
+/// The state now with all that belongs to the agent but to no turn.
 pub(super) fn capture_whole(connection: &Connection, agent: i64) -> Result<State> {
-    let instructions = View { connection, agent }.instructions()?.unwrap_or_default();
-    Ok(State { instructions: Some(instructions), ..capture(connection, agent)? })
+    let view = View { connection, agent };
+    let sources = || -> rusqlite::Result<Vec<i64>> {
+        connection
+            .prepare_cached("SELECT source_id FROM attachments WHERE agent_id = :agent ORDER BY source_id")?
+            .query_map(named_params! {":agent": agent}, |row| row.get(0))?
+            .collect()
+    };
+    Ok(State {
+        instructions: Some(view.instructions()?.unwrap_or_default()),
+        chosen_model: Some(view.chosen_model()?.unwrap_or_default()),
+        sources: Some(sources().during("read the attached sources")?),
+        ..capture(connection, agent)?
+    })
 }
 
 fn hidden(connection: &Connection, agent: i64, table: &str) -> rusqlite::Result<Vec<i64>> {
@@ -146,7 +167,29 @@ pub(super) fn restore(connection: &Connection, agent: i64, state: &State, at_ms:
             write_block(connection, agent, &Edit { label, before, after }, at_ms, None, cause)?;
         }
     }
-    restore_rows(connection, agent, state).during("put the memory back")
+    let restore = || {
+        restore_rows(connection, agent, state)?;
+        state.sources.as_ref().map_or(Ok(()), |sources| restore_sources(connection, agent, sources, at_ms))
+    };
+    restore().during("put the memory back")
+}
+
+/// Attaches these sources and no others; those that are gone stay gone.
+fn restore_sources(connection: &Connection, agent: i64, sources: &[i64], at_ms: i64) -> rusqlite::Result<()> {
+    let wanted = serde_json::Value::from(sources).to_string();
+    connection
+        .prepare_cached(
+            "DELETE FROM attachments WHERE agent_id = :agent
+             AND source_id NOT IN (SELECT value FROM json_each(:wanted))",
+        )?
+        .execute(named_params! {":agent": agent, ":wanted": wanted})?;
+    connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO attachments (agent_id, source_id, at_ms)
+             SELECT :agent, id, :at_ms FROM sources WHERE id IN (SELECT value FROM json_each(:wanted))",
+        )?
+        .execute(named_params! {":agent": agent, ":wanted": wanted, ":at_ms": at_ms})?;
+    Ok(())
 }
 
 fn restore_rows(connection: &Connection, agent: i64, state: &State) -> rusqlite::Result<()> {
@@ -174,10 +217,11 @@ fn restore_rows(connection: &Connection, agent: i64, state: &State) -> rusqlite:
                 ":agent": agent,
             })?;
     }
-    if let Some(instructions) = &state.instructions {
-        let own = Some(instructions).filter(|text| !text.is_empty());
+    for (column, text) in [("instructions", &state.instructions), ("chosen_model", &state.chosen_model)] {
+        let Some(text) = text else { continue };
+        let own = Some(text).filter(|text| !text.is_empty());
         connection
-            .prepare_cached("UPDATE agents SET instructions = :own WHERE id = :agent")?
+            .prepare_cached(&format!("UPDATE agents SET {column} = :own WHERE id = :agent"))?
             .execute(named_params! {":own": own, ":agent": agent})?;
     }
     Ok(())
@@ -221,6 +265,6 @@ mod tests {
                       "last_passage":0,"hidden_passages":[],"warned":true}"#;
         let state: State = serde_json::from_str(old).unwrap();
         assert!(state.hidden_messages.iter().any(|run| run.holds(2)) && state.passes.is_none());
-        assert_eq!(state.instructions, None);
+        assert_eq!((state.instructions, state.chosen_model, state.sources), (None, None, None));
     }
 }

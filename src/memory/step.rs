@@ -217,7 +217,7 @@ impl<'a> Step<'a> {
         Ok(message)
     }
 
-    /// Puts core memory, queue and visibility back to a checkpoint (none: the newest) and gives back its name.
+    /// Puts everything of the agent back to a checkpoint (none: the newest) and gives back its name.
     ///
     /// # Errors
     /// There is no such checkpoint, or the database failed.
@@ -375,12 +375,22 @@ impl<'a> Step<'a> {
         archival::import(&self.view(), text, source, at_ms)
     }
 
-    /// Takes one of the agent's own passages out of search, listing and counts. A checkpoint of before brings it back.
+    /// Takes one of the agent's own passages out of search, listing and counts, as the user wants. What brings back the
+    /// memory of before, a checkpoint or an undo, brings it back.
     ///
     /// # Errors
     /// [`super::Error::UnknownPassage`]; the database failed.
     pub fn archival_delete(&mut self, id: PassageId) -> Result<()> {
-        archival::delete(&self.view(), id)
+        archival::delete(&self.view(), id)?;
+        turns::drop_redo(&self.transaction, self.agent)
+    }
+
+    /// What was taken back cannot be brought back any more: the user begins a turn in another way than by a message.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn begin_new_way(&mut self) -> Result<()> {
+        turns::drop_redo(&self.transaction, self.agent)
     }
 
     /// Searches what was said, best first: by words ([`View::search`]) and, where there is an embedding of the query, by

@@ -1,7 +1,7 @@
 //! The recursive summary: what is left in view of the messages that were evicted.
 //!
-//! The model writes it, through [`Summarize`]; where it fails or writes nothing, a mechanical summary takes its place,
-//! so that an eviction never waits for a good answer. Evicted messages that do not fit one call are summarised part by
+//! The model writes it, through [`Summarize`]; where it fails, is stopped or writes nothing, a mechanical summary takes
+//! its place, so that an eviction never waits for a good answer and half of one never stands for the messages. Evicted messages that do not fit one call are summarised part by
 //! part, each call taking the summary so far and leaving room for its own answer.
 
 use super::error::BoxError;

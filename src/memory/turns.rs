@@ -2,9 +2,10 @@
 //!
 //! A turn's state is marked in the transaction that records its message, so that there is never one without the other.
 //! A turn can be taken back while its message is visible: one that a checkpoint or `/pop` has taken out of view is no
-//! turn to go back over. Going back marks where it came from; whatever changes the memory then (any message but a
-//! login, any edit by a command) drops the way forth. Memory passes do not: what they saved behind an undo belongs to
-//! messages whose pass is repeated where going forth takes it away.
+//! turn to go back over. Going back marks where it came from; what the user does then to change the memory (a message,
+//! an edit or a turn by a command) drops the way forth. What the agent does by itself does not: a greeting and a timed
+//! heartbeat are hidden where going forth takes them away, and what memory passes saved behind an undo belongs to
+//! messages whose pass is repeated.
 
 use rusqlite::{Connection, named_params};
 
@@ -145,9 +146,10 @@ pub(super) fn drop_redo(connection: &Connection, agent: i64) -> Result<()> {
     write().during("forget what was taken back")
 }
 
-/// Whether a message that was recorded begins a new way: a login only tells that the chat was opened.
+/// Whether a message that was recorded begins a new way: all others are the agent's own, or part of a turn that one
+/// began.
 pub(super) const fn begins_new_way(body: &Body) -> bool {
-    !matches!(body, Body::Notification { notification: crate::types::Notification::Login { .. } })
+    matches!(body, Body::User { .. })
 }
 
 /// Marks between here and the state from which the first undo went back, that one included, oldest first.

@@ -9,7 +9,7 @@ use super::error::{During, Result};
 use super::main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, compose};
 use super::store::agent_info;
 use super::{AgentInfo, ArchivalHit, NearestMessages, Page, RecallHit, archival, messages, queue_manager, recall};
-use crate::types::{Message, MessageId, PassageId};
+use crate::types::{Message, MessageId, PassageId, RecallCounts};
 
 /// One edit of a core-memory block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,6 +243,31 @@ impl View<'_> {
         self.count("messages WHERE agent_id = :agent AND hidden = 0 AND state = 'complete' AND kind <> 'summary'")
     }
 
+    /// Messages in recall storage, by who or what they are from.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn recall_counts(&self) -> Result<RecallCounts> {
+        let read = || {
+            self.connection
+                .prepare_cached(
+                    "SELECT count(*) FILTER (WHERE kind = 'user'), count(*) FILTER (WHERE kind = 'assistant'),
+                     count(*) FILTER (WHERE kind = 'function_result'), count(*) FILTER (WHERE kind = 'notification')
+                     FROM messages WHERE agent_id = :agent AND hidden = 0 AND state = 'complete'",
+                )?
+                .query_row(named_params! {":agent": self.agent}, |row| {
+                    let count = |index: usize| row.get(index).map(|count: i64| count.unsigned_abs());
+                    Ok(RecallCounts {
+                        user: count(0)?,
+                        assistant: count(1)?,
+                        function_results: count(2)?,
+                        events: count(3)?,
+                    })
+                })
+        };
+        read().during("count messages")
+    }
+
     /// Messages that a search can find: what the user and the agent said to each other.
     ///
     /// # Errors
@@ -335,6 +360,14 @@ impl View<'_> {
         page_size: u64,
     ) -> Result<Page<RecallHit>> {
         recall::search_date(self, start, end, zone, page, page_size)
+    }
+
+    /// One of the agent's own passages.
+    ///
+    /// # Errors
+    /// [`super::Error::UnknownPassage`]; the database failed.
+    pub fn passage(&self, id: PassageId) -> Result<ArchivalHit> {
+        archival::own(self, id)
     }
 
     /// The passages that a search can find, the newest first. Pages count from 0.

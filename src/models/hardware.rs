@@ -32,6 +32,20 @@ impl Hardware {
     }
 }
 
+/// Main memory that can be had without swapping, at most what the control group leaves, in bytes; `None` where the
+/// system does not tell.
+#[must_use]
+pub fn free_memory_bytes() -> Option<u64> {
+    let mut system = System::new().ok()?;
+    system.refresh_memory();
+    let free = system.available_memory();
+    let free = match system.cgroup_limits() {
+        Some(limits) if limits.total_memory > 0 => free.min(limits.free_memory),
+        _ => free,
+    };
+    (free > 0).then_some(free)
+}
+
 /// Room for files of this user on the disk that holds `path` (or its nearest ancestor that exists), in bytes;
 /// `None` where the system does not tell.
 #[cfg(unix)]
@@ -58,6 +72,7 @@ mod tests {
         let hardware = Hardware::detect();
         assert!(hardware.physical_cores >= 1);
         assert!(hardware.memory_bytes > 64 << 20, "{} bytes", hardware.memory_bytes);
+        assert!(free_memory_bytes().is_some_and(|free| free < hardware.memory_bytes));
         #[cfg(unix)]
         assert!(free_disk_bytes(&std::env::temp_dir().join("does/not/exist")).is_some());
     }

@@ -79,6 +79,10 @@ pub enum Event {
         archival_count: u64,
         /// The last edits of core memory, newest first.
         edits: Vec<CoreMemoryEdit>,
+        /// Messages in recall storage, by who or what they are from.
+        recall: RecallCounts,
+        /// The first passages of archival storage, newest first.
+        passages: Vec<ShownPassage>,
     },
     /// The text of a core-memory block, for an editor on the terminal; no input line of the JSON-lines mode asks for it.
     Block {
@@ -86,6 +90,14 @@ pub enum Event {
         section: String,
         /// Its text.
         text: String,
+    },
+    /// The system instructions as they are and as they would be, for a question on the terminal; no input line of the
+    /// JSON-lines mode asks for it.
+    Swap {
+        /// Those that hold.
+        before: String,
+        /// Those that are to hold.
+        after: String,
     },
     /// Something that the user should know.
     Notice {
@@ -130,6 +142,34 @@ pub struct CoreMemoryEdit {
     pub after: String,
     /// Name of the function or command.
     pub cause: String,
+}
+
+/// How many messages there are of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RecallCounts {
+    /// Of the user.
+    pub user: u64,
+    /// Of the agent, its calls included.
+    pub assistant: u64,
+    /// Results of the agent's calls.
+    pub function_results: u64,
+    /// Logins, heartbeats and warnings.
+    pub events: u64,
+}
+
+/// A passage of archival storage in a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShownPassage {
+    /// Its number.
+    pub id: i64,
+    /// When it was stored, UTC milliseconds.
+    pub at_ms: i64,
+    /// When, in the user's zone: `2026-02-03 14:05`.
+    pub time: String,
+    /// What it says.
+    pub text: String,
+    /// Where it comes from, if not from the agent: document and place, or who stored it.
+    pub source: Option<String>,
 }
 
 /// Why a turn ended.

@@ -20,7 +20,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use constraint::{Constraint, ConstraintError, Unconstrained};
 pub use digest::Hasher;
 pub use draft::Draft;
-pub use event::{Cause, CoreMemoryEdit, CoreMemoryText, Event, StopReason, TurnReport};
+pub use event::{Cause, CoreMemoryEdit, CoreMemoryText, Event, RecallCounts, ShownPassage, StopReason, TurnReport};
 pub use files::{FileLock, create_private_folder, irregular_file, open_private_file, with_suffix};
 pub use ids::{InboxId, MessageId, PassageId, TokenId};
 pub use message::{Body, Message, NewMessage, Notification, Status};

@@ -3,6 +3,7 @@
 
 mod editor;
 pub mod jsonl;
+mod prompt;
 mod sanitize;
 mod screen;
 pub mod terminal;

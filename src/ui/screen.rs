@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use unicode_width::UnicodeWidthStr;
 
 use crate::kernel::Emitted;
-use crate::types::{Cause, CoreMemoryEdit, Event, Status, StopReason, TurnReport};
+use crate::types::{Cause, CoreMemoryEdit, Event, RecallCounts, ShownPassage, Status, StopReason, TurnReport};
 
 use super::sanitize;
 use super::wrap::{Wrap, columns_of, wrapped};
@@ -19,6 +19,7 @@ const NAME: Style = AnsiColor::Green.on_default().bold();
 const THOUGHT: Style = Style::new().dimmed().italic();
 const CALL: Style = AnsiColor::Cyan.on_default();
 const FAILED: Style = AnsiColor::Red.on_default();
+const ADDED: Style = AnsiColor::Green.on_default();
 const NOTICE: Style = AnsiColor::Yellow.on_default();
 const DIM: Style = Style::new().dimmed();
 
@@ -100,7 +101,13 @@ impl Screen {
         }
         out.flush()?;
         drop(out);
-        if matches!(event, Event::Thought { .. } | Event::Call { .. } | Event::Result { .. }) {
+        // A notice of a turn is followed by more of it.
+        let goes_on = match event {
+            Event::Thought { .. } | Event::Call { .. } | Event::Result { .. } => true,
+            Event::Notice { .. } => *cause == Cause::User,
+            _ => false,
+        };
+        if goes_on {
             self.spin();
         }
         Ok(())
@@ -197,14 +204,26 @@ impl Screen {
             }
             // The editor shows it.
             Event::Block { .. } => Ok(()),
-            Event::Memory { core, recall_count, archival_count, edits } => {
+            Event::Swap { before, after } => {
+                writeln!(out, "{FAILED}{}{FAILED:#}", lines(&format!("- {before}")))?;
+                writeln!(out, "{ADDED}{}{ADDED:#}", lines(&format!("+ {after}")))
+            }
+            Event::Memory { core, recall_count, archival_count, edits, recall, passages } => {
                 for (label, text) in [("persona", &core.persona), ("human", &core.human)] {
                     let text = if text.is_empty() { "(nothing yet)" } else { text };
                     writeln!(out, "{CALL}{label}{CALL:#}\n{}", lines(text))?;
                 }
-                let counts =
-                    format!("{recall_count} messages in recall storage, {archival_count} passages in archival storage");
+                let RecallCounts { user, assistant, function_results, events } = recall;
+                let counts = format!(
+                    "{recall_count} messages in recall storage ({user} of yours, {assistant} of the agent, \
+                     {function_results} function results, {events} events), {archival_count} passages in archival storage"
+                );
                 writeln!(out, "{DIM}{}{DIM:#}", lines(&counts))?;
+                for ShownPassage { id, time, text, source, .. } in passages {
+                    let source = source.as_ref().map_or_else(String::new, |source| format!(" ({source})"));
+                    let text = shorten(&format!("[{id}] {time}{source} {text}"));
+                    writeln!(out, "{DIM}  {}{DIM:#}", wrapped(&text, columns, 2, INDENT_COLUMNS))?;
+                }
                 // The oldest first, as everything else that is read downwards.
                 edits.iter().rev().try_for_each(|edit| {
                     let text = wrapped(&shorten(&changed_lines(edit)), columns, 2, INDENT_COLUMNS);

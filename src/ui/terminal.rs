@@ -4,28 +4,32 @@
 //! in idle time is printed above the line that the user is typing. Ctrl-C during a turn stops the generation, at the
 //! prompt it leaves.
 
+use std::cell::Cell;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
-use rustyline::{Cmd, Config, DefaultEditor, ExternalPrinter, KeyCode, KeyEvent, Modifiers};
 
-use crate::kernel::{BlockLabel, Command, CommandError, Emitted, Handle, Outgoing, Request, Requests};
+use crate::kernel::{BlockLabel, Busy, Command, CommandError, Emitted, Handle, Outgoing, Request, Requests};
 use crate::types::{Cancel, Cause, Draft, Event};
 
 use super::editor::{self, Edited};
+use super::prompt::{Prompt, editor, is_command, save_history};
 use super::screen::{GREETING, Screen};
 
 /// Keys that `/help` names besides the commands.
 const KEYS: &str = "Ctrl-C stops a reply, Ctrl-R searches what you typed before, Ctrl-D leaves. A message can have \
-                    several lines: end a line with a backslash, press Alt-Enter or Ctrl-J, or paste them. A line that \
-                    begins with a space is a message, also with a slash behind it.";
+                    several lines: end a line with a backslash, press Alt-Enter or Ctrl-J, paste them, or begin with \
+                    // to send each message by an empty line. A line that begins with a space is a message, also with \
+                    a slash or ! behind it.";
 
-/// Before the first line of what the user types, and before its further lines.
-const PROMPT: &str = "you> ";
-const FURTHER_PROMPT: &str = "...> ";
+/// What an empty line is told.
+const NOTHING_TYPED: &str = "Nothing was typed: type a message, or /help.";
+/// What `//` is told.
+const MANY_LINES: &str = "Messages have several lines now: an empty line sends one, // goes back.";
+const ONE_LINE: &str = "Messages are sent by Enter again.";
 
 /// What a line with an unknown command is told besides the list of commands.
 const AS_MESSAGE: &str = "To send it as a message, put a space before it.";
@@ -79,14 +83,14 @@ impl Error {
 pub fn run(handle: Handle, options: &Options<'_>) -> Result<usize, Error> {
     // For the whole chat: between a reply and the next prompt, too, Enter must stay what the line editor takes for Enter.
     let quiet = Quiet::new();
-    let mut editor = editor()?;
+    let Handle { requests, events } = handle;
+    let mut editor = editor(&requests.busy())?;
     // A history that cannot be read only lacks the lines of earlier days.
     let _ = editor.load_history(options.history);
-    let Handle { requests, events } = handle;
-    let prompt = &Prompt::new(&mut editor);
+    let prompt = &Prompt::new(&mut editor, requests.busy());
     let screen = &Mutex::new(Screen::new(options.agent, options.show_costs));
     let (done_sender, done) = channel();
-    let chat = Chat { requests, done, prompt, screen, quiet };
+    let chat = Chat { requests, done, prompt, screen, quiet, many_lines: Cell::new(false) };
     std::thread::scope(|scope| {
         let display = scope.spawn(move || display(&events, &done_sender, prompt, screen));
         let outcome = chat.talk(&mut editor, options);
@@ -99,26 +103,6 @@ pub fn run(handle: Handle, options: &Options<'_>) -> Result<usize, Error> {
         outcome?;
         unstored_messages.ok().flatten().ok_or(Error::AgentGone)
     })
-}
-
-fn editor() -> Result<DefaultEditor, ReadlineError> {
-    let mut editor = DefaultEditor::with_config(Config::builder().auto_add_history(false).build())?;
-    // Alt-Enter and Ctrl-J begin a new line of the same message.
-    editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
-    editor.bind_sequence(KeyEvent(KeyCode::Char('J'), Modifiers::CTRL), Cmd::Newline);
-    Ok(editor)
-}
-
-/// Typed lines are as private as the conversation. They are appended: a file that is written anew is lost where the disk
-/// is full.
-fn save_history(editor: &mut DefaultEditor, path: &Path) {
-    if editor.append_history(path).is_ok() {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
-        }
-    }
 }
 
 /// How a request ended.
@@ -143,6 +127,8 @@ struct Chat<'a> {
     prompt: &'a Prompt,
     screen: &'a Mutex<Screen>,
     quiet: Quiet,
+    /// Messages have several lines, see `//`.
+    many_lines: Cell<bool>,
 }
 
 impl Chat<'_> {
@@ -154,7 +140,8 @@ impl Chat<'_> {
         // A message that could not be stored stands in the line again: nobody has to type it twice.
         let mut unsaved = String::new();
         loop {
-            let line = match self.prompt.read_all(editor, &std::mem::take(&mut unsaved)) {
+            let initial = std::mem::take(&mut unsaved);
+            let line = match self.prompt.read_all(editor, &initial, self.many_lines.get()) {
                 Ok(Some(line)) => line,
                 Ok(None) => continue,
                 // Nothing was typed: the history has no line of it.
@@ -164,7 +151,8 @@ impl Chat<'_> {
             // Pressed while nothing was to be stopped, Ctrl-C is not for the request that comes.
             options.cancel.clear();
             let line = line.trim_end();
-            if line.is_empty() {
+            if line.trim().is_empty() {
+                self.tell(NOTHING_TYPED)?;
                 continue;
             }
             // What is to be forgotten must not be written down once more.
@@ -173,19 +161,26 @@ impl Chat<'_> {
                 let _ = editor.add_history_entry(line);
                 save_history(editor, options.history);
             }
-            if !line.starts_with('/') {
+            if !is_command(line) {
                 if self.ask(Request::User { text: message_of(line).to_owned() })? == Done::MessageNotStored {
                     line.clone_into(&mut unsaved);
                 }
                 continue;
             }
             let command = Command::parse(line);
-            if command == Ok(Command::Exit) {
-                return self.ask(Request::Exit).map(drop);
-            }
-            if let Ok(Command::Core { label: Some(label), text: None }) = command {
-                self.edit(label, options)?;
-                continue;
+            match &command {
+                Ok(Command::Exit) => return self.ask(Request::Exit).map(drop),
+                Ok(Command::Core { label: Some(label), text: None }) => {
+                    self.edit(*label, options)?;
+                    continue;
+                }
+                Ok(Command::ManyLines) => {
+                    self.many_lines.set(!self.many_lines.get());
+                    self.tell(if self.many_lines.get() { MANY_LINES } else { ONE_LINE })?;
+                    continue;
+                }
+                Ok(Command::SystemSwap { text: Some(text) }) if !self.wants_swap(editor, text)? => continue,
+                _ => {}
             }
             self.ask(Request::Command { text: line.to_owned() })?;
             if forgets {
@@ -195,14 +190,28 @@ impl Chat<'_> {
             }
             match command {
                 Ok(Command::Help) => self.tell(KEYS)?,
-                Err(CommandError::Unknown { .. }) => self.tell(AS_MESSAGE)?,
+                Err(CommandError::Unknown { .. } | CommandError::Exclamation) => self.tell(AS_MESSAGE)?,
                 _ => {}
             }
         }
     }
 
+    /// Shows the system instructions that hold and those that are to hold; whether the user wants that.
+    fn wants_swap(&self, editor: &mut DefaultEditor, text: &str) -> Result<bool, Error> {
+        if self.ask(Request::Swap { text: text.to_owned() })? == Done::Refused {
+            return Ok(false);
+        }
+        let wanted = self.prompt.confirm(editor, "Swap the system instructions?")?;
+        if !wanted {
+            self.tell("Nothing was changed.")?;
+        }
+        Ok(wanted)
+    }
+
     /// Lets the user edit a block of core memory. What is refused stays in a draft, from which the next editing goes on.
     fn edit(&self, label: BlockLabel, options: &Options<'_>) -> Result<(), Error> {
+        // From before the text is read until what became of it is stored.
+        let _busy = Editing::begin(&self.requests);
         let Done::Block(before) = self.ask(Request::Block { label })? else { return Ok(()) };
         let draft = Draft::new(options.drafts, options.agent, label.as_str(), &before);
         let edited = editor::notices(&draft, &before).and_then(|notices| {
@@ -258,6 +267,23 @@ impl Chat<'_> {
     }
 }
 
+/// While it lives, the agent does nothing by itself.
+struct Editing(Busy);
+
+impl Editing {
+    fn begin(requests: &Requests) -> Self {
+        let busy = requests.busy();
+        busy.set_editing(true);
+        Self(busy)
+    }
+}
+
+impl Drop for Editing {
+    fn drop(&mut self) {
+        self.0.set_editing(false);
+    }
+}
+
 /// Shows what the agent does, until it has left; gives back how many messages could not be stored, none where it has not
 /// left by itself.
 fn display(
@@ -305,10 +331,10 @@ fn is_forget(line: &str) -> bool {
     line.split_whitespace().next().is_some_and(|name| name.eq_ignore_ascii_case("/forget"))
 }
 
-/// The message that a line is. The space that tells one with a slash at its beginning from a command is no part of it.
+/// The message that a line is. The space that tells one with a slash or ! at its beginning from a command is no part of it.
 fn message_of(line: &str) -> &str {
     let text = line.trim_start();
-    if text.starts_with('/') { text } else { line }
+    if is_command(text) { text } else { line }
 }
 
 /// What the user waits for while `request` is answered.
@@ -318,7 +344,7 @@ fn what_is_waited_for(request: &Request) -> &'static str {
     const LOADING: &str = "loading the model, Ctrl-C stops";
     match request {
         Request::Exit | Request::Block { .. } => PASSES,
-        Request::EditBlock { .. } => "one moment",
+        Request::EditBlock { .. } | Request::Swap { .. } => "one moment",
         Request::Command { text } => match Command::parse(text) {
             Ok(command) if command.needs_settled_memory() => PASSES,
             Ok(command) if command.interrupt().is_some() => THINKING,
@@ -333,91 +359,6 @@ fn what_is_waited_for(request: &Request) -> &'static str {
 fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
     // What is on a screen is no invariant that a panic could break.
     screen.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The line that the user is typing, and what is printed above it meanwhile.
-struct Prompt {
-    open: Arc<AtomicBool>,
-    above: Sender<String>,
-    /// What came while nothing could be printed above the line: on dumb terminals, or as the line ended.
-    late: Arc<Mutex<Vec<String>>>,
-}
-
-impl Prompt {
-    fn new(editor: &mut DefaultEditor) -> Self {
-        let open = Arc::new(AtomicBool::new(false));
-        let late = Arc::new(Mutex::new(Vec::new()));
-        let (above, texts) = channel::<String>();
-        let printer = editor.create_external_printer().ok();
-        // A thread of its own, which nobody waits for: the printer blocks where a line ends before the editor has
-        // taken what was printed, until the next line begins.
-        std::thread::spawn({
-            let (open, late) = (Arc::clone(&open), Arc::clone(&late));
-            move || print_texts(&texts, printer, &open, &late)
-        });
-        Self { open, above, late }
-    }
-
-    fn is_open(&self) -> bool {
-        self.open.load(Ordering::SeqCst)
-    }
-
-    fn print_above(&self, text: String) {
-        if !text.is_empty() {
-            let _ = self.above.send(text);
-        }
-    }
-
-    /// Reads a message or command, whose lines but the last end in a backslash; none where the user gave it up behind
-    /// the first.
-    fn read_all(&self, editor: &mut DefaultEditor, initial: &str) -> Result<Option<String>, ReadlineError> {
-        let mut text = self.read(editor, PROMPT, initial)?;
-        while goes_on(&text) {
-            text.pop();
-            match self.read(editor, FURTHER_PROMPT, "") {
-                Ok(line) => {
-                    text.push('\n');
-                    text.push_str(&line);
-                }
-                Err(ReadlineError::Interrupted) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Some(text))
-    }
-
-    /// Reads a line that begins as `initial`.
-    fn read(&self, editor: &mut DefaultEditor, prompt: &str, initial: &str) -> Result<String, ReadlineError> {
-        for text in std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner)) {
-            anstream::print!("{text}");
-        }
-        self.open.store(true, Ordering::SeqCst);
-        let line = editor.readline_with_initial(prompt, (initial, ""));
-        self.open.store(false, Ordering::SeqCst);
-        line
-    }
-}
-
-/// Whether another line follows: a backslash stands at the end. Two of them are two characters of the text.
-fn goes_on(text: &str) -> bool {
-    text.len().saturating_sub(text.trim_end_matches('\\').len()) % 2 == 1
-}
-
-fn print_texts(
-    texts: &Receiver<String>,
-    mut printer: Option<impl ExternalPrinter>,
-    open: &AtomicBool,
-    late: &Mutex<Vec<String>>,
-) {
-    for text in texts {
-        let printed = match &mut printer {
-            Some(printer) if open.load(Ordering::SeqCst) => printer.print(text.clone()).is_ok(),
-            _ => false,
-        };
-        if !printed {
-            late.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-        }
-    }
 }
 
 /// Keeps the terminal from showing what is typed while the agent speaks, and from taking Enter for a line feed: what is
@@ -511,17 +452,4 @@ pub fn restore_on_signals() {
             let _ = signal_hook::low_level::emulate_default_handler(signal);
         }
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_backslash_at_the_end_begins_another_line_and_two_do_not() {
-        for (text, more) in [("a\\", true), ("a\\\\", false), ("a", false), ("", false), ("\\", true), ("a\\ ", false)]
-        {
-            assert_eq!(goes_on(text), more, "{text:?}");
-        }
-    }
 }

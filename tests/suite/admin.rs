@@ -302,3 +302,42 @@ fn a_backup_made_during_a_chat_is_restored() {
     done(&world, &["restore", &aside, "--yes"]);
     assert_eq!(messages(&world), before);
 }
+
+#[test]
+fn passages_of_an_agent_are_listed_in_pages_and_deleted() {
+    let world = World::new();
+    let mut program = world.start(json!([]), &[]);
+    for number in 1..=21 {
+        program.command(&format!("/archive Note {number} is here."));
+    }
+    assert!(program.close().success());
+    let listed: Value = serde_json::from_str(&done(&world, &["list", "passages", "--agent", "a", "--json"])).unwrap();
+    assert_eq!((&listed["total"], &listed["pages"]), (&json!(21), &json!(2)));
+    assert_eq!(listed["passages"].as_array().unwrap().len(), 20);
+    assert_eq!(listed["passages"][0]["text"], "Note 21 is here.");
+    let id = listed["passages"][0]["id"].to_string();
+    let last = done(&world, &["list", "passages", "--agent", "a", "--page", "2"]);
+    assert!(last.contains("Note 1 is here.") && last.contains("21 in all, page 2 of 2"), "{last}");
+    let delete = ["delete", "passage", &id, "--agent", "a"];
+    assert!(refused(&world, 2, &delete).contains("--yes"));
+    let said = done(&world, &[&delete[..], &["--yes"]].concat());
+    assert!(said.contains("Note 21 is here.") && said.contains("is deleted"), "{said}");
+    for (wrong, named) in [
+        (&["list", "passages"][..], "--agent"),
+        (&["list", "agents", "--agent", "a"], "passages"),
+        (&["list", "passages", "--agent", "a", "--page", "3"], "the last page is 1"),
+        (&["list", "passages", "--agent", "a", "--page", "0"], "--page"),
+        (&["delete", "passage", &id, "--agent", "a", "--yes"], "no passage"),
+        (&["delete", "passage", "first", "--agent", "a", "--yes"], "no number"),
+        (&["delete", "agent", "a", "--agent", "a", "--yes"], "passages"),
+    ] {
+        let said = refused(&world, 2, wrong);
+        assert!(said.contains(named), "{wrong:?}: {said}");
+    }
+    // While a chat has the agent open, nothing is deleted behind its back.
+    let program = world.start(json!([]), &[]);
+    let id = &listed["passages"][1]["id"].to_string();
+    let output = world.run(&["delete", "passage", id, "--agent", "a", "--yes"]);
+    assert!(!output.status.success() && text(&output.stderr).contains("open"), "{}", text(&output.stderr));
+    assert!(program.close().success());
+}

@@ -1,10 +1,11 @@
 //! Every command of the chat, in both profiles, with what the model sees after it.
 
 use mneme::dialect::Profile;
-use mneme::kernel::Request;
-use mneme::types::{Event, Status, StopReason};
+use mneme::kernel::{Command, Request};
+use mneme::types::{Cancel, Event, RecallCounts, Status, StopReason};
 
 use crate::harness::agent::{Setting, Talk, answer, call, messages};
+use crate::harness::embedder::HashEmbedder;
 
 const PROFILES: [Profile; 2] = [Profile::Native, Profile::Classic];
 
@@ -263,12 +264,114 @@ fn help_names_every_command_and_exit_says_that_all_is_saved() {
     for profile in PROFILES {
         let mut talk = talk(profile, &[]);
         let help = talk.notice("/help");
-        let commands = "/exit /save /load /undo /redo /retry /rewrite /rethink /pop /dump /search /memory /core /archive \
-                        /summarize /contextlength /systemswap /model /heartbeat /memorywarning /help";
-        for command in commands.split(' ') {
-            assert!(help.contains(command), "{command}: {help}");
+        let usages: Vec<&str> = Command::usages().collect();
+        assert!(usages.len() > 25 && help.lines().count() == usages.len(), "{help}");
+        for (line, usage) in help.lines().zip(usages) {
+            assert!(line.starts_with(usage) && line.len() > usage.len() + 10, "{usage}: {line}");
         }
         assert_eq!(talk.notice("/exit"), "Everything is saved. Goodbye.");
         assert!(talk.log.generations().is_empty(), "neither runs the model");
+    }
+}
+
+#[test]
+fn archival_storage_is_listed_searched_and_deleted_from() {
+    for profile in PROFILES {
+        let mut talk = talk(profile, &[answer(profile, "Hello."), answer(profile, "Yes.")]);
+        assert!(talk.notice("/archival").starts_with("Archival storage is empty."));
+        talk.say("Hello?");
+        for number in 1..=23 {
+            talk.notice(&format!(
+                "/archive Note {number} is about {}.",
+                if number == 7 { "a heron" } else { "the sea" }
+            ));
+        }
+        let first = talk.notice("/archival");
+        let lines: Vec<&str> = first.lines().collect();
+        assert!(lines[0].contains("Note 23 ") && lines[0].contains("2026-03-03 "), "{first}");
+        assert_eq!(lines.len(), 11, "{first}");
+        assert_eq!(lines[10], "(23 passages in all, page 1 of 3, the newest first; next: /archival 2)");
+        let last = talk.notice("/archival 3");
+        assert!(
+            last.contains("Note 1 ") && last.ends_with("(23 passages in all, page 3 of 3, the newest first)"),
+            "{last}"
+        );
+        assert_eq!(talk.notice("/archival 4"), "There is no page 4: 3 pages.");
+        let found = talk.notice("/archival heron");
+        assert!(found.starts_with('[') && found.contains("Note 7 ") && found.contains("(1 passage in all"), "{found}");
+        let id = &found[1..found.find(']').unwrap()];
+        let deleted = talk.notice(&format!("/archival delete {id}"));
+        assert!(deleted.contains("holds 22 now") && deleted.ends_with("Note 7 is about a heron."), "{deleted}");
+        assert!(talk.notice("/archival heron").starts_with("Archival storage has nothing about"));
+        let events = talk.command(&format!("/archival delete {id}"));
+        assert!(matches!(events.as_slice(), [Event::Error { .. }]), "{events:?}");
+        assert_eq!(talk.memory().2, 22);
+        talk.notice("/undo");
+        assert_eq!(talk.memory().2, 0, "what was archived since the turn is taken back with it");
+        talk.notice("/archive Another note.");
+        talk.say("And now?");
+        talk.notice("/undo");
+        let id = talk.notice("/archival");
+        talk.notice(&format!("/archival delete {}", &id[1..id.find(']').unwrap()]));
+        let events = talk.command("/redo");
+        assert!(matches!(events.as_slice(), [Event::Error { .. }]), "a deletion ends the way forth: {events:?}");
+    }
+}
+
+#[test]
+fn searches_by_command_find_by_meaning_in_pages_and_with_what_was_said_around() {
+    let mut talk = talk(Profile::Native, &[]);
+    talk.agent.set_embedder(Some(Box::new(HashEmbedder::new())));
+    talk.say("Tell me of something.");
+    talk.say("My automobile is red.");
+    talk.say("And so it goes on.");
+    talk.notice("/archive The automobile was built in 1961.");
+    talk.agent.embed_pending(&Cancel::new());
+    let found = talk.notice("/search car");
+    assert!(found.contains("user: My automobile is red."), "{found}");
+    assert!(found.contains("    (before) agent: All right."), "{found}");
+    assert!(talk.notice("/archival car").contains("built in 1961"));
+    for number in 0..12 {
+        talk.say(&format!("Number {number} of the herons."));
+    }
+    let first = talk.notice("/search herons");
+    let total = "(12 messages in all, page 1 of 2, the best first; next: /search --page 2 herons)";
+    assert_eq!(first.lines().last(), Some(total), "{first}");
+    let second = talk.notice("/search --page 2 herons");
+    let hits = |text: &str| text.lines().filter(|line| line.starts_with("2026-")).count();
+    assert_eq!((hits(&first), hits(&second)), (10, 2), "{second}");
+}
+
+#[test]
+fn the_memory_event_has_the_newest_passages_and_counts_by_role() {
+    let profile = Profile::Classic;
+    let mut talk = talk(profile, &[append(profile, "The user keeps bees."), answer(profile, "Bees!")]);
+    talk.say("I keep bees.");
+    for number in 1..=12 {
+        talk.notice(&format!("/archive Note {number} of twelve."));
+    }
+    let Some(Event::Memory { recall, recall_count, passages, .. }) = talk.command("/memory").pop() else { panic!() };
+    let RecallCounts { user, assistant, function_results, events } = recall;
+    assert_eq!((user, assistant, function_results, events), (1, 2, 1, 1));
+    assert_eq!(recall_count, 5);
+    assert_eq!(passages.len(), 10);
+    assert_eq!((passages[0].text.as_str(), passages[0].source.as_deref()), ("Note 12 of twelve.", Some("the user")));
+    let raw = talk.notice("/dumpraw 1");
+    let raw: serde_json::Value = serde_json::from_str(&raw).unwrap();
+    assert!(raw["body"].to_string().contains("Bees!") && raw["id"].is_i64(), "{raw}");
+    assert_eq!(talk.notice("/dumpraw").lines().count(), 5);
+}
+
+#[test]
+fn commands_of_the_first_implementation_are_answered_with_what_to_do_instead() {
+    let mut talk = talk(Profile::Native, &[]);
+    assert!(talk.notice("/savechat spring").starts_with("Saved as spring."));
+    assert!(talk.notice("//").contains("several lines"));
+    for (command, advice) in
+        [("/wipe", "/undo"), ("/add_function f", "/attach"), ("/remove_function f", "max_calls"), ("!help", "/help")]
+    {
+        let events = talk.command(command);
+        let [Event::Error { hint, .. }] = events.as_slice() else { panic!("{command}: {events:?}") };
+        assert!(hint.contains(advice), "{command}: {hint}");
     }
 }

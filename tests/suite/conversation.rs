@@ -2,9 +2,13 @@
 
 use mneme::dialect::Profile;
 use mneme::inference::{Script, ScriptedReply};
-use mneme::types::{Event, StopReason};
+use mneme::kernel::{Request, handle};
+use mneme::types::{Cause, Event, StopReason};
+use serde_json::json;
 
 use crate::harness::agent::{Setting, Talk, answer, call, messages};
+use crate::harness::program::{reply, types};
+use crate::harness::world::World;
 
 /// A talk whose model writes summaries when asked to, the replies of `special` when their cue is in the prompt, and
 /// small talk otherwise.
@@ -129,4 +133,134 @@ fn the_model_sees_this_in_the_classic_profile() {
 #[test]
 fn random_turns_undos_edits_and_kills_agree_with_a_simple_model() {
     crate::harness::soak::soak(7, 240, 3072);
+}
+
+#[test]
+fn each_period_has_one_warning_from_70_per_cent_on() {
+    for profile in [Profile::Native, Profile::Classic] {
+        let window = 8192;
+        let mut talk = long_talk(profile, window, &[]);
+        let (mut evictions, mut warnings, mut turn) = (0, 0, 0);
+        while evictions < 2 {
+            turn += 1;
+            let before = talk.log.generations().last().map_or(0, |generation| generation.prompt.len());
+            let events =
+                talk.say(&format!("Remark {turn} about this and that. {}", "It has a few more words. ".repeat(12)));
+            assert!(turn < 400, "the window does not fill");
+            let Some(Event::Memory { recall, .. }) = talk.command("/memory").pop() else { panic!() };
+            // One event is the login.
+            if recall.events - 1 > warnings {
+                warnings += 1;
+                assert_eq!(recall.events - 1, warnings, "one in a turn");
+                assert_eq!(warnings, evictions + 1, "one in a period");
+                assert!(before * 10 < window * 7, "late: {before}");
+                let longest = talk.log.generations().last().unwrap().prompt.len();
+                assert!(longest * 10 >= window * 7, "early: {longest}");
+            }
+            if events
+                .iter()
+                .any(|event| matches!(event, Event::Notice { text } if text.contains("older messages were")))
+            {
+                evictions += 1;
+                assert_eq!(warnings, evictions, "no eviction without a warning");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_summary_that_is_stopped_is_made_without_the_model_and_never_half() {
+    for profile in [Profile::Native, Profile::Classic] {
+        let mut talk = long_talk(profile, 2048, &[]);
+        let cancel = talk.agent.cancel().clone();
+        let mut is_stopped = false;
+        for turn in 0..100 {
+            let mut events = Vec::new();
+            let text = format!("This is remark number {turn}, about the weather and the river.");
+            handle(&mut talk.agent, Request::User { text }, None, &mut |_: Cause, event: Event| {
+                if matches!(&event, Event::Notice { text } if text.contains("summarised first")) {
+                    cancel.raise();
+                    is_stopped = true;
+                }
+                events.push(event);
+            });
+            cancel.clear();
+            if is_stopped {
+                let Some(Event::Turn(report)) = events.last() else { panic!("{events:?}") };
+                assert_eq!(report.stop_reason, StopReason::Interrupted);
+                let shortened =
+                    |event: &Event| matches!(event, Event::Notice { text } if text.contains("messages were shortened"));
+                assert!(events.iter().any(shortened), "{events:?}");
+                break;
+            }
+        }
+        assert!(is_stopped, "a hundred turns did not fill the window");
+        let dump = talk.notice("/dump");
+        assert!(dump.contains("summary of") && dump.contains("This is remark number"), "{dump}");
+        assert!(!dump.contains("We spoke about"), "{dump}");
+        assert!(!messages(&talk.say("Are you there?")).is_empty());
+    }
+}
+
+/// Text whose tokens are many for its characters.
+fn dense(seed: usize, chars: usize) -> String {
+    (0..chars).map(|at| ['#', '%', '&', '+', '=', '~', '@', '^'][(seed + at * at + at / 3) % 8]).collect()
+}
+
+#[test]
+fn core_memory_grows_only_as_far_as_the_window_can_hold() {
+    for profile in [Profile::Native, Profile::Classic] {
+        for of in
+            [dense as fn(usize, usize) -> String, |seed, _| format!("Fact {seed}: {}.", "the user likes it".repeat(9))]
+        {
+            let mut setting = Setting::new(profile, &[]);
+            let appends = (0..24).map(|seed| {
+                let section = ["\"human\"", "\"persona\""][seed % 2];
+                let content = format!("{:?}", of(seed, 150));
+                call(profile, "core_memory_append", &[("section", section), ("content", &content)])
+            });
+            let replies: Vec<String> = appends.flat_map(|append| [append, answer(profile, "Noted.")]).collect();
+            let window = if profile == Profile::Native { 2048 } else { 3072 };
+            setting.script = Script {
+                context_window: window,
+                otherwise: Some(answer(profile, "All right.")),
+                ..Script::of(replies.iter().map(String::as_str))
+            };
+            let mut talk = setting.open();
+            for turn in 0..24 {
+                let events = talk.say("And this?");
+                let Some(Event::Turn(report)) = events.last() else { panic!("{events:?}") };
+                assert_ne!(report.stop_reason, StopReason::Error, "turn {turn}: {events:?}");
+                assert!(talk.agent.lacks_room().is_none(), "turn {turn}: {events:?}");
+            }
+            let core = talk.memory().0;
+            assert!(core.human.len() + core.persona.len() > 150, "nothing was noted: {core:?}");
+        }
+    }
+}
+
+#[test]
+fn an_agent_whose_core_memory_is_too_large_opens_and_answers_once_it_is_shorter() {
+    let world = World::new();
+    let long = "The user has a great many things to tell of the sea. ".repeat(37);
+    let mut program = world.start(json!([]), &["--human", &world.file("human.txt", &long)]);
+    program.command(&format!("/core persona {long}"));
+    assert!(program.close().success());
+    let mut program = world.start(json!([]), &["--context-window", "1600"]);
+    let notices = program.ready["notices"].to_string();
+    assert!(notices.contains("/core") && notices.contains("--context-window"), "{notices}");
+    let events = program.say("Hello?");
+    let error = events.iter().find(|event| event["type"] == "error").unwrap();
+    assert!(error["hint"].as_str().unwrap().contains("/core"), "{error}");
+    for (command, expected) in [
+        (format!("/core persona {}", &long[..1500]), "notice"),
+        (format!("/core persona {long}"), "error"),
+        ("/core persona I am a test.".to_owned(), "notice"),
+        ("/core human Tells of the sea.".to_owned(), "notice"),
+    ] {
+        let events = program.command(&command);
+        assert_eq!(types(&events), [expected], "{events:?}");
+    }
+    assert_eq!(reply(&program.say("And now?")), "All right.");
+    assert!(program.close().success());
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mneme::dialect::Profile;
 use mneme::inference::{Script, ScriptedReply};
-use mneme::kernel::{Emitted, Handle, Outgoing, Request, spawn, timed_heartbeat};
+use mneme::kernel::{Busy, Emitted, Handle, Outgoing, Request, spawn, timed_heartbeat};
 use mneme::memory::Store;
 use mneme::types::{Cause, Clock, Event, ManualClock, StopReason};
 
@@ -43,7 +43,7 @@ fn there_are_none_unless_they_are_asked_for() {
 }
 
 #[test]
-fn a_heartbeat_comes_when_no_turn_has_ended_for_the_interval() {
+fn a_heartbeat_comes_when_nothing_has_happened_for_the_interval() {
     for profile in PROFILES {
         let mut setting = setting(profile, 10);
         setting.script.replies =
@@ -53,7 +53,11 @@ fn a_heartbeat_comes_when_no_turn_has_ended_for_the_interval() {
         assert_eq!(minutes_left(&mut talk), 10);
         talk.clock.advance(9 * MINUTE_MS);
         talk.command("/dump");
-        assert_eq!(minutes_left(&mut talk), 0, "a command that runs no model is no turn, and takes a minute here");
+        assert_eq!(minutes_left(&mut talk), 10, "whoever types a command is not away");
+        talk.command("/no such command");
+        assert_eq!(minutes_left(&mut talk), 10);
+        talk.clock.advance(10 * MINUTE_MS);
+        assert_eq!(minutes_left(&mut talk), 0);
         let events = heartbeat(&mut talk);
         let [.., (_, Event::Message { text }), (_, Event::Turn(report))] = events.as_slice() else {
             panic!("{events:?}")
@@ -119,6 +123,27 @@ fn command(text: &str) -> Request {
     Request::Command { text: text.to_owned() }
 }
 
+/// Types a command and waits until the agent's thread has nothing left to do of it.
+fn answered(handle: &Handle, seq: u64, text: &str) {
+    while handle.events.try_recv().is_ok() {}
+    ask(handle, seq, command(text));
+    let mut is_seen = false;
+    loop {
+        match handle.events.recv_timeout(Duration::from_secs(60)).expect("an event") {
+            Outgoing::Event(Emitted { cause: Cause::Command, seq: of, .. }) => is_seen |= of == Some(seq),
+            Outgoing::Done if is_seen => return,
+            Outgoing::Done | Outgoing::PassesLeft(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Nothing comes for longer than the agent's thread sleeps at most.
+fn assert_silent(handle: &Handle) {
+    let outgoing = handle.events.recv_timeout(Duration::from_secs(7));
+    assert!(outgoing.is_err(), "{outgoing:?}");
+}
+
 fn user(text: &str) -> Request {
     Request::User { text: text.to_owned() }
 }
@@ -129,10 +154,9 @@ fn the_agents_thread_has_them_of_itself_but_not_before_the_first_request() {
     let (handle, clock) = spawned(script, 10);
     assert!(matches!(next(&handle).event, Event::Notice { .. }));
     clock.advance(60 * MINUTE_MS);
-    ask(&handle, 1, command("/help"));
-    let help = next(&handle);
-    assert_eq!((help.cause, help.seq), (Cause::Command, Some(1)), "{help:?}");
-    // Due for long: it comes as soon as there has been a request, once.
+    answered(&handle, 1, "/help");
+    clock.advance(60 * MINUTE_MS);
+    // Due for long: it comes once.
     for expected in ["message", "turn"] {
         let emitted = next(&handle);
         assert_eq!((emitted.cause, emitted.seq), (Cause::Timer, None), "{expected}: {emitted:?}");
@@ -142,9 +166,8 @@ fn the_agents_thread_has_them_of_itself_but_not_before_the_first_request() {
         let emitted = next(&handle);
         assert_eq!((emitted.cause, emitted.seq), (Cause::User, Some(2)), "{emitted:?}");
     }
+    answered(&handle, 3, "/dump 1");
     clock.advance(10 * MINUTE_MS);
-    ask(&handle, 3, command("/dump 1"));
-    assert_eq!(next(&handle).cause, Cause::Command);
     assert_eq!(next(&handle).cause, Cause::Timer);
     assert!(matches!(next(&handle), Emitted { cause: Cause::Timer, event: Event::Turn(_), .. }));
     ask(&handle, 4, Request::Exit);
@@ -161,8 +184,8 @@ fn a_request_that_comes_in_stops_a_heartbeat_and_is_answered_whole() {
     let otherwise = Some("All right, all of it.".to_owned());
     let (handle, clock) =
         spawned(Script { replies: vec![long], otherwise, token_delay_ms: 5, ..Script::default() }, 10);
+    answered(&handle, 1, "/help");
     clock.advance(60 * MINUTE_MS);
-    ask(&handle, 1, command("/help"));
     loop {
         let outgoing = handle.events.recv_timeout(Duration::from_secs(60)).unwrap();
         if matches!(outgoing, Outgoing::Event(Emitted { cause: Cause::Timer, event: Event::Delta { .. }, .. })) {
@@ -176,6 +199,58 @@ fn a_request_that_comes_in_stops_a_heartbeat_and_is_answered_whole() {
     assert_eq!((message.seq, message.event), (Some(2), Event::Message { text: "All right, all of it.".to_owned() }));
     let Emitted { seq: Some(2), event: Event::Turn(report), .. } = next(&handle) else { panic!("no turn") };
     assert_eq!(report.stop_reason, StopReason::Answer);
+}
+
+#[test]
+fn none_comes_into_an_editor_or_a_half_typed_line_and_the_interval_begins_anew_behind_it() {
+    let script = Script { otherwise: Some("All right.".to_owned()), ..Script::default() };
+    let (handle, clock) = spawned(script, 10);
+    answered(&handle, 1, "/help");
+    let busy = handle.requests.busy();
+    let ways: [fn(&Busy, bool); 2] = [Busy::set_editing, Busy::set_typing];
+    for set in ways {
+        set(&busy, true);
+        clock.advance(60 * MINUTE_MS);
+        assert_silent(&handle);
+        set(&busy, false);
+        clock.advance(10 * MINUTE_MS);
+        assert_eq!(next(&handle).cause, Cause::Timer);
+        assert!(matches!(next(&handle), Emitted { cause: Cause::Timer, event: Event::Turn(_), .. }));
+    }
+}
+
+#[test]
+fn the_user_can_have_them_paused_where_there_are_any() {
+    for profile in PROFILES {
+        let replies = [call(profile, "pause_heartbeats", &[("minutes", "60")]), answer(profile, "I am quiet.")];
+        let mut setting = setting(profile, 10);
+        setting.script.replies = Script::of(replies.iter().map(String::as_str)).replies;
+        let mut talk = setting.open();
+        talk.say("Leave me alone for an hour.");
+        assert_eq!(minutes_left(&mut talk), 60);
+        assert!(talk.log.generations().iter().all(|generation| !generation.diverged));
+    }
+}
+
+#[test]
+fn what_was_taken_back_can_be_brought_back_behind_a_greeting_and_a_heartbeat() {
+    for profile in PROFILES {
+        let mut talk = setting(profile, 10).open();
+        talk.say("I keep bees.");
+        talk.say("I sold the bees.");
+        let after = talk.notice("/dump");
+        assert!(talk.notice("/undo").contains("until your next message"));
+        talk.request(Request::Greet);
+        heartbeat(&mut talk);
+        assert_eq!(talk.notice("/redo"), "Brought back 1 turn.");
+        assert_eq!(talk.notice("/dump"), after, "{profile:?}");
+        for ends in ["/heartbeat", "/memorywarning"] {
+            talk.notice("/undo");
+            talk.command(ends);
+            assert!(matches!(talk.command("/redo").as_slice(), [Event::Error { .. }]), "{ends}");
+            talk.say("Another.");
+        }
+    }
 }
 
 #[test]

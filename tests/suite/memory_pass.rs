@@ -286,3 +286,27 @@ fn the_model_runs_nothing_before_the_first_input_line() {
     std::thread::sleep(std::time::Duration::from_millis(400));
     assert_eq!(types(&second.command("/dump")), ["notice"]);
 }
+
+#[test]
+fn facts_for_which_the_window_has_no_room_are_kept_in_archival_storage() {
+    // Three tokens a character: the coarse bound by characters lets through what the measure then refuses.
+    let facts: Vec<String> = (0..14)
+        .map(|n| format!("The user likes {}.", ["生日", "蛋糕", "很好", "吃的", "中文"][n % 5].repeat(30 + n)))
+        .collect();
+    let messages: Vec<String> = facts.iter().map(|fact| fact.replace("The user likes", "I like")).collect();
+    let findings: Vec<String> = facts.iter().map(|fact| format!("FACT: {fact}")).collect();
+    let pairs: Vec<(&str, &str)> =
+        messages.iter().map(String::as_str).zip(findings.iter().map(String::as_str)).collect();
+    let mut setting = setting(Profile::Native, &pairs);
+    setting.script.context_window = 3072;
+    let mut talk = setting.open();
+    for message in &messages {
+        talk.say(message);
+        assert!(talk.agent.lacks_room().is_none());
+    }
+    let core = talk.memory().0.human;
+    let archived = talk.notice("/archival");
+    let in_core = facts.iter().filter(|fact| core.contains(*fact)).count();
+    let in_archive = facts.iter().filter(|fact| archived.contains(*fact)).count();
+    assert!(in_core > 0 && in_archive > 0 && in_core + in_archive == facts.len(), "{in_core}, {in_archive}: {core}");
+}

@@ -32,6 +32,23 @@ pub enum Error {
         /// `persona` or `human`.
         kind: &'static str,
     },
+    /// Passages are of an agent, and nothing else is.
+    #[error("--agent names the agent whose passages are meant, and nothing else that is listed or deleted has one")]
+    AgentOfPassages,
+    /// There are fewer pages.
+    #[error("there is no page {page}")]
+    NoPage {
+        /// The page, from 1.
+        page: u64,
+        /// How many there are.
+        page_count: u64,
+    },
+    /// Passages have numbers, not names.
+    #[error("{typed:?} is no number of a passage")]
+    NoPassageNumber {
+        /// As it was typed.
+        typed: String,
+    },
     /// A file of the home cannot be written or deleted.
     #[error("cannot change {}", path.display())]
     File {
@@ -99,6 +116,9 @@ impl Error {
             Self::Shipped { .. } => "only your own can be changed; one of yours with the same name goes before it".to_owned(),
             Self::TextExists { .. } => "choose another name, or replace it: mneme add .. --replace".to_owned(),
             Self::EmptyText { .. } => "give it with --text, or name a file that holds it".to_owned(),
+            Self::AgentOfPassages => "mneme list passages --agent NAME, or mneme delete passage NUMBER --agent NAME".to_owned(),
+            Self::NoPage { page_count, .. } => format!("the last page is {page_count}"),
+            Self::NoPassageNumber { .. } => "take it from mneme list passages --agent NAME".to_owned(),
             Self::File { .. } => "check the permissions of the home and the free disk space".to_owned(),
             Self::UnknownKey { known, .. } => format!("there are {}", known.join(", ")),
             Self::Editor { .. } => "set EDITOR, or change one setting: mneme config set KEY VALUE".to_owned(),
@@ -123,6 +143,9 @@ impl Error {
             Self::File { .. } | Self::Editor { .. } => ExitCode::Failed,
             Self::Unreadable { .. } | Self::NotImportable { .. } => ExitCode::Data,
             Self::NotConfirmed
+            | Self::AgentOfPassages
+            | Self::NoPage { .. }
+            | Self::NoPassageNumber { .. }
             | Self::Shipped { .. }
             | Self::TextExists { .. }
             | Self::EmptyText { .. }

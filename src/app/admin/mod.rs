@@ -7,6 +7,7 @@ mod config;
 mod doctor;
 mod error;
 mod history;
+mod passages;
 mod table;
 mod texts;
 mod transfer;
@@ -20,8 +21,8 @@ use jiff::tz::TimeZone;
 use super::chat::DATABASE_NAME;
 use super::output::tell;
 use super::personas::Kind;
-use super::{purge, sources};
-use crate::cli::{AddCommand, AdminCommand, ExitCode, Thing};
+use super::{load, purge, sources};
+use crate::cli::{AddCommand, AdminCommand, ExitCode, Item, LoadArgs, Thing};
 use crate::config as settings;
 use crate::memory::Store;
 use crate::types::SystemClock;
@@ -36,19 +37,28 @@ type Done = Result<ExitCode, super::Error>;
 /// See [`Error`] and those of the layers.
 pub(super) fn run(command: AdminCommand) -> Done {
     match command {
-        AdminCommand::List { what: Thing::Agents, json } => agents::list(json),
-        AdminCommand::List { what: Thing::Personas, json } => texts::list(Kind::Persona, json),
-        AdminCommand::List { what: Thing::Humans, json } => texts::list(Kind::Human, json),
-        AdminCommand::List { what: Thing::Sources, json } => sources::list(json),
+        AdminCommand::List { what, agent, page, json } => match (what, agent) {
+            (Item::Passages, Some(agent)) => passages::list(&agent, page.unwrap_or(1), json),
+            (Item::Agents, None) => agents::list(json),
+            (Item::Personas, None) => texts::list(Kind::Persona, json),
+            (Item::Humans, None) => texts::list(Kind::Human, json),
+            (Item::Sources, None) => sources::list(json),
+            (Item::Passages, None) | (_, Some(_)) => Err(Error::AgentOfPassages.into()),
+        },
         AdminCommand::Add(AddCommand::Agent { name, persona, human, profile }) => {
             agents::add(&name, persona, human, profile.map(Into::into))
         }
         AdminCommand::Add(AddCommand::Persona(arguments)) => texts::add(Kind::Persona, &arguments),
         AdminCommand::Add(AddCommand::Human(arguments)) => texts::add(Kind::Human, &arguments),
-        AdminCommand::Delete { what: Thing::Agents, name, yes } => agents::delete(&name, yes),
-        AdminCommand::Delete { what: Thing::Personas, name, yes } => texts::delete(Kind::Persona, &name, yes),
-        AdminCommand::Delete { what: Thing::Humans, name, yes } => texts::delete(Kind::Human, &name, yes),
-        AdminCommand::Delete { what: Thing::Sources, name, .. } => sources::delete(&name),
+        AdminCommand::Add(AddCommand::Source(arguments)) => load::run(&LoadArgs::of_source(arguments)),
+        AdminCommand::Delete { what, name, agent, yes } => match (what, agent) {
+            (Item::Passages, Some(agent)) => passages::delete(&agent, &name, yes),
+            (Item::Agents, None) => agents::delete(&name, yes),
+            (Item::Personas, None) => texts::delete(Kind::Persona, &name, yes),
+            (Item::Humans, None) => texts::delete(Kind::Human, &name, yes),
+            (Item::Sources, None) => sources::delete(&name, yes),
+            (Item::Passages, None) | (_, Some(_)) => Err(Error::AgentOfPassages.into()),
+        },
         AdminCommand::Rename { what: Thing::Agents, name, new_name } => agents::rename(&name, &new_name),
         AdminCommand::Rename { what: Thing::Personas, name, new_name } => {
             texts::rename(Kind::Persona, &name, &new_name)
@@ -80,7 +90,7 @@ pub(super) fn open_store(home: &Path) -> Result<Store, super::Error> {
 }
 
 /// Whether the user wants `question` done: `--yes`, or an answer on the terminal.
-fn confirmed(question: &str, yes: bool) -> Result<bool, super::Error> {
+pub(super) fn confirmed(question: &str, yes: bool) -> Result<bool, super::Error> {
     if yes {
         return Ok(true);
     }

@@ -37,6 +37,10 @@ pub(super) fn renumber(state: &mut Value, numbers: &dyn Renumber) -> Result<(), 
     if let Some(passed) = state.get_mut("passes").and_then(|passes| passes.get_mut("passed_message_id")) {
         *passed = numbers.last_message(whole(passed)?).into();
     }
+    // Sources do not travel with an agent: their numbers mean others elsewhere.
+    if let Some(state) = state.as_object_mut() {
+        state.remove("sources");
+    }
     Ok(())
 }
 
@@ -110,7 +114,7 @@ mod tests {
     fn rows_and_runs_are_renumbered_and_what_is_gone_is_left_out() {
         let mut state = json!({"persona": "p", "human": "h", "queue": [{"id": 3, "stub": "s"}, {"id": 4}],
             "hidden_messages": [3, 4, [5, 8]], "last_message": 8, "hidden_passages": [[7, 8]], "last_passage": 2,
-            "passes": {"passed_message_id": 6}, "more": true});
+            "passes": {"passed_message_id": 6}, "sources": [2], "more": true});
         renumber(&mut state, &Four).unwrap();
         let expected = json!({"persona": "p", "human": "h", "queue": [{"id": 1, "stub": "s"}],
             "hidden_messages": [1, [2, 3]], "last_message": 3, "hidden_passages": [], "last_passage": 0,

@@ -199,6 +199,9 @@ fn a_source_is_detached_and_deleted() {
     assert_eq!(hits(&world, "zyzzyva").len(), 0);
     world.run(&["attach", "--agent", "a", "--source", "docs"]);
     let output = world.run(&["delete", "source", "docs"]);
+    assert!(output.status.code() == Some(2) && err(&output).contains("--yes"), "{}", err(&output));
+    assert_eq!(hits(&world, "zyzzyva").len(), 1);
+    let output = world.run(&["delete", "source", "docs", "--yes"]);
     assert!(err(&output).contains("Deleted docs: 1 file is forgotten, and a lost it."), "{}", err(&output));
     assert!(super::is_there(&world.scratch.path().join("files/a.md")));
     for entry in std::fs::read_dir(world.home.path()).unwrap() {
@@ -268,4 +271,14 @@ fn what_is_loaded_is_embedded_where_an_embedder_is_installed_and_goes_on_after_c
     assert!(output.status.success() && out(&output).contains("1 unchanged; 0 passages"), "{}", out(&output));
     assert!(err(&output).contains("docs: 300 of 300 passages can be found by meaning"), "{}", err(&output));
     assert!(!err(&output).contains(" of 300 passages\n"), "only the rest was embedded: {}", err(&output));
+}
+
+#[test]
+fn a_source_is_added_as_it_is_loaded() {
+    let world = world();
+    write(&world, "a.md", "alpha zyzzyva");
+    write(&world, "b.txt", "beta");
+    let output = world.run(&["add", "source", "docs", &world.path("files"), "--extensions", "md"]);
+    assert!(out(&output).starts_with("docs: 1 file new, 0 changed, 0 unchanged; "), "{}", out(&output));
+    assert_eq!(store(&world).documents("docs").unwrap().len(), 1);
 }

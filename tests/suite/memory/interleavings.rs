@@ -150,8 +150,12 @@ proptest! {
         for action in actions {
             number += 1;
             let is_way = matches!(action, Action::Undo(_) | Action::Redo(_) | Action::Reopen | Action::Abandon(_));
-            // Edits of the agent by itself are those of memory passes here: they leave the way forth open.
-            let mut changes = !is_way && !matches!(action, Action::Append(_) | Action::Archive(_) | Action::Save(_));
+            // What the agent does by itself, in a heartbeat or a memory pass, leaves the way forth open.
+            let is_agents = matches!(
+                action,
+                Action::Append(_) | Action::Archive(_) | Action::Exchange(_) | Action::Evict(_) | Action::Die(_)
+            );
+            let mut changes = !is_way && !is_agents && !matches!(action, Action::Save(_));
             match action {
                 Action::Turn(n) => {
                     let text = format!("marker {number} turn {n}");

@@ -335,3 +335,38 @@ proptest::proptest! {
         }
     }
 }
+
+fn kept(queue: &[Message]) -> usize {
+    queue.iter().filter(|message| !matches!(message.body, Body::Summary { .. })).count()
+}
+
+#[test]
+fn three_messages_stay_in_windows_below_800_tokens() {
+    for window in [260, 320, 400, 512, 640, 799] {
+        let mut memory = in_memory();
+        for n in 0_usize..60 {
+            memory.record(&[user(&format!("question {n} {}", "and on ".repeat(n % 7)))]).unwrap();
+            let (_, queue) = run_room(&mut memory, &mut Summaries::Short, window).unwrap();
+            assert!(kept(&queue) >= 3.min(2 * n + 1), "{window}: {queue:?}");
+            memory.record(&[reply(&format!("answer {n} {}", "so be it ".repeat(n % 5)))]).unwrap();
+            let (_, queue) = run_room(&mut memory, &mut Summaries::Short, window).unwrap();
+            assert!(kept(&queue) >= 3.min(2 * n + 2), "{window}: {queue:?}");
+        }
+        assert_eq!(found(&memory, "question").len(), 60);
+    }
+}
+
+#[test]
+fn fewer_than_three_stay_only_where_three_cannot_fit() {
+    let long = |word: &str| format!("{word} ").repeat(80);
+    let room = |window: usize| {
+        let mut memory = in_memory();
+        memory.record(&[user(&long("heron")), reply(&long("otter")), user(&long("newt"))]).unwrap();
+        let (_, queue) = run_room(&mut memory, &mut Summaries::Short, window).unwrap();
+        assert_eq!(found(&memory, "otter").len(), 1, "what leaves can be searched");
+        assert!(matches!(&queue.last().unwrap().body, Body::User { text } if text.starts_with("newt")));
+        kept(&queue)
+    };
+    // 92 tokens each: three take 276, the window of 420 leaves 315 of itself, that of 260 leaves 195.
+    assert_eq!((room(420), room(260)), (3, 1));
+}

@@ -152,3 +152,32 @@ fn a_checkpoint_does_not_touch_documents() {
     found.sort();
     assert_eq!(found, ["more.md", "plan.md"]);
 }
+
+#[test]
+fn a_checkpoint_of_the_whole_agent_has_its_sources_and_its_model() {
+    let mut store = with_agents(&["ada"]);
+    for (source, text) in [("notes", "lighthouse plan"), ("diary", "lighthouse diary"), ("gone", "lighthouse ruin")] {
+        put(&mut store, source, &format!("/{source}.md"), text);
+    }
+    store.attach("ada", "notes", 7).unwrap();
+    store.attach("ada", "gone", 7).unwrap();
+    let mut memory = AgentMemory::open(store, "ada").unwrap();
+    let choose = |memory: &mut AgentMemory, name: Option<&str>| {
+        let mut step = memory.step(1).unwrap();
+        step.switch_model(name, "m", 4096).unwrap();
+        step.commit().unwrap();
+    };
+    choose(&mut memory, Some("large"));
+    memory.save_checkpoint("then", 1).unwrap();
+    choose(&mut memory, None);
+    let mut store = memory.into_store();
+    store.detach("ada", "notes").unwrap();
+    store.attach("ada", "diary", 8).unwrap();
+    store.rename_source("notes", "plans").unwrap();
+    store.delete_source("gone").unwrap();
+    assert_eq!(titles(&store, "ada", "lighthouse"), ["diary.md"]);
+    let mut memory = AgentMemory::open(store, "ada").unwrap();
+    memory.load_checkpoint(None, 2).unwrap();
+    assert_eq!(memory.view().chosen_model().unwrap().as_deref(), Some("large"));
+    assert_eq!(titles(memory.store(), "ada", "lighthouse"), ["notes.md"], "under its new name, and no other");
+}

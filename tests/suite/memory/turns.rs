@@ -123,12 +123,12 @@ fn several_turns_go_back_and_forth_in_any_portions() {
 }
 
 #[test]
-fn whatever_changes_the_memory_ends_the_way_forth_and_a_login_does_not() {
-    let changes: [fn(&mut AgentMemory); 6] = [
+fn what_the_user_does_ends_the_way_forth_and_what_the_agent_does_by_itself_does_not() {
+    let changes: [fn(&mut AgentMemory); 7] = [
         |memory| {
             turn(memory, "new");
         },
-        |memory| drop(memory.record(&[event()]).unwrap()),
+        |memory| drop(memory.record(&[user("imported")]).unwrap()),
         |memory| drop(memory.pop(1).unwrap()),
         |memory| drop(memory.load_checkpoint(None, 3).unwrap()),
         |memory| {
@@ -142,16 +142,29 @@ fn whatever_changes_the_memory_ends_the_way_forth_and_a_login_does_not() {
             step.drop_redo().unwrap();
             step.commit().unwrap();
         },
+        |memory| {
+            let mut step = memory.step(3).unwrap();
+            let id = step.view().passages(0, 1).unwrap().items[0].id;
+            step.archival_delete(id).unwrap();
+            step.commit().unwrap();
+        },
     ];
     for (number, change) in changes.into_iter().enumerate() {
         let mut memory = in_memory();
+        let mut step = memory.step(0).unwrap();
+        step.archival_insert("An old note.", None).unwrap();
+        step.commit().unwrap();
         turn(&mut memory, "one");
         memory.save_checkpoint("c", 2).unwrap();
         turn(&mut memory, "two");
+        let after = seen(&memory);
         undo(&mut memory, 1).unwrap();
         let login = Body::Notification { notification: Notification::Login { last_login_at_ms: None } };
         memory.record(&[NewMessage { at_ms: 3, body: login, interrupted: false }]).unwrap();
+        memory.record(&[event(), call("f"), result("f", "r"), reply("Good morning.")]).unwrap();
+        append(&mut memory, "Noted in a heartbeat.");
         redo(&mut memory, 1).unwrap();
+        assert_eq!(seen(&memory), after, "change {number}");
         undo(&mut memory, 1).unwrap();
         change(&mut memory);
         assert!(matches!(redo(&mut memory, 1), Err(Error::TooFewUndone { available: 0, .. })), "change {number}");

@@ -138,3 +138,57 @@ fn a_message_has_several_lines_by_a_backslash_or_by_pasting() {
     let said: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     assert_eq!(said, ["first line\nsecond line", "pasted one\npasted two"]);
 }
+
+#[test]
+fn two_slashes_begin_messages_of_several_lines_that_an_empty_line_sends() {
+    let world = World::new();
+    let mut screen = start(&world, "true");
+    screen.line("");
+    screen.until("advice", |text| text.contains("Nothing was typed"));
+    screen.until_prompt();
+    screen.line("//");
+    screen.until("notice", |text| text.contains("an empty line sends one"));
+    screen.until_prompt();
+    for line in ["first line", "/second line"] {
+        screen.line(line);
+        screen.until("further prompt", |text| text.trim_end().ends_with("...>"));
+    }
+    screen.line("");
+    screen.until("reply", |text| text.contains("a> All right."));
+    screen.until_prompt();
+    screen.line("//");
+    screen.until("notice", |text| text.contains("sent by Enter again"));
+    screen.until_prompt();
+    screen.line("!help");
+    screen.until("advice", |text| text.contains("begin with /") && text.contains("put a space before it"));
+    screen.until_prompt();
+    screen.line(" !important");
+    screen.until("reply", |text| text.matches("a> All right.").count() == 2);
+    screen.until_prompt();
+    screen.leave();
+    let database = world.database();
+    let mut statement = database.prepare("SELECT searchable FROM messages WHERE kind = 'user' ORDER BY id").unwrap();
+    let said: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(said, ["first line\n/second line", "!important"]);
+}
+
+#[test]
+fn system_instructions_are_swapped_on_a_terminal_only_after_a_yes() {
+    let world = World::new();
+    let instructions = || -> Option<String> {
+        world.database().query_row("SELECT instructions FROM agents", [], |row| row.get(0)).unwrap()
+    };
+    let mut screen = start(&world, "true");
+    screen.line("/systemswap /no/such/file");
+    screen.until("refusal", |text| text.contains("no system instructions"));
+    screen.until_prompt();
+    for (answer, expected) in [("", None), ("n", None), ("yes", Some("You are a pirate.".to_owned()))] {
+        screen.line("/systemswap You are a pirate.");
+        screen.until("question", |text| text.trim_end().ends_with("Swap the system instructions? [y/N]"));
+        assert_eq!(screen.cell("+ You are a pirate.").fgcolor(), vt100::Color::Idx(2));
+        screen.line(answer);
+        screen.until_prompt();
+        assert_eq!(instructions(), expected);
+    }
+    screen.leave();
+}
