@@ -88,23 +88,15 @@ pub(super) struct Waiting {
     busy: Busy,
 }
 
-/// Says that the user is at work without a request: nothing that nobody has asked for begins to speak meanwhile, and
-/// beside an editor, which has the screen and may change core memory, nothing works.
+/// Says that the user is in an editor, which has the screen and may change core memory: nothing that nobody has asked
+/// for is done meanwhile.
 #[derive(Debug, Clone, Default)]
-pub struct Busy {
-    typing: Arc<AtomicBool>,
-    editing: Arc<AtomicBool>,
-}
+pub struct Busy(Arc<AtomicBool>);
 
 impl Busy {
-    /// A line begins to have something in it, or no longer has.
-    pub fn set_typing(&self, typing: bool) {
-        self.typing.store(typing, Ordering::SeqCst);
-    }
-
     /// Another program gets the screen, or gives it back.
     pub fn set_editing(&self, editing: bool) {
-        self.editing.store(editing, Ordering::SeqCst);
+        self.0.store(editing, Ordering::SeqCst);
     }
 }
 
@@ -115,11 +107,7 @@ impl Waiting {
 
     /// Whether the user is in an editor.
     pub(super) fn is_edited(&self) -> bool {
-        self.busy.editing.load(Ordering::SeqCst)
-    }
-
-    fn is_busy(&self) -> bool {
-        self.is_edited() || self.busy.typing.load(Ordering::SeqCst)
+        self.busy.0.load(Ordering::SeqCst)
     }
 
     /// Runs `turn` unless a request waits or the user is at work; one that comes in meanwhile raises `cancel`, which is down again afterwards.
@@ -131,7 +119,7 @@ impl Waiting {
             cancel.clear();
         };
         gives_way(true);
-        if self.requests.load(Ordering::SeqCst) == 0 && !self.is_busy() {
+        if self.requests.load(Ordering::SeqCst) == 0 && !self.is_edited() {
             turn();
         }
         gives_way(false);

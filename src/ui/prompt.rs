@@ -6,22 +6,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustyline::error::ReadlineError;
-use rustyline::{
-    Cmd, ConditionalEventHandler, Config, DefaultEditor, Event, EventContext, EventHandler, ExternalPrinter, KeyCode,
-    KeyEvent, Modifiers, RepeatCount,
-};
-
-use crate::kernel::Busy;
+use rustyline::{Cmd, Config, DefaultEditor, ExternalPrinter, KeyCode, KeyEvent, Modifiers};
 
 /// Before the first line of what the user types, and before its further lines.
 const PROMPT: &str = "you> ";
 const FURTHER_PROMPT: &str = "...> ";
 
-pub(super) fn editor(busy: &Busy) -> Result<DefaultEditor, ReadlineError> {
+pub(super) fn editor() -> Result<DefaultEditor, ReadlineError> {
     let mut editor = DefaultEditor::with_config(Config::builder().auto_add_history(false).build())?;
-    // All other keys are only looked at.
-    let typing = EventHandler::Conditional(Box::new(Typing(busy.clone())));
-    editor.bind_sequence(Event::Any, typing);
     // Alt-Enter and Ctrl-J begin a new line of the same message.
     editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
     editor.bind_sequence(KeyEvent(KeyCode::Char('J'), Modifiers::CTRL), Cmd::Newline);
@@ -40,29 +32,16 @@ pub(super) fn save_history(editor: &mut DefaultEditor, path: &Path) {
     }
 }
 
-/// Notices whether the line has something in it. A key is seen before it does its work.
-struct Typing(Busy);
-
-impl ConditionalEventHandler for Typing {
-    fn handle(&self, event: &Event, _: RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
-        let takes_the_last = context.line().chars().count() <= 1
-            && matches!(event.get(0), Some(KeyEvent(KeyCode::Backspace | KeyCode::Delete, _)));
-        self.0.set_typing(!takes_the_last);
-        None
-    }
-}
-
 /// The line that the user is typing, and what is printed above it meanwhile.
 pub(super) struct Prompt {
     open: Arc<AtomicBool>,
     above: Sender<String>,
-    busy: Busy,
     /// What came while nothing could be printed above the line: on dumb terminals, or as the line ended.
     late: Arc<Mutex<Vec<String>>>,
 }
 
 impl Prompt {
-    pub(super) fn new(editor: &mut DefaultEditor, busy: Busy) -> Self {
+    pub(super) fn new(editor: &mut DefaultEditor) -> Self {
         let open = Arc::new(AtomicBool::new(false));
         let late = Arc::new(Mutex::new(Vec::new()));
         let (above, texts) = channel::<String>();
@@ -73,7 +52,7 @@ impl Prompt {
             let (open, late) = (Arc::clone(&open), Arc::clone(&late));
             move || print_texts(&texts, printer, &open, &late)
         });
-        Self { open, above, busy, late }
+        Self { open, above, late }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -130,7 +109,6 @@ impl Prompt {
         self.open.store(true, Ordering::SeqCst);
         let line = editor.readline_with_initial(prompt, (initial, ""));
         self.open.store(false, Ordering::SeqCst);
-        self.busy.set_typing(false);
         line
     }
 }

@@ -84,10 +84,10 @@ pub fn run(handle: Handle, options: &Options<'_>) -> Result<usize, Error> {
     // For the whole chat: between a reply and the next prompt, too, Enter must stay what the line editor takes for Enter.
     let quiet = Quiet::new();
     let Handle { requests, events } = handle;
-    let mut editor = editor(&requests.busy())?;
+    let mut editor = editor()?;
     // A history that cannot be read only lacks the lines of earlier days.
     let _ = editor.load_history(options.history);
-    let prompt = &Prompt::new(&mut editor, requests.busy());
+    let prompt = &Prompt::new(&mut editor);
     let screen = &Mutex::new(Screen::new(options.agent, options.show_costs));
     let (done_sender, done) = channel();
     let chat = Chat { requests, done, prompt, screen, quiet, many_lines: Cell::new(false) };

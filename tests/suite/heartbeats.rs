@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mneme::dialect::Profile;
 use mneme::inference::{Script, ScriptedReply};
-use mneme::kernel::{Busy, Emitted, Handle, Outgoing, Request, spawn, timed_heartbeat};
+use mneme::kernel::{Emitted, Handle, Outgoing, Request, spawn, timed_heartbeat};
 use mneme::memory::Store;
 use mneme::types::{Cause, Clock, Event, ManualClock, StopReason};
 
@@ -202,21 +202,18 @@ fn a_request_that_comes_in_stops_a_heartbeat_and_is_answered_whole() {
 }
 
 #[test]
-fn none_comes_into_an_editor_or_a_half_typed_line_and_the_interval_begins_anew_behind_it() {
+fn none_comes_into_an_editor_and_the_interval_begins_anew_behind_it() {
     let script = Script { otherwise: Some("All right.".to_owned()), ..Script::default() };
     let (handle, clock) = spawned(script, 10);
     answered(&handle, 1, "/help");
     let busy = handle.requests.busy();
-    let ways: [fn(&Busy, bool); 2] = [Busy::set_editing, Busy::set_typing];
-    for set in ways {
-        set(&busy, true);
-        clock.advance(60 * MINUTE_MS);
-        assert_silent(&handle);
-        set(&busy, false);
-        clock.advance(10 * MINUTE_MS);
-        assert_eq!(next(&handle).cause, Cause::Timer);
-        assert!(matches!(next(&handle), Emitted { cause: Cause::Timer, event: Event::Turn(_), .. }));
-    }
+    busy.set_editing(true);
+    clock.advance(60 * MINUTE_MS);
+    assert_silent(&handle);
+    busy.set_editing(false);
+    clock.advance(10 * MINUTE_MS);
+    assert_eq!(next(&handle).cause, Cause::Timer);
+    assert!(matches!(next(&handle), Emitted { cause: Cause::Timer, event: Event::Turn(_), .. }));
 }
 
 #[test]
