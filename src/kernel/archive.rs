@@ -96,7 +96,7 @@ impl Agent {
 
     fn delete_passage(&mut self, id: PassageId) -> Result<String, Error> {
         let mut step = self.memory.step(self.clock.now_ms())?;
-        let passage = step.view().passage(id)?;
+        let passage = step.view().own_passage(id)?;
         step.archival_delete(id)?;
         step.commit()?;
         let count = self.memory.view().archival_count()?;
@@ -110,7 +110,8 @@ impl Agent {
     /// Puts a text into archival storage.
     pub(super) fn archive(&mut self, text: &str) -> Result<String, Error> {
         let mut step = self.memory.step(self.clock.now_ms())?;
-        let mut context = Context { zone: self.clock.zone(), embedder: self.embedder.as_deref_mut() };
+        let embedder = self.embedder.as_deref_mut();
+        let mut context = Context { embedder, ..Context::without_embedder(self.clock.zone()) };
         let archived = functions::archive(text, Some("the user"), &mut step, &mut context)?;
         step.drop_redo()?;
         step.commit()?;

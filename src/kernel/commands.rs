@@ -8,7 +8,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::dialect::Dialect;
-use crate::functions::{Context, archive};
 use crate::inference::{Engine, SamplerOptions};
 use crate::memory::{BlockLabel, CoreBlock, MainContext, RoomReport, Step, View, evict_now};
 use crate::types::{Cancel, Event};

@@ -97,7 +97,8 @@ impl Agent {
         }
         let in_view: HashSet<MessageId> = self.context.messages.iter().map(|message| message.id).collect();
         let step = self.memory.step(self.clock.now_ms())?;
-        let mut context = Context { zone: self.clock.zone(), embedder: self.embedder.as_deref_mut() };
+        let embedder = self.embedder.as_deref_mut();
+        let mut context = Context { embedder, ..Context::without_embedder(self.clock.zone()) };
         let found = functions::recollect(&text, &in_view, &step, &mut context)?;
         drop(step);
         Ok(found.map_or(Recalled::Off, |found| {

@@ -168,8 +168,12 @@ fn write(view: &View<'_>, text: &str, source: Option<&str>, at_ms: i64) -> Resul
 
 /// One of the agent's own passages.
 pub(super) fn own(view: &View<'_>, id: PassageId) -> Result<ArchivalHit> {
+    one(view, id, "p.agent_id = :agent AND p.hidden = 0")
+}
+
+fn one(view: &View<'_>, id: PassageId, condition: &str) -> Result<ArchivalHit> {
     view.connection
-        .prepare_cached(&format!("{HITS} WHERE p.id = :id AND p.agent_id = :agent AND p.hidden = 0"))
+        .prepare_cached(&format!("{HITS} WHERE p.id = :id AND {condition}"))
         .and_then(|mut statement| {
             statement.query_row(named_params! {":id": id.0, ":agent": view.agent}, hit).optional()
         })
@@ -202,12 +206,9 @@ fn similar_passage(view: &View<'_>, text: &str) -> rusqlite::Result<Option<Passa
     Ok(None)
 }
 
-/// A passage of any agent by its id.
-pub(super) fn get(view: &View<'_>, id: PassageId) -> Result<ArchivalHit> {
-    view.connection
-        .prepare_cached(&format!("{HITS} WHERE p.id = :id"))
-        .and_then(|mut statement| statement.query_row(named_params! {":id": id.0}, hit))
-        .during("read a passage")
+/// A passage that the agent can find.
+pub(super) fn visible(view: &View<'_>, id: PassageId) -> Result<ArchivalHit> {
+    one(view, id, "EXISTS (SELECT 1 FROM visible_passages v WHERE v.id = p.id AND v.viewer_id = :agent)")
 }
 
 /// By words alone.

@@ -366,7 +366,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// [`super::Error::UnknownPassage`]; the database failed.
-    pub fn passage(&self, id: PassageId) -> Result<ArchivalHit> {
+    pub fn own_passage(&self, id: PassageId) -> Result<ArchivalHit> {
         archival::own(self, id)
     }
 
@@ -396,11 +396,11 @@ impl View<'_> {
         Ok(message.and_then(|message| queue_manager::paged_out_text(&message)))
     }
 
-    /// A passage by its id.
+    /// A passage that a search can find.
     ///
     /// # Errors
-    /// There is no such passage, or the database failed.
+    /// [`super::Error::UnknownPassage`]; the database failed.
     pub fn passage(&self, id: PassageId) -> Result<ArchivalHit> {
-        archival::get(self, id)
+        archival::visible(self, id)
     }
 }

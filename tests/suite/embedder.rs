@@ -150,7 +150,7 @@ fn what_is_stored_fits_the_embedder_and_nothing_of_it_is_lost() {
         let mut embedder = real();
         let mut memory = AgentMemory::create(Store::open_in_memory().unwrap(), &NewAgent::named("a", 0)).unwrap();
         let mut step = memory.step(0).unwrap();
-        let mut context = Context { zone: TimeZone::UTC, embedder: Some(&mut *embedder) };
+        let mut context = Context { embedder: Some(&mut *embedder), ..Context::without_embedder(TimeZone::UTC) };
         archive(&text, None, &mut step, &mut context).unwrap();
         step.commit().unwrap();
         let mut store = memory.into_store();

@@ -55,7 +55,7 @@ pub(super) fn delete(agent: &str, id: &str, yes: bool) -> Done {
     let id = id.parse().map(PassageId).map_err(|_| Error::NoPassageNumber { typed: id.to_owned() })?;
     let store = open_store(&home()?)?;
     // Shown and refused before the question.
-    let passage = store.view(agent)?.passage(id)?;
+    let passage = store.view(agent)?.own_passage(id)?;
     let mut out = anstream::stdout();
     writeln!(out, "[{}] {}\n{}", id.0, local_time(passage.at_ms), sanitize(&passage.text))?;
     if !confirmed(&format!("Delete this passage of {agent}?"), yes)? {

@@ -158,7 +158,8 @@ fn shown(
     let mut results: Vec<String> = Vec::new();
     for page in 0..PAGES {
         let mut step = memory.step(0)?;
-        let mut context = Context { zone: jiff::tz::TimeZone::UTC, embedder: embedder.as_deref_mut() };
+        let mut context =
+            Context { embedder: embedder.as_deref_mut(), ..Context::without_embedder(jiff::tz::TimeZone::UTC) };
         let arguments = match json!({"query": query, "page": page}) {
             Value::Object(arguments) => arguments,
             _ => continue,
