@@ -129,9 +129,9 @@ pub struct Row {
     pub faults: FaultCounts,
     /// Turns in which core memory changed.
     pub turns_with_changed_memory: usize,
-    /// Turns that ask for what was never said, and of these those in which something was invented.
+    /// Turns that ask for what was never said.
     pub never_said_turns: usize,
-    /// See above.
+    /// Of these, turns in which something was invented.
     pub invented: usize,
     /// Characters by which core memory grew, both blocks together.
     pub core_added_chars: i64,

@@ -149,9 +149,11 @@ fn two_slashes_begin_messages_of_several_lines_that_an_empty_line_sends() {
     screen.line("//");
     screen.until("notice", |text| text.contains("an empty line sends one"));
     screen.until_prompt();
-    for line in ["first line", "/second line"] {
+    for (number, line) in ["first line", "/second line"].into_iter().enumerate() {
         screen.line(line);
-        screen.until("further prompt", |text| text.trim_end().ends_with("...>"));
+        screen.until("further prompt", |text| {
+            text.matches("...>").count() == number + 1 && text.trim_end().ends_with("...>")
+        });
     }
     screen.line("");
     screen.until("reply", |text| text.contains("a> All right."));
