@@ -4,6 +4,8 @@
 CACHE_HOME := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)
 export CARGO_TARGET_DIR ?= $(CACHE_HOME)/mneme/target-$(shell scripts/cpu-key)
 export RUSTFLAGS ?= -C target-cpu=native
+# The tests run models in their own process; see src/inference/openmp.rs.
+test test-long: export GOMP_SPINCOUNT ?= 1000
 
 MNEME := $(CARGO_TARGET_DIR)/release/mneme
 TEST_MODELS := smollm2-135m-instruct-q4_1 all-minilm-l6-v2
