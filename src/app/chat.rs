@@ -10,7 +10,7 @@ use super::{Error, logging};
 use crate::cli::{EngineName, ExitCode, RunArgs};
 use crate::config::{self, Config, ConfigFile, Idle};
 use crate::dialect::{self, Profile};
-use crate::inference::Engine;
+use crate::inference::{Engine, Warm};
 use crate::kernel::{self, Agent, Emitted, LoadModel, LoadedModel};
 use crate::memory::{self, AgentInfo, AgentMemory, BlockLabel, NewAgent, Store};
 use crate::types::{Cancel, Cause, Clock, Event, Message, SystemClock};
@@ -349,7 +349,24 @@ pub fn open_agent(
     clock: Arc<dyn Clock>,
     cancel: Cancel,
 ) -> Result<Opened, Error> {
+    open_warm_agent(config, store, name, texts, engine.into(), clock, cancel)
+}
+
+/// As [`open_agent`], on an engine whose cache may hold the beginning of the prompt already.
+///
+/// # Errors
+/// As [`open_agent`].
+pub(super) fn open_warm_agent(
+    config: &Config,
+    store: Store,
+    name: &str,
+    texts: Texts,
+    warm: Warm,
+    clock: Arc<dyn Clock>,
+    cancel: Cancel,
+) -> Result<Opened, Error> {
     let resumed = store.has_agent(name)?;
+    let engine = warm.engine();
     let identity = engine.identity().clone();
     let window_tokens = engine.context_window_tokens();
     let database = store.path().map(Path::to_owned);
@@ -388,7 +405,7 @@ pub fn open_agent(
         home.map_or_else(Vec::new, |home| [HISTORY_NAME, logging::FILE_NAME].map(|name| home.join(name)).into());
     let settings = kernel::Settings { states, traces, ..settings(config, profile) };
     let agent =
-        Agent::open(memory, engine, chosen.dialect, Arc::clone(&clock), cancel, settings).inspect_err(|_| {
+        Agent::open_warm(memory, warm, chosen.dialect, Arc::clone(&clock), cancel, settings).inspect_err(|_| {
             // A database in memory is gone with the agent.
             if let Some(database) = &database
                 && let Err(error) = take_back(database, name, before.as_ref(), &*clock)

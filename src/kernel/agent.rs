@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::dialect::{self, Action, Dialect, Profile};
 use crate::functions::{self, Function, SideEffect};
-use crate::inference::{Engine, SamplerOptions, StateStore};
+use crate::inference::{Engine, SamplerOptions, StateStore, Warm};
 use crate::memory::main_context::system::{CoreMemoryEditor, classic_instructions, native_instructions};
 use crate::memory::{AgentMemory, Embed, Inbox, MainContext, QueueLimits, RoomReport, make_room};
 use crate::types::{
@@ -139,6 +139,21 @@ impl Agent {
     pub fn open(
         memory: AgentMemory,
         engine: Box<dyn Engine>,
+        dialect: Box<dyn Dialect>,
+        clock: Arc<dyn Clock>,
+        cancel: Cancel,
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        Self::open_warm(memory, engine.into(), dialect, clock, cancel, settings)
+    }
+
+    /// As [`Agent::open`], on an engine whose cache may hold the beginning of the prompt already.
+    ///
+    /// # Errors
+    /// As [`Agent::open`].
+    pub fn open_warm(
+        memory: AgentMemory,
+        engine: Warm,
         dialect: Box<dyn Dialect>,
         clock: Arc<dyn Clock>,
         cancel: Cancel,
@@ -614,6 +629,12 @@ impl Agent {
         self.model.into_engine()
     }
 
+    /// Closes the agent and gives the engine back, for an agent whose prompt begins like this one's.
+    #[must_use]
+    pub fn into_warm(self) -> Warm {
+        self.model.into_warm()
+    }
+
     /// The flag that stops this agent's work.
     #[must_use]
     pub fn cancel(&self) -> &Cancel {
@@ -649,7 +670,7 @@ pub fn default_instructions(settings: &Settings) -> String {
 
 /// The model on an engine, with the functions that the profile offers.
 pub(super) fn make_model(
-    engine: Box<dyn Engine>,
+    engine: Warm,
     dialect: Box<dyn Dialect>,
     clock: &dyn Clock,
     cancel: &Cancel,

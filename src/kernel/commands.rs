@@ -269,7 +269,7 @@ impl Agent {
         };
         let chosen = (name != DEFAULT).then_some(name);
         let LoadedModel { engine, dialect, notices } = loader.load(chosen, &self.cancel)?;
-        let model = make_model(engine, dialect, &*self.clock, &self.cancel, &self.settings)?;
+        let model = make_model(engine.into(), dialect, &*self.clock, &self.cancel, &self.settings)?;
         let shown = MainContext {
             core_memory: self.memory.view().core()?.render(),
             messages: Vec::new(),
