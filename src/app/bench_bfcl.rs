@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::chat::{Opened, Texts, open_agent, settings};
+use super::chat::{Opened, Texts, open_warm_agent, settings};
 use super::output::{tell, tell_below};
 use super::{Error, bench};
 use crate::bench::bfcl::{
@@ -17,7 +17,7 @@ use crate::bench::bfcl::{
 };
 use crate::cli::{BfclArgs, EngineName, ExitCode, PolicyName};
 use crate::config::{self, Config, ConfigFile, Idle, Overrides};
-use crate::inference::Engine;
+use crate::inference::Warm;
 use crate::kernel::{Agent, Request, default_instructions, handle};
 use crate::memory::{AgentMemory, Embed, Store};
 use crate::models::default_bench_dir;
@@ -145,8 +145,9 @@ struct Bench<'a> {
     arguments: &'a BfclArgs,
     config: Config,
     work: Work,
-    /// The model between two agents: it is loaded once, when it is first needed.
-    engine: Option<Box<dyn Engine>>,
+    /// The model between two agents: it is loaded once, when it is first needed. The prompts of two questions begin
+    /// alike, as if both were asked in the same chat; a session after a restart reads everything anew.
+    engine: Option<Warm>,
     /// The embedder between two agents.
     embedder: Option<Box<dyn Embed>>,
     clock: Arc<dyn Clock>,
@@ -172,6 +173,7 @@ impl Bench<'_> {
     fn tell_session(&mut self, scenario: &Scenario, at: usize, session: &Session) -> Result<(usize, Costs), Error> {
         let database = self.work.present(scenario.name, at, &*self.clock)?;
         let store = Store::open(&database, &*self.clock)?;
+        self.engine = self.engine.take().map(Warm::cold);
         let (mut agent, context_window) = self.open(&self.config.clone(), store)?;
         let mut costs = Costs::default();
         for text in &session.messages {
@@ -258,12 +260,12 @@ impl Bench<'_> {
     fn open(&mut self, config: &Config, store: Store) -> Result<(Agent, usize), Error> {
         let engine = match self.engine.take() {
             Some(engine) => engine,
-            None => super::engine::load(self.arguments.engine, config, &Cancel::new())?,
+            None => super::engine::load(self.arguments.engine, config, &Cancel::new())?.into(),
         };
-        let context_window = engine.context_window_tokens();
+        let context_window = engine.engine().context_window_tokens();
         let texts = Texts::read(config, &store, AGENT)?;
         let clock = Arc::clone(&self.clock);
-        let Opened { mut agent, .. } = open_agent(config, store, AGENT, texts, engine, clock, Cancel::new())?;
+        let Opened { mut agent, .. } = open_warm_agent(config, store, AGENT, texts, engine, clock, Cancel::new())?;
         agent.set_embedder(self.embedder.take());
         Ok((agent, context_window))
     }
@@ -271,7 +273,7 @@ impl Bench<'_> {
     /// Closes an agent; what it was opened with is kept for the next one.
     fn close(&mut self, mut agent: Agent) {
         self.embedder = agent.take_embedder();
-        self.engine = Some(agent.into_engine());
+        self.engine = Some(agent.into_warm());
     }
 
     /// The rows of this run's sessions and questions, those of earlier runs included, in the order of the data.

@@ -10,7 +10,7 @@ use super::{Error, logging};
 use crate::cli::{EngineName, ExitCode, RunArgs};
 use crate::config::{self, Config, ConfigFile, Idle};
 use crate::dialect::{self, Profile};
-use crate::inference::Engine;
+use crate::inference::{Engine, Warm};
 use crate::kernel::{self, Agent, Emitted, LoadModel, LoadedModel};
 use crate::memory::{self, AgentInfo, AgentMemory, BlockLabel, NewAgent, Store};
 use crate::types::{Cancel, Cause, Clock, Event, Message, SystemClock};
@@ -354,7 +354,24 @@ pub fn open_agent(
     clock: Arc<dyn Clock>,
     cancel: Cancel,
 ) -> Result<Opened, Error> {
+    open_warm_agent(config, store, name, texts, engine.into(), clock, cancel)
+}
+
+/// As [`open_agent`], on an engine whose cache may hold the beginning of the prompt already.
+///
+/// # Errors
+/// As [`open_agent`].
+pub(super) fn open_warm_agent(
+    config: &Config,
+    store: Store,
+    name: &str,
+    texts: Texts,
+    warm: Warm,
+    clock: Arc<dyn Clock>,
+    cancel: Cancel,
+) -> Result<Opened, Error> {
     let resumed = store.has_agent(name)?;
+    let engine = warm.engine();
     let identity = engine.identity().clone();
     let window_tokens = engine.context_window_tokens();
     let database = store.path().map(Path::to_owned);
@@ -393,7 +410,7 @@ pub fn open_agent(
         home.map_or_else(Vec::new, |home| [HISTORY_NAME, logging::FILE_NAME].map(|name| home.join(name)).into());
     let home = home.map(Path::to_owned);
     let settings = kernel::Settings { states, traces, home, ..settings(config, profile) };
-    let opened = Agent::open(memory, engine, chosen.dialect, Arc::clone(&clock), cancel, settings);
+    let opened = Agent::open_warm(memory, warm, chosen.dialect, Arc::clone(&clock), cancel, settings);
     // A new agent that could not answer is none; one that exists opens, so that its core memory can be shortened.
     let agent = opened
         .and_then(|agent| match agent.lacks_room() {

@@ -19,7 +19,7 @@ pub enum AdminCommand {
         #[arg(long, value_name = "NAME", required_if_eq_any([("what", "passages"), ("what", "passage")]))]
         agent: Option<String>,
         /// Which page of the passages, from 1
-        #[arg(long, value_name = "N", requires = "agent", value_parser = clap::value_parser!(u64).range(1..))]
+        #[arg(long, value_name = "N", requires = "agent", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
         page: Option<u64>,
         /// As JSON
         #[arg(long)]

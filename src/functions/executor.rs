@@ -261,12 +261,18 @@ impl<'a> Arguments<'a> {
 /// Messages with what was said before and after each, told once: a model reads an answer only beside its question.
 fn conversation(found: &Page<RecallHit>, query: &str, zone: &TimeZone) -> String {
     let mut told: HashSet<MessageId> = found.items.iter().map(|hit| hit.id).collect();
-    listing(found, |hit| said_in_context(hit, query, &mut told, zone))
+    listing(found, |hit| said_in_context(hit, query, MAX_SAID_CHARS, &mut told, zone))
 }
 
-/// A message with what was said before and after it, unless that is among those `told`.
-pub(super) fn said_in_context(hit: &RecallHit, query: &str, told: &mut HashSet<MessageId>, zone: &TimeZone) -> String {
-    let (said, _) = excerpt(&hit.text, query, MAX_SAID_CHARS);
+/// At most `max_chars` of a message, with what was said before and after it, unless that is among those `told`.
+pub(super) fn said_in_context(
+    hit: &RecallHit,
+    query: &str,
+    max_chars: usize,
+    told: &mut HashSet<MessageId>,
+    zone: &TimeZone,
+) -> String {
+    let (said, _) = excerpt(&hit.text, query, max_chars);
     let mut lines = format!("[{}] {}: {said}", local_time(hit.at_ms, zone), hit.who());
     for (place, nearby) in [("before", &hit.before), ("after", &hit.after)] {
         let Some(nearby) = nearby else { continue };

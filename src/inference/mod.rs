@@ -43,7 +43,7 @@ pub use llama_rates::{Rates, bare_rates, our_rates};
 #[cfg(feature = "llama-cpp")]
 pub use llama_vocab::{NativeGrammar, NativeVocab};
 pub use openmp::patient_threads;
-pub use prefix_cache::{PrefixReport, Session};
+pub use prefix_cache::{PrefixReport, Session, Warm};
 pub use sampler::{Sampled, Sampler, SamplerOptions};
 pub use scripted::{Script, ScriptedEngine, ScriptedGeneration, ScriptedLog, ScriptedReply};
 pub use state_store::StateStore;

@@ -27,6 +27,39 @@ pub struct PrefixReport {
     pub complete: bool,
 }
 
+/// An engine between two sessions, with the tokens that are in its cache.
+pub struct Warm {
+    engine: Box<dyn Engine>,
+    /// By [`Sequence::index`]; none where it is not known what is in the cache.
+    cached: Option<[Vec<TokenId>; Sequence::COUNT]>,
+}
+
+impl From<Box<dyn Engine>> for Warm {
+    fn from(engine: Box<dyn Engine>) -> Self {
+        Self { engine, cached: None }
+    }
+}
+
+impl std::fmt::Debug for Warm {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Warm").field("model", &self.engine.identity().name).finish_non_exhaustive()
+    }
+}
+
+impl Warm {
+    /// The engine, for its properties.
+    #[must_use]
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.engine
+    }
+
+    /// The same engine for a session that is to read everything anew, as after a start of the program.
+    #[must_use]
+    pub fn cold(self) -> Self {
+        Self { cached: None, ..self }
+    }
+}
+
 /// An engine together with the tokens in its cache.
 pub struct Session {
     engine: Box<dyn Engine>,
@@ -47,15 +80,29 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// Takes an engine whose cache is empty.
+    /// Takes an engine and empties its cache.
     ///
     /// # Errors
-    /// The engine's cache is not empty and could not be emptied.
-    pub fn new(mut engine: Box<dyn Engine>) -> Result<Self, Error> {
-        if engine.position_tokens() > 0 {
-            engine.truncate(0)?;
+    /// The cache could not be emptied.
+    pub fn new(engine: Box<dyn Engine>) -> Result<Self, Error> {
+        Self::resume(engine.into())
+    }
+
+    /// Takes an engine with what an earlier session has left in its cache; where that is not known, it is emptied.
+    ///
+    /// # Errors
+    /// The cache could not be emptied.
+    pub fn resume(Warm { mut engine, cached }: Warm) -> Result<Self, Error> {
+        let mut cached = cached.unwrap_or_default();
+        for sequence in [Sequence::SecondSide, Sequence::Side, Sequence::Main] {
+            engine.select(sequence);
+            let known = &mut cached[sequence.index()];
+            if engine.position_tokens() != known.len() {
+                engine.truncate(0)?;
+                known.clear();
+            }
         }
-        Ok(Self { engine, sequence: Sequence::Main, cached: Default::default(), states: None })
+        Ok(Self { engine, sequence: Sequence::Main, cached, states: None })
     }
 
     /// The same session, with states of its cache saved in `states`; see [`Session::prepare_fixed`].
@@ -190,6 +237,12 @@ impl Session {
     #[must_use]
     pub fn into_engine(self) -> Box<dyn Engine> {
         self.engine
+    }
+
+    /// The engine, for a session that goes on with what is in its cache.
+    #[must_use]
+    pub fn into_warm(self) -> Warm {
+        Warm { engine: self.engine, cached: Some(self.cached) }
     }
 
     /// Reads `tokens` behind what is cached.

@@ -8,33 +8,29 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::dialect::{self, Action, Dialect, Profile};
-use crate::functions::{self, Function, SideEffect};
-use crate::inference::{Engine, SamplerOptions, StateStore};
-use crate::memory::main_context::system::{CoreMemoryEditor, classic_instructions, native_instructions};
+use crate::functions::{self, SideEffect};
+use crate::inference::{Engine, SamplerOptions, Warm};
 use crate::memory::{AgentMemory, CoreMemory, Embed, Inbox, MainContext, QueueLimits, RoomReport};
 use crate::types::{
-    Body, Call, Cancel, Clock, CoreMemoryEdit, CoreMemoryText, Event, InboxId, NewMessage, Notification, StopReason,
-    TurnReport,
+    Body, Cancel, Clock, CoreMemoryText, Event, InboxId, NewMessage, Notification, StopReason, TurnReport,
 };
 
 use super::Error;
 use super::attach::asks_to_save;
+use super::by_profile::{default_instructions, make_model};
 use super::command::{self, Command};
 use super::commands::LoadModel;
 use super::cost::Cost;
-use super::dump::{dump, dump_raw, local_time};
+use super::dump::{dump, dump_raw};
 use super::heartbeats::Heartbeats;
 use super::interrupt::Interrupt;
 use super::model::{Model, Written};
 use super::offer::{MemoryView, step_policy};
 use super::preview::{ANSWER_CHARS_PER_TOKEN, memory_view};
-use super::recall::Recalled;
+use super::progress::{Pending, Progress};
 use super::reply::{Reply, Started};
 use super::step::{Effect, Generated, Happened, Offer, Turn};
 use super::window::{self, check_window, room_notice};
-
-/// Edits of core memory that `/memory` shows.
-const SHOWN_EDITS: usize = 3;
 
 /// Reason of a heartbeat while the user waits for an answer: without it, a small model answers the event instead.
 const UNANSWERED: &str = "The user's last message has no answer yet. Answer it now.";
@@ -96,49 +92,6 @@ pub struct Agent {
     heartbeats: Heartbeats,
 }
 
-/// What a turn gathers while it runs.
-#[derive(Default)]
-struct Progress {
-    calls: Vec<Call>,
-    pending: Option<Pending>,
-    by_heartbeat: bool,
-    /// Whether the message that began the turn is stored; none where no message began it.
-    message_stored: Option<bool>,
-    is_answered: bool,
-    /// A result of this turn quotes a document.
-    has_read_document: bool,
-    /// The user's message asks for something to be kept.
-    asks_to_save: bool,
-    recalled: Recalled,
-}
-
-/// A call that is written but not executed.
-struct Pending {
-    thoughts: Option<String>,
-    /// For the executor.
-    call: Call,
-    /// For the prompt: with everything that the model wrote.
-    stored: Call,
-}
-
-impl Progress {
-    /// What the user is told of a failure: whether the message that the turn was to answer is stored, and how it is
-    /// answered after all.
-    fn failure(&self, error: &Error) -> Event {
-        let (message, hint) = (error.to_string(), error.hint());
-        let (message, hint) = match self.message_stored {
-            Some(false) => {
-                (format!("your message was not stored: {message}"), format!("{hint}; then send the message again"))
-            }
-            Some(true) if !self.is_answered => {
-                (message, format!("{hint}; your message is stored: /heartbeat has it answered"))
-            }
-            Some(true) | None => (message, hint),
-        };
-        Event::Error { message, hint, message_stored: self.message_stored }
-    }
-}
-
 impl Agent {
     /// Opens the agent behind `memory` on a loaded engine and notes the login. Whether it can answer is another
     /// question: see [`Agent::lacks_room`].
@@ -148,6 +101,21 @@ impl Agent {
     pub fn open(
         memory: AgentMemory,
         engine: Box<dyn Engine>,
+        dialect: Box<dyn Dialect>,
+        clock: Arc<dyn Clock>,
+        cancel: Cancel,
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        Self::open_warm(memory, engine.into(), dialect, clock, cancel, settings)
+    }
+
+    /// As [`Agent::open`], on an engine whose cache may hold the beginning of the prompt already.
+    ///
+    /// # Errors
+    /// As [`Agent::open`].
+    pub fn open_warm(
+        memory: AgentMemory,
+        engine: Warm,
         dialect: Box<dyn Dialect>,
         clock: Arc<dyn Clock>,
         cancel: Cancel,
@@ -577,21 +545,6 @@ impl Agent {
         Ok(Event::Notice { text })
     }
 
-    fn last_edits(&self) -> Result<Vec<CoreMemoryEdit>, Error> {
-        let zone = self.clock.zone();
-        let edits = self.memory.view().block_edits(SHOWN_EDITS)?.into_iter();
-        Ok(edits
-            .map(|edit| CoreMemoryEdit {
-                at_ms: edit.at_ms,
-                time: local_time(edit.at_ms, &zone),
-                section: edit.label.as_str().to_owned(),
-                before: edit.before,
-                after: edit.after,
-                cause: edit.cause,
-            })
-            .collect())
-    }
-
     fn goodbye(&self) -> String {
         match self.unstored_messages() {
             0 => "Everything is saved. Goodbye.".to_owned(),
@@ -622,40 +575,15 @@ impl Agent {
         self.model.into_engine()
     }
 
+    /// Closes the agent and gives the engine back, for an agent whose prompt begins like this one's.
+    #[must_use]
+    pub fn into_warm(self) -> Warm {
+        self.model.into_warm()
+    }
+
     /// The flag that stops this agent's work.
     #[must_use]
     pub fn cancel(&self) -> &Cancel {
         &self.cancel
     }
-}
-
-/// The system instructions of an agent that has none of its own.
-#[must_use]
-pub fn default_instructions(settings: &Settings) -> String {
-    match settings.profile {
-        Profile::Classic => classic_instructions().to_owned(),
-        Profile::Native if settings.memory_pass => native_instructions(CoreMemoryEditor::Pass),
-        Profile::Native => native_instructions(CoreMemoryEditor::Model),
-    }
-}
-
-/// The model on an engine, with the functions that the profile offers.
-pub(super) fn make_model(
-    engine: Box<dyn Engine>,
-    dialect: Box<dyn Dialect>,
-    clock: &dyn Clock,
-    cancel: &Cancel,
-    settings: &Settings,
-) -> Result<Model, Error> {
-    let without: &[Function] = match settings.profile {
-        Profile::Classic => &[],
-        // Plain text is the message, and a memory pass edits core memory.
-        Profile::Native if settings.memory_pass => {
-            &[Function::SendMessage, Function::CoreMemoryAppend, Function::CoreMemoryReplace]
-        }
-        Profile::Native => &[Function::SendMessage],
-    };
-    let states = settings.states.clone().map(StateStore::new);
-    let schemas = functions::schemas(without);
-    Model::new(engine, dialect, settings.sampler, schemas, clock.zone(), cancel.clone(), states)
 }

@@ -10,14 +10,18 @@ use std::path::{Path, PathBuf};
 use crate::dialect::Dialect;
 use crate::inference::{Engine, SamplerOptions};
 use crate::memory::{BlockLabel, CoreBlock, MainContext, RoomReport, Step, View, evict_now};
-use crate::types::{Cancel, Event};
+use crate::types::{Cancel, CoreMemoryEdit, Event};
 
 use super::Error;
-use super::agent::{Agent, Settings, default_instructions, make_model};
+use super::agent::{Agent, Settings};
+use super::by_profile::{default_instructions, make_model};
 use super::context_length::Parts;
 use super::dump::local_time;
 use super::model::{Counter, Model, Summarizer};
 use super::window::{check_window, fixed_tokens};
+
+/// Edits of core memory that `/memory` shows.
+const SHOWN_EDITS: usize = 3;
 
 /// Temperature of a turn that is taken again where the setting is 0: the likeliest answer is known already.
 const RETRY_TEMPERATURE: f32 = 0.7;
@@ -79,6 +83,22 @@ fn commit(
 }
 
 impl Agent {
+    /// The newest edits of core memory, for `/memory`.
+    pub(super) fn last_edits(&self) -> Result<Vec<CoreMemoryEdit>, Error> {
+        let zone = self.clock.zone();
+        let edits = self.memory.view().block_edits(SHOWN_EDITS)?.into_iter();
+        Ok(edits
+            .map(|edit| CoreMemoryEdit {
+                at_ms: edit.at_ms,
+                time: local_time(edit.at_ms, &zone),
+                section: edit.label.as_str().to_owned(),
+                before: edit.before,
+                after: edit.after,
+                cause: edit.cause,
+            })
+            .collect())
+    }
+
     /// Goes back to a checkpoint, with the model of that time where it can be loaded.
     pub(super) fn load(&mut self, name: Option<&str>) -> Result<String, Error> {
         let before = self.memory.view().chosen_model()?;
@@ -282,7 +302,7 @@ impl Agent {
         };
         let chosen = (name != DEFAULT).then_some(name);
         let LoadedModel { engine, dialect, notices } = loader.load(chosen, &self.cancel)?;
-        let model = make_model(engine, dialect, &*self.clock, &self.cancel, &self.settings)?;
+        let model = make_model(engine.into(), dialect, &*self.clock, &self.cancel, &self.settings)?;
         let core = self.memory.view().core()?;
         check_window(&model, &self.settings, fixed_tokens(&model, &self.context.instructions, &core)?)?;
         let mut step = self.memory.step(self.clock.now_ms())?;

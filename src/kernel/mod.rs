@@ -6,6 +6,7 @@
 mod agent;
 mod archive;
 mod attach;
+mod by_profile;
 mod command;
 mod commands;
 mod context_length;
@@ -22,6 +23,7 @@ mod notes;
 mod offer;
 mod passes;
 mod preview;
+mod progress;
 mod recall;
 mod reply;
 mod requests;
@@ -30,8 +32,9 @@ pub mod step;
 mod window;
 
 pub use crate::memory::BlockLabel;
-pub use agent::{Agent, Settings, default_instructions};
+pub use agent::{Agent, Settings};
 pub use archive::Archival;
+pub use by_profile::default_instructions;
 pub use command::{Command, CommandError};
 pub use commands::{LoadModel, LoadedModel};
 pub use error::Error;

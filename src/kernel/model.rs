@@ -12,7 +12,7 @@ use crate::dialect::{Action, Dialect, Piece, PromptParts, Segment};
 use crate::grammar::{Compiler, Limits, Matcher};
 use crate::inference::{
     Engine, GenerateOptions, Generation, PrefixReport, Sampler, SamplerOptions, Sequence, Session, StateStore,
-    StopCause, generate, tokenize_template, tokenize_text,
+    StopCause, Warm, generate, tokenize_template, tokenize_text,
 };
 use crate::memory::{BoxError, CountTokens, Embed, MainContext, Summarize, passages_for};
 use crate::types::{Body, Cancel, Constraint, FunctionSchema, Message, MessageId, StepPolicy, TokenId, Unconstrained};
@@ -80,7 +80,7 @@ pub(super) struct Written {
 
 impl Model {
     pub(super) fn new(
-        engine: Box<dyn Engine>,
+        engine: Warm,
         dialect: Box<dyn Dialect>,
         sampler: SamplerOptions,
         functions: Vec<FunctionSchema>,
@@ -88,7 +88,7 @@ impl Model {
         cancel: Cancel,
         states: Option<StateStore>,
     ) -> Result<Self, Error> {
-        let session = Session::new(engine)?;
+        let session = Session::resume(engine)?;
         let session = match states {
             Some(states) => session.with_states(states),
             None => session,
@@ -126,6 +126,10 @@ impl Model {
 
     pub(super) fn into_engine(self) -> Box<dyn Engine> {
         self.session.into_engine()
+    }
+
+    pub(super) fn into_warm(self) -> Warm {
+        self.session.into_warm()
     }
 
     pub(super) fn window_tokens(&self) -> usize {

@@ -166,6 +166,9 @@ fn all_sessions_are_told_and_each_question_is_judged_in_both_ways() {
     }
     assert_eq!((&report["telling"]["turns"], &report["answering"]["turns"]), (&json!(4), &json!(6)));
     assert_eq!(report["told"].as_array().unwrap().len(), 3);
+    // What all questions of a scenario have in common is read once.
+    let read = |at: usize| report["answers"][at]["costs"]["tokens_read"].as_u64().unwrap();
+    assert!(read(1) * 2 < read(0), "{} {}", read(0), read(1));
     assert_eq!(report["telling"]["silent_turns"], 0);
     assert!(table.contains("not comparable") && table.contains("customer+student"), "{table}");
     let lines = std::fs::read_to_string(bench.folder.path().join("answers.jsonl")).unwrap();

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mneme::inference::{
     Engine, Error, GenerateOptions, Generation, Sampled, Sampler, SamplerOptions, Script, ScriptedEngine,
-    ScriptedReply, Session, StopCause, TokenKind, generate, tokenize_template, tokenize_text,
+    ScriptedReply, Sequence, Session, StopCause, TokenKind, generate, tokenize_template, tokenize_text,
 };
 use mneme::types::{Cancel, Constraint, ConstraintError, TokenId, Unconstrained};
 use proptest::prelude::*;
@@ -221,6 +221,25 @@ fn a_script_without_a_fitting_reply_is_an_error_that_shows_the_prompt() {
     prepare(&mut session, QUESTION);
     let error = session.logits().unwrap_err().to_string();
     assert!(error.contains("Hello there!") && !error.contains("kind"), "{error}");
+}
+
+#[test]
+fn a_session_on_a_used_engine_finds_every_sequence_empty_or_goes_on_with_what_it_knows() {
+    let mut session = scripted(Script::default());
+    let whole = prepare(&mut session, QUESTION).tokens_read;
+    session.select(Sequence::Side);
+    prepare(&mut session, QUESTION);
+    let mut session = Session::resume(session.into_warm()).unwrap();
+    for sequence in [Sequence::Main, Sequence::Side] {
+        session.select(sequence);
+        assert_eq!(prepare(&mut session, QUESTION).tokens_reused, whole - 1, "{sequence:?}");
+    }
+    let mut session = Session::new(session.into_engine()).unwrap();
+    for sequence in [Sequence::Main, Sequence::Side] {
+        session.select(sequence);
+        assert_eq!(session.engine().position_tokens(), 0, "{sequence:?}");
+        assert_eq!(prepare(&mut session, QUESTION).tokens_read, whole, "{sequence:?}");
+    }
 }
 
 #[test]
