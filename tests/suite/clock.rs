@@ -46,6 +46,9 @@ fn a_warning_comes_once_between_two_evictions() {
             let events = talk.say(&format!("Turn {turn}: {}", "rain fell on the house ".repeat(turn % 12)));
             for event in &events {
                 if let mneme::types::Event::Notice { text } = event {
+                    if text.contains("are summarised first") {
+                        continue;
+                    }
                     assert!(text.contains("were summarised"), "{profile:?}, turn {turn}: {text}");
                     assert_eq!(since, 1, "{profile:?}, turn {turn}: warnings before the eviction");
                     (evictions, since) = (evictions + 1, 0);

@@ -12,7 +12,7 @@ use super::{at, texts};
 
 /// Rows of each version's own tables and columns. Two agents, so that what belongs to whom is seen. The vectors are those
 /// of no text: who finds by them has read them.
-const ROWS: [&str; 6] = [
+const ROWS: [&str; 7] = [
     r#"
     INSERT INTO agents (id, name, created_at_ms, model, profile, context_window_tokens, last_login_at_ms,
                         memory_pressure_warned, passed_message_id, heartbeats_paused_until_ms)
@@ -52,6 +52,7 @@ const ROWS: [&str; 6] = [
           "last_passage":1,"hidden_passages":[],"warned":false,
           "passes":{"passed_message_id":1,"heartbeats_paused_until_ms":null}}');"#,
     "UPDATE messages SET speaker = 'Cleo' WHERE id = 1;",
+    "INSERT INTO pending_purges VALUES ('database');",
 ];
 
 /// Each text is on one axis: `first`, `second`, or the last for all others.
