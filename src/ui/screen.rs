@@ -215,8 +215,8 @@ impl Screen {
                 }
                 let RecallCounts { user, assistant, function_results, events } = recall;
                 let counts = format!(
-                    "{recall_count} messages in recall storage ({user} of yours, {assistant} of the agent, \
-                     {function_results} function results, {events} events), {archival_count} passages in archival storage"
+                    "messages in recall storage: {recall_count} (yours {user}, the agent's {assistant}, function \
+                     results {function_results}, events {events}); passages in archival storage: {archival_count}"
                 );
                 writeln!(out, "{DIM}{}{DIM:#}", lines(&counts))?;
                 for ShownPassage { id, time, text, source, .. } in passages {
