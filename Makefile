@@ -5,7 +5,7 @@ CACHE_HOME := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)
 export CARGO_TARGET_DIR ?= $(CACHE_HOME)/mneme/target-$(shell scripts/cpu-key)
 export RUSTFLAGS ?= -C target-cpu=native
 # The tests run models in their own process; see src/inference/openmp.rs.
-test test-long: export GOMP_SPINCOUNT ?= 1000
+test test-namespaces test-long: export GOMP_SPINCOUNT ?= 1000
 
 MNEME := $(CARGO_TARGET_DIR)/release/mneme
 TEST_MODELS := smollm2-135m-instruct-q4_1 all-minilm-l6-v2
@@ -20,10 +20,10 @@ APPLE_LIBCLANG = $(wildcard /Library/Developer/CommandLineTools/usr/lib/libclang
 HOMEBREW_LIBCLANG = $(dir $(wildcard /opt/homebrew/opt/llvm/lib/libclang.dylib))
 CARGO = $(if $(LIBCLANG_PATH)$(APPLE_LIBCLANG),,$(HOMEBREW_LIBCLANG:%=LIBCLANG_PATH=% ))cargo
 
-.PHONY: help chat install build setup test test-long fuzz lint bench bench-grammar clean
+.PHONY: help chat install build setup test test-namespaces test-long fuzz lint bench bench-grammar clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 chat: build ## Fetch models where none are installed and open the chat (ARGS="--agent NAME ..")
 	@$(MNEME) models pull --default
@@ -48,6 +48,9 @@ setup: ## Install what the build lacks: cmake, libclang
 test: build ## Fetch the small test models and run the tests (at most 15 minutes beyond the build)
 	@for model in $(TEST_MODELS); do $(MNEME) models pull $$model || exit 1; done
 	@$(CARGO) test --release --locked -- --skip suite::long::
+
+test-namespaces: build ## The tests that need user namespaces: a chat without a network, a disk that is full (Linux)
+	@$(CARGO) test --release --locked -- --ignored --skip suite::long::
 
 test-long: build ## Also the long tests: the 1.5B model and soak runs
 	@for model in $(TEST_MODELS) $(LONG_TEST_MODELS); do $(MNEME) models pull $$model || exit 1; done
