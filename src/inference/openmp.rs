@@ -6,8 +6,8 @@
 //! once, before `main`, so the program has to be started anew with them in its environment.
 //!
 //! Measured on 2 shared cores of an AVX-512 virtual machine, 2026-11-29, SmolLM2-135M Q4_1, decoded tokens/s with the
-//! library's own 300,000 turns of the loop, with 1,000, and with none: 35, 31, 18 on free cores; 16 and less, 31, 17 with
-//! a second program on one of them; below 1, 13, 16 with four.
+//! library's own 300,000 turns of the loop, with 1,000, and with none. Nothing else known to run: 35, 30 to 32, 18. Beside
+//! compilers at a load of 5 to 6: no end within 100 s (0.9 in a test), 13, 16. The rates swing by half between runs.
 //!
 //! Not responsible for the number of threads.
 
