@@ -59,6 +59,7 @@ impl Written {
             StopCause::MaxTokens => "max_tokens",
             StopCause::WindowFull => "window_full",
             StopCause::Cancelled => "cancelled",
+            StopCause::Stuck => "stuck",
         }
     }
 
@@ -72,6 +73,7 @@ impl Written {
                 format!("cut off after {} tokens: the window is full (see --context-window)", self.token_count)
             }
             StopCause::Cancelled => "stopped by Ctrl-C".to_owned(),
+            StopCause::Stuck => format!("stopped after {} tokens: it went on repeating itself", self.token_count),
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::types::{AllowedCall, StepPolicy, TextRule};
 
 use super::Error;
 
-/// Spelled tags by which models of several families open calls.
-const CALL_TAGS: &[&str] = &["<tool_call>", "<function=", "<tools>"];
+/// How the tags begin by which models of several families open calls: `<tool_call>`, `<tools/>`, `<function=`.
+const CALL_TAGS: &[&str] = &["<tool", "<function"];
 
 /// The rules of text to the user, kept from step to step: what they follow from hardly ever changes within a run.
 ///

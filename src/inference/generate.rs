@@ -16,6 +16,13 @@ const TAIL_TOKENS: usize = 4;
 /// Longer tokens put to the constraint before a tail is given up; one check takes about a microsecond.
 const MAX_TAIL_CHECKS: usize = 256;
 
+/// A generation is stuck when its end is one piece this many times in a row ..
+const STUCK_COPIES: usize = 5;
+/// .. and the copies have at least so many tokens together, so that a board or a matrix can be drawn ..
+const STUCK_TOKENS: usize = 80;
+/// .. while the piece has at most so many.
+const STUCK_PIECE_TOKENS: usize = 64;
+
 /// Limits and switches of one generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GenerateOptions {
@@ -23,11 +30,13 @@ pub struct GenerateOptions {
     pub max_tokens: usize,
     /// Whether forced text is taken without a forward pass of its own.
     pub jump_forward: bool,
+    /// Whether a model that writes the same again and again is stopped, as small ones need.
+    pub stop_stuck: bool,
 }
 
 impl Default for GenerateOptions {
     fn default() -> Self {
-        Self { max_tokens: 1024, jump_forward: true }
+        Self { max_tokens: 1024, jump_forward: true, stop_stuck: false }
     }
 }
 
@@ -44,6 +53,8 @@ pub enum StopCause {
     WindowFull,
     /// It was cancelled.
     Cancelled,
+    /// The same piece was written again and again.
+    Stuck,
 }
 
 impl StopCause {
@@ -139,6 +150,9 @@ impl Run<'_> {
             if self.tokens.len() >= options.max_tokens {
                 return Ok(StopCause::MaxTokens);
             }
+            if options.stop_stuck && is_stuck(&self.tokens) {
+                return Ok(StopCause::Stuck);
+            }
             if self.unread >= session.room_tokens() {
                 return Ok(StopCause::WindowFull);
             }
@@ -231,6 +245,15 @@ impl Run<'_> {
     }
 }
 
+/// Whether `tokens` end in one piece that is repeated beyond what texts need.
+fn is_stuck(tokens: &[TokenId]) -> bool {
+    (1..=STUCK_PIECE_TOKENS).any(|piece| {
+        let Some(start) = tokens.len().checked_sub((piece * STUCK_COPIES).max(STUCK_TOKENS)) else { return false };
+        let copies = &tokens[start..];
+        copies.iter().rev().zip(copies.iter().rev().skip(piece)).all(|(one, before)| one == before)
+    })
+}
+
 /// A constraint with a clock.
 struct Timed<'a> {
     inner: &'a mut dyn Constraint,
@@ -273,5 +296,36 @@ impl Constraint for Timed<'_> {
 
     fn allowed_tokens(&mut self, allowed: &mut Vec<TokenId>) -> Result<(), ConstraintError> {
         self.time(|inner| inner.allowed_tokens(allowed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(ids: impl IntoIterator<Item = u32>) -> Vec<TokenId> {
+        ids.into_iter().map(TokenId).collect()
+    }
+
+    #[test]
+    fn a_piece_that_is_written_again_and_again_is_noticed() {
+        for piece in [1, 7, 20, 64_u32] {
+            let copies = 5.max(80_u32.div_ceil(piece));
+            let repeated = tokens([900, 901].into_iter().chain((0..copies * piece).map(|place| place % piece)));
+            assert!(is_stuck(&repeated), "{piece}");
+            assert!(!is_stuck(&repeated[..repeated.len() - piece as usize]), "{piece}: one copy less");
+            let mut going_on = repeated;
+            going_on.push(TokenId(950));
+            assert!(!is_stuck(&going_on), "{piece}: it has gone on to something else");
+        }
+    }
+
+    #[test]
+    fn what_repeats_within_reason_is_left_alone() {
+        // Rows of a board, a refrain between verses, a list that counts on.
+        assert!(!is_stuck(&tokens((0..76).map(|place| place % 19))));
+        assert!(!is_stuck(&tokens((0..600).map(|place| if place % 60 < 40 { place % 60 } else { place }))));
+        assert!(!is_stuck(&tokens((0..400).map(|place| if place % 8 == 0 { place } else { place % 8 }))));
+        assert!(!is_stuck(&[]));
     }
 }

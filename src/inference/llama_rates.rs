@@ -100,7 +100,7 @@ pub fn our_rates(path: &Path, n_read: usize, n_decode: usize) -> Result<Rates, E
     session.prepare(&tokens, &cancel)?;
     let read_tokens_per_s = rate(n_read, started);
     let started = Instant::now();
-    let limits = GenerateOptions { max_tokens: n_decode, jump_forward: false };
+    let limits = GenerateOptions { max_tokens: n_decode, jump_forward: false, stop_stuck: false };
     let mut sampler = Sampler::new(SamplerOptions::default());
     let generation = generate(&mut session, &mut Anything, &mut sampler, &limits, &cancel, &mut |_, _| {})?;
     Ok(Rates { read_tokens_per_s, decode_tokens_per_s: rate(generation.tokens.len(), started) })

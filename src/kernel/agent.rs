@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::dialect::{self, Action, Dialect, Profile};
 use crate::functions::{self, SideEffect};
-use crate::inference::{Engine, SamplerOptions, Warm};
+use crate::inference::{Engine, SamplerOptions, StopCause, Warm};
 use crate::memory::{AgentMemory, CoreMemory, Embed, Inbox, MainContext, QueueLimits, RoomReport};
 use crate::types::{
     Body, Cancel, Clock, CoreMemoryText, Event, InboxId, NewMessage, Notification, StopReason, TurnReport,
@@ -343,7 +343,8 @@ impl Agent {
         progress: &mut Progress,
         emit: &mut dyn FnMut(Event),
     ) -> Result<Generated, Error> {
-        let Written { action, whole, cancelled } = written;
+        let Written { action, stop } = written;
+        let (whole, cancelled) = (stop.is_whole(), stop == StopCause::Cancelled);
         match action {
             Ok(Action::Text { thoughts, text }) => {
                 let body = Body::Assistant { thoughts: thoughts.clone(), text: Some(text.clone()), call: None };
@@ -366,9 +367,11 @@ impl Agent {
                 emit(Event::Message { text });
                 progress.is_answered = true;
                 if !whole {
-                    emit(Event::Notice {
-                        text: "The answer stops here: it has reached its limit of tokens.".to_owned(),
-                    });
+                    let reason = match stop {
+                        StopCause::Stuck => "the model went on repeating itself",
+                        _ => "it has reached its limit of tokens",
+                    };
+                    emit(Event::Notice { text: format!("The answer stops here: {reason}.") });
                 }
                 Ok(Generated::Answer)
             }

@@ -72,10 +72,8 @@ pub(super) struct Model {
 pub(super) struct Written {
     /// The action, or why there is none.
     pub(super) action: Result<Action, crate::dialect::Error>,
-    /// The text is whole, as against cut off by the user or a limit.
-    pub(super) whole: bool,
-    /// It was the user who cut it off.
-    pub(super) cancelled: bool,
+    /// Why it ends there.
+    pub(super) stop: StopCause,
 }
 
 impl Model {
@@ -172,10 +170,10 @@ impl Model {
         })?;
         let cancel = self.cancel.clone();
         if !self.read(&prompt, fixed, &cancel)? {
-            return Ok(Written { action: Ok(Action::Nothing), whole: false, cancelled: true });
+            return Ok(Written { action: Ok(Action::Nothing), stop: StopCause::Cancelled });
         }
         let mut parser = self.dialect.reply_parser(policy);
-        let options = GenerateOptions { max_tokens, ..GenerateOptions::default() };
+        let options = GenerateOptions { max_tokens, stop_stuck: true, ..GenerateOptions::default() };
         let generation = generate(
             &mut self.session,
             &mut matcher,
@@ -186,9 +184,8 @@ impl Model {
         )?;
         self.cost.add_generation(&generation.stats);
         tracing::debug!(generated = %self.spell(&generation.tokens), stop = ?generation.stop, "step");
-        let whole = generation.stop.is_whole();
-        let cancelled = generation.stop == StopCause::Cancelled;
-        Ok(Written { action: parser.finish(whole), whole, cancelled })
+        let stop = generation.stop;
+        Ok(Written { action: parser.finish(stop.is_whole()), stop })
     }
 
     /// Asks a question beside the conversation and gives back the answer under `grammar`; none when `cancel` was
@@ -416,7 +413,7 @@ impl Summarize for Summarizer<'_, '_> {
         }
         let vocab = Arc::clone(model.session.vocab());
         let mut text = Vec::new();
-        let options = GenerateOptions { max_tokens: self.max_tokens, ..GenerateOptions::default() };
+        let options = GenerateOptions { max_tokens: self.max_tokens, stop_stuck: true, ..GenerateOptions::default() };
         let generation: Generation = generate(
             &mut model.session,
             &mut Unconstrained { is_text: vocab.text_flags() },

@@ -88,6 +88,20 @@ fn a_giant_message_is_paged_out_and_answered() {
 }
 
 #[test]
+fn a_reply_that_goes_in_circles_is_stopped_and_kept() {
+    let circles = "I am sure of it. ".repeat(60);
+    let mut talk = long_talk(Profile::Native, 4096, &[("Are you sure?", &answer(Profile::Native, circles.trim()))]);
+    let events = talk.say("Are you sure?");
+    let [shown] = messages(&events)[..] else { panic!("{events:?}") };
+    assert!(circles.starts_with(shown) && shown.len() < circles.len() / 2, "{shown}");
+    let told = |event: &Event| matches!(event, Event::Notice { text } if text.contains("repeating itself"));
+    assert!(events.iter().any(told), "{events:?}");
+    let events = talk.say("And the weather?");
+    assert!(talk.prompt().contains(shown), "what was shown is in the next prompt");
+    assert!(!events.iter().any(told), "{events:?}");
+}
+
+#[test]
 fn the_warning_comes_once_before_an_eviction() {
     let mut talk = long_talk(Profile::Native, 3072, &[]);
     let mut warnings = 0;
@@ -202,21 +216,33 @@ fn a_summary_that_is_stopped_is_made_without_the_model_and_never_half() {
     }
 }
 
-/// Text whose tokens are many for its characters.
+/// Text whose tokens are many for its characters and that does not repeat itself.
 fn dense(seed: usize, chars: usize) -> String {
-    (0..chars).map(|at| ['#', '%', '&', '+', '=', '~', '@', '^'][(seed + at * at + at / 3) % 8]).collect()
+    let scattered = |at: usize| ((at as u32).wrapping_mul(2_654_435_761) >> 13) as usize;
+    (0..chars).map(|at| ['#', '%', '&', '+', '=', '~', '@', '^'][(seed + scattered(at)) % 8]).collect()
 }
+
+const WISHES: [&str; 8] = [
+    "the user likes tea",
+    "cats are welcome",
+    "it may rain",
+    "no trains at night",
+    "maps on paper",
+    "warm bread",
+    "a quiet room",
+    "old songs",
+];
 
 #[test]
 fn core_memory_grows_only_as_far_as_the_window_can_hold() {
     for profile in [Profile::Native, Profile::Classic] {
         for of in
-            [dense as fn(usize, usize) -> String, |seed, _| format!("Fact {seed}: {}.", "the user likes it".repeat(9))]
+            [dense as fn(usize, usize) -> String, |seed, _| format!("Fact {seed}: {}.", WISHES.join(" and "))]
         {
             let mut setting = Setting::new(profile, &[]);
             let appends = (0..24).map(|seed| {
                 let section = ["\"human\"", "\"persona\""][seed % 2];
-                let content = format!("{:?}", of(seed, 150));
+                let content = format!("{:?}", of(seed, 110));
                 call(profile, "core_memory_append", &[("section", section), ("content", &content)])
             });
             let replies: Vec<String> = appends.flat_map(|append| [append, answer(profile, "Noted.")]).collect();
@@ -234,7 +260,7 @@ fn core_memory_grows_only_as_far_as_the_window_can_hold() {
                 assert!(talk.agent.lacks_room().is_none(), "turn {turn}: {events:?}");
             }
             let core = talk.memory().0;
-            assert!(core.human.len() + core.persona.len() > 150, "nothing was noted: {core:?}");
+            assert!(core.human.len() + core.persona.len() > 110, "nothing was noted: {core:?}");
         }
     }
 }

@@ -128,7 +128,7 @@ fn assert_no_spelling_becomes_control(engine: &dyn Engine) {
 
 fn run(session: &mut Session, constraint: &mut dyn Constraint, max_tokens: usize, jump_forward: bool) -> Generation {
     let mut seen = Vec::new();
-    let options = GenerateOptions { max_tokens, jump_forward };
+    let options = GenerateOptions { max_tokens, jump_forward, stop_stuck: false };
     let mut sampler = Sampler::new(SamplerOptions::default());
     let cancel = Cancel::new();
     let generation =

@@ -444,9 +444,31 @@ fn a_text_cannot_begin_as_a_bare_call_object() {
         "[{\"name\": \"Alice\"}]",
         "```json\n{\"name\": \"Alice\"}\n```",
         "Here:\n{\"name\": \"Alice\"}",
-        "{{\"name\"}}",
+        "[{{\"name\"}}]",
         "Hello",
         "(x)",
+    ] {
+        assert!(accepts(&grammar, accepted), "{accepted}: {:?}", grammar.judge(accepted.as_bytes()));
+    }
+}
+
+#[test]
+fn a_text_does_not_begin_like_a_call_in_doubled_braces() {
+    let grammar = text(200);
+    for refused in ["{{\"", "{ {\"", "{{ \""] {
+        let verdict = grammar.judge(refused.as_bytes()).unwrap();
+        assert_eq!(verdict, Verdict::Refused { at_byte: refused.len() - 1 }, "{refused}");
+    }
+    for accepted in [
+        "{{",
+        "{{}}",
+        "{{ name }}",
+        "{{'name'}}",
+        "{\n{\"name\": 1}}",
+        "{\"name\": \"Alice\"}",
+        "{ \"name\"\n}",
+        "Here:\n{{\"name\"}}",
+        "```\n{{\"name\"}}\n```",
     ] {
         assert!(accepts(&grammar, accepted), "{accepted}: {:?}", grammar.judge(accepted.as_bytes()));
     }

@@ -61,7 +61,9 @@ pub struct TextGuard<'a> {
 /// The text neither begins nor ends with white space and holds no control characters but line ends and tabs. No line of
 /// it begins (behind blanks) with a call's tag, nor with an opening bracket, quote, fence with or without a language,
 /// or a key such as `"name":`, in any sequence, that is followed by a function's name, or by an invented one that begins
-/// with a name of several words; nor with a function's name and then `(`, `{` or `_`. At most two blank lines follow one another. All else may be written, code and JSON included.
+/// with a name of several words; nor with a function's name and then `(`, `{` or `_`. The text itself does not begin
+/// with `{{"`: templates of several models show calls with doubled braces, and small models copy them. At most two blank
+/// lines follow one another. All else may be written, code and JSON included.
 ///
 /// Units: a line has at most about `max_chars` characters, and there are at most `max_chars / 10` lines that are not
 /// blank (but 16 are always allowed): a text of many long lines can thus become longer than `max_chars`.
@@ -74,24 +76,30 @@ pub fn text_rule(rules: &mut RuleSet, max_chars: usize, guard: TextGuard<'_>) ->
     define_lines(rules, max_chars);
     define_openings(rules, &words);
     define_words(rules, &words);
-    if guard.call_key.is_some() {
-        // The object's first key may stand in the line of the brace or in the next.
-        start(&words, "[(:,", "text-q").define_start(rules, "text-plain");
-        start(&words, OPENING, "text-f").define_start(rules, "text-below");
-        let mut braced = State { goes_on: true, ..State::default() };
-        braced.on(OPENING, "text-open").on("\"", "text-f").on("'", "text-q").refuse(BLANKS);
-        words.tag.enter(&mut braced, "text-t");
-        words.strict.enter(&mut braced, "text-u");
-        braced.define(rules, "text-braced");
-        rules.define("text-brace", &format!("[ \\t]{{0,{BLANK_CHARS}}} text-braced"));
-        rules.define(
-            &name,
-            r#"text-plain text-more | "{" (text-brace text-more | text-break text-below text-more | "")"#,
-        );
-    } else {
-        rules.define(&name, "text-start text-more");
-    }
+    define_brace(rules, &words);
+    rules.define(&name, r#"text-plain text-more | "{" (text-brace text-more | text-break text-below text-more | "")"#);
     name
+}
+
+/// The beginning of the whole text, where a brace may open a call.
+fn define_brace(rules: &mut RuleSet, words: &Words) {
+    let first_key = if words.quoted_first.is_some() { "text-f" } else { "text-q" };
+    start(words, &OPENING.replace('{', ""), "text-q").define_start(rules, "text-plain");
+    // The object's first key may stand in the line of the brace or in the next.
+    start(words, OPENING, first_key).define_start(rules, "text-below");
+    let mut doubled = State { goes_on: true, ..State::default() };
+    doubled.on(OPENING, "text-open").on("'", "text-q").refuse("\"").refuse(BLANKS);
+    let mut braced = State { goes_on: true, ..State::default() };
+    braced.on(&OPENING.replace('{', ""), "text-open").on("{", "text-double").on("'", "text-q").refuse(BLANKS);
+    braced.on("\"", first_key);
+    for (state, name) in [(&mut doubled, "text-doubled"), (&mut braced, "text-braced")] {
+        words.tag.enter(state, "text-t");
+        words.strict.enter(state, "text-u");
+        state.define(rules, name);
+    }
+    let blanks = format!(r"[ \t]{{0,{BLANK_CHARS}}}");
+    rules.define("text-double", &format!("({blanks} text-doubled)?"));
+    rules.define("text-brace", &format!("{blanks} text-braced"));
 }
 
 /// Lines, their breaks, and what stands in a line when nothing has to be guarded any more.
