@@ -236,9 +236,7 @@ const WISHES: [&str; 8] = [
 #[test]
 fn core_memory_grows_only_as_far_as_the_window_can_hold() {
     for profile in [Profile::Native, Profile::Classic] {
-        for of in
-            [dense as fn(usize, usize) -> String, |seed, _| format!("Fact {seed}: {}.", WISHES.join(" and "))]
-        {
+        for of in [dense as fn(usize, usize) -> String, |seed, _| format!("Fact {seed}: {}.", WISHES.join(" and "))] {
             let mut setting = Setting::new(profile, &[]);
             let appends = (0..24).map(|seed| {
                 let section = ["\"human\"", "\"persona\""][seed % 2];
