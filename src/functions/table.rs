@@ -130,6 +130,12 @@ impl Function {
         matches!(self, Self::CoreMemoryAppend | Self::CoreMemoryReplace)
     }
 
+    /// Whether it puts something into core memory or archival storage.
+    #[must_use]
+    pub const fn saves(self) -> bool {
+        self.edits_core_memory() || matches!(self, Self::ArchivalMemoryInsert)
+    }
+
     /// The name by which the model calls it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -143,10 +149,10 @@ pub fn names() -> Vec<String> {
     TABLE.iter().map(|(_, schema)| schema.name.to_owned()).collect()
 }
 
-/// Schemas that a prompt lists: all but those of `without`.
+/// Schemas of the functions that are `wanted`.
 #[must_use]
-pub fn schemas(without: &[Function]) -> Vec<FunctionSchema> {
-    TABLE.iter().filter(|(function, _)| !without.contains(function)).map(|(_, schema)| schema.clone()).collect()
+pub fn schemas(wanted: impl Fn(Function) -> bool) -> Vec<FunctionSchema> {
+    TABLE.iter().filter(|(function, _)| wanted(*function)).map(|(_, schema)| schema.clone()).collect()
 }
 
 #[cfg(test)]
@@ -164,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_json_schema_requires_every_parameter() {
-        for schema in schemas(&[]) {
+        for schema in schemas(|_| true) {
             let json = schema.to_json();
             let parameters = &json["function"]["parameters"];
             assert_eq!(parameters["required"].as_array().unwrap().len(), schema.parameters.len());

@@ -38,10 +38,11 @@ const LEAST_WINDOW_TOKENS: usize = 2048;
 const KV_MEMORY_SHARE: u64 = 4;
 /// Window of the side sequence, in tokens: a prompt of examples, and a piece of a message.
 const SIDE_WINDOW_TOKENS: usize = 2048;
-/// Window of the second side sequence, in tokens: a prompt of examples, and two lines of core memory.
-const SECOND_SIDE_WINDOW_TOKENS: usize = 1024;
+/// Window of each further side sequence, in tokens: a prompt of examples, a line of core memory, and another line or a
+/// piece of a message.
+const FURTHER_SIDE_WINDOW_TOKENS: usize = 1024;
 /// Cells of the cache beside those of the conversation.
-const SIDE_CELLS: usize = SIDE_WINDOW_TOKENS + SECOND_SIDE_WINDOW_TOKENS;
+const SIDE_CELLS: usize = SIDE_WINDOW_TOKENS + 2 * FURTHER_SIDE_WINDOW_TOKENS;
 /// The bindings, and with them the llama.cpp, that write saved states: they carry no version of their own.
 const BINDINGS: &str = "llama-cpp-sys-2 0.1.161";
 /// Parts of a model file that tell it from another one of the same size and time, and their length.
@@ -351,7 +352,7 @@ impl Engine for LlamaCppEngine {
         match self.sequence {
             Sequence::Main => self.window_tokens,
             Sequence::Side => SIDE_WINDOW_TOKENS,
-            Sequence::SecondSide => SECOND_SIDE_WINDOW_TOKENS,
+            Sequence::SecondSide | Sequence::ThirdSide => FURTHER_SIDE_WINDOW_TOKENS,
         }
     }
 
@@ -386,7 +387,7 @@ impl Engine for LlamaCppEngine {
         let mut report = ReadReport { tokens_read: 0, forward_passes: 0 };
         let chunk_tokens = match self.sequence {
             Sequence::Main => READ_CHUNK_TOKENS,
-            Sequence::Side | Sequence::SecondSide => SIDE_CHUNK_TOKENS,
+            Sequence::Side | Sequence::SecondSide | Sequence::ThirdSide => SIDE_CHUNK_TOKENS,
         };
         for chunk in tokens.chunks(chunk_tokens) {
             if cancel.is_raised() {

@@ -85,11 +85,15 @@ pub enum Sequence {
     Side,
     /// Short prompts of another kind, which leave what those beside the conversation have in common in the cache.
     SecondSide,
+    /// The same once more.
+    ThirdSide,
 }
 
 impl Sequence {
     /// How many there are.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 4;
+    /// All of them.
+    pub const ALL: [Self; Self::COUNT] = [Self::Main, Self::Side, Self::SecondSide, Self::ThirdSide];
 
     /// The place of this one among them.
     #[must_use]

@@ -94,7 +94,8 @@ impl Session {
     /// The cache could not be emptied.
     pub fn resume(Warm { mut engine, cached }: Warm) -> Result<Self, Error> {
         let mut cached = cached.unwrap_or_default();
-        for sequence in [Sequence::SecondSide, Sequence::Side, Sequence::Main] {
+        // The conversation last: it is the one that stays selected.
+        for sequence in Sequence::ALL.into_iter().rev() {
             engine.select(sequence);
             let known = &mut cached[sequence.index()];
             if engine.position_tokens() != known.len() {
@@ -223,7 +224,7 @@ impl Session {
     /// The engine failed, or a state cannot be deleted.
     pub fn forget(&mut self) -> Result<usize, Error> {
         let selected = self.sequence;
-        for sequence in [Sequence::Main, Sequence::Side, Sequence::SecondSide] {
+        for sequence in Sequence::ALL {
             self.select(sequence);
             self.cut(0)?;
         }

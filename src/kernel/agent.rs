@@ -314,6 +314,7 @@ impl Agent {
         progress: &mut Progress,
         emit: &mut dyn FnMut(Event),
     ) -> Result<Happened, Error> {
+        self.describe_functions()?;
         self.settle_before_eviction()?;
         let room = self.make_room(emit)?;
         if let Some(text) = room_notice(&room) {
@@ -437,7 +438,7 @@ impl Agent {
         Ok(MemoryView {
             calls: progress.calls.clone(),
             can_pause_heartbeats: progress.by_heartbeat || self.settings.heartbeat.is_some(),
-            edits_core_memory: !self.settings.memory_pass,
+            saves_by_itself: !self.settings.memory_pass,
             core_memory_is_guarded: progress.has_read_document && !progress.asks_to_save,
             max_answer_chars,
             max_calls_of_a_function: self.settings.max_calls_of_a_function,

@@ -228,6 +228,7 @@ impl Agent {
     /// How the window is filled.
     pub(super) fn context_length(&mut self) -> Result<String, Error> {
         self.context.messages = self.memory.view().queue()?;
+        self.describe_functions()?;
         Ok(Parts::measure(&self.model, &self.context, &self.settings.queue)?.drawn())
     }
 

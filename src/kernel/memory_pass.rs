@@ -10,14 +10,15 @@ use std::collections::HashSet;
 
 use crate::grammar::policy::literal;
 
+use super::asking::{ends_in_question, only_asks};
 use super::notes::MAX_FACT_CHARS;
 
 /// Facts that one piece of a message can bring.
 const MAX_FINDINGS: usize = 6;
 /// Characters of a message that are looked at together.
-const PIECE_CHARS: usize = 1200;
+const PIECE_CHARS: usize = 400;
 /// Pieces of a message that are looked at: a longer one is a document, not a remark.
-const MAX_PIECES: usize = 5;
+const MAX_PIECES: usize = 12;
 /// Below this a message is not shortened further.
 const LEAST_PIECE_CHARS: usize = 80;
 /// How much likelier it must be that a message states something than that it states nothing.
@@ -27,6 +28,28 @@ const MIN_ODDS_OF_QUESTION: f32 = 1.3;
 
 /// What small models write where a question asks for a thing: it is no fact.
 const VAGUE: [&str; 6] = ["something", "someone", "somebody", "somewhere", "unknown", "unspecified"];
+
+/// What small models note of a question.
+const ASKED: [&str; 8] = [
+    "the user asked",
+    "the user asks",
+    "the user has told",
+    "the user is asking",
+    "the user wants to know",
+    "would like to know",
+    "has not told",
+    "has not mentioned",
+];
+
+/// Words of which facts are made, whatever they say.
+#[rustfmt::skip]
+const FRAME: [&str; 24] = [
+    "and", "are", "called", "does", "for", "from", "had", "has", "have", "her", "his", "its", "likes", "lives", "name",
+    "named", "not", "that", "the", "their", "user", "was", "with", "works",
+];
+
+/// Letters by which a word is known in another form.
+const STEM_CHARS: usize = 4;
 
 /// Begins an answer that says: the message states nothing.
 pub(super) const NOTHING: &str = "NONE";
@@ -78,9 +101,9 @@ const EXAMPLES: &[(&str, &str)] = &[
 ];
 
 /// Words by which a message speaks of the user, and of the agent, in some languages. In others it may do both.
-const FIRST_PERSON: [&str; 19] = [
-    "i", "my", "mine", "we", "our", "ich", "mein", "meine", "wir", "unser", "je", "mon", "ma", "mes", "yo", "mi",
-    "mis", "io", "mio",
+const FIRST_PERSON: [&str; 21] = [
+    "i", "im", "ive", "my", "mine", "we", "our", "ich", "mein", "meine", "wir", "unser", "je", "mon", "ma", "mes",
+    "yo", "mi", "mis", "io", "mio",
 ];
 const SECOND_PERSON: [&str; 24] = [
     "you", "your", "yours", "yourself", "u", "du", "dich", "dir", "dein", "deine", "sie", "ihr", "ihnen", "tu", "te",
@@ -141,7 +164,14 @@ impl MemoryPass {
 
     /// Whether the message ends in a question.
     pub(super) fn asks(&self) -> bool {
-        self.message.trim_end().ends_with(['?', '？', '؟'])
+        ends_in_question(&self.message)
+    }
+
+    /// Whether the message cannot state anything about the user: it only asks, and does not say I or my. What it quotes is
+    /// not its own.
+    pub(super) fn states_nothing(&self) -> bool {
+        let own = without_quotations(&self.message);
+        only_asks(&own) && !words(&own).any(|word| FIRST_PERSON.contains(&word.as_str()))
     }
 
     /// Leaves out the second half of the message; false where nothing is left to leave out.
@@ -194,7 +224,7 @@ impl MemoryPass {
             } else {
                 continue;
             };
-            if self.is_grounded(text) && !findings.contains(&finding) {
+            if self.is_grounded(text) && !self.only_asked(text) && !findings.contains(&finding) {
                 findings.push(finding);
             }
         }
@@ -210,6 +240,59 @@ impl MemoryPass {
         let vague = VAGUE.iter().map(|word| (*word).to_owned());
         !borrowed.chain(vague).any(|word| stated.contains(&word) && !mentioned(&word))
     }
+
+    /// Whether `fact` comes from a question alone: it tells that something was asked, names the very thing that was asked
+    /// for ("which town .." gives "The user lives in a town."), or has no word of the message that means anything.
+    fn only_asked(&self, fact: &str) -> bool {
+        let fact = fact.to_lowercase();
+        if ASKED.iter().any(|phrase| fact.contains(phrase)) {
+            return true;
+        }
+        if !self.asks() {
+            return false;
+        }
+        let message: Vec<String> = words(&self.message).collect();
+        let stated: Vec<String> = words(&fact).collect();
+        let asked_for =
+            message.windows(2).filter(|pair| matches!(pair[0].as_str(), "which" | "what")).map(|pair| &pair[1]);
+        let names_it = |thing: &String| {
+            stated.windows(2).any(|pair| matches!(pair[0].as_str(), "a" | "an" | "some") && pair[1] == *thing)
+        };
+        let meant = |word: &&String| word.chars().count() >= 3 && !FRAME.contains(&word.as_str());
+        let is_said = |word: &String| message.iter().any(|said| is_form_of(said, word));
+        asked_for.into_iter().any(names_it) || !stated.iter().filter(meant).any(is_said)
+    }
+}
+
+/// Whether two words have a stem in common, as far as their first letters tell.
+pub(super) fn is_form_of(one: &str, two: &str) -> bool {
+    let stem = |word: &str| word.chars().take(STEM_CHARS).collect::<String>();
+    stem(one) == stem(two)
+}
+
+/// A text without what stands in quotation marks. An apostrophe within a word is none.
+fn without_quotations(text: &str) -> String {
+    let mut own = String::with_capacity(text.len());
+    let mut closing = None;
+    let mut chars = text.chars().peekable();
+    let mut before = ' ';
+    while let Some(c) = chars.next() {
+        let ends_word = !chars.peek().is_some_and(|next| next.is_alphanumeric());
+        match closing {
+            Some(end) if c == end && (end != '\'' || ends_word) => closing = None,
+            Some(_) => {}
+            None => match c {
+                '"' => closing = Some('"'),
+                '“' | '„' => closing = Some(if text.contains('”') { '”' } else { '“' }),
+                '«' => closing = Some('»'),
+                '\'' if !before.is_alphanumeric() => closing = Some('\''),
+                c => own.push(c),
+            },
+        }
+        before = c;
+    }
+    // A mark that nothing closes is no quotation.
+    if closing.is_some() { text.to_owned() } else { own }
 }
 
 fn question(message: &str) -> String {
@@ -271,6 +354,36 @@ mod tests {
         let written = "FACT: The user is allergic to something.\nFACT: The user is allergic to dust.";
         assert_eq!(pass("What am I allergic to?").findings(written), [fact("The user is allergic to dust.")]);
         assert_eq!(pass("I am allergic to something in the garden.").findings(written).len(), 2);
+    }
+
+    #[test]
+    fn a_question_of_its_own_brings_no_finding() {
+        let found = |message: &str, fact: &str| pass(message).findings(&format!("FACT: {fact}")).len();
+        assert_eq!(found("Which town do I live in?", "The user lives in a town."), 0);
+        assert_eq!(found("What do I do for a living?", "The user works as a gardener."), 0);
+        assert_eq!(found("What do I play?", "The user has not told what they play."), 0);
+        assert_eq!(found("Which town would suit my sister, who sails?", "The user's sister sails."), 1);
+        assert_eq!(found("I keep the garden of the council.", "The user works as a gardener."), 1);
+    }
+
+    #[test]
+    fn a_request_without_a_word_about_the_user_states_nothing() {
+        for nothing in [
+            "How does one spell 'I am a dentist'?",
+            "Write a poem. The hero has a horse called Pim.",
+            "what's 7 times 8?",
+            "Say \"my cello\" backwards, can you?",
+        ] {
+            assert!(pass(nothing).states_nothing(), "{nothing}");
+        }
+        for something in [
+            "What shall I cook for my aunt?",
+            "Can you help? I've lost the cello.",
+            "The cello is in the attic.",
+            "What's left in the Rex's bowl, my dog's?",
+        ] {
+            assert!(!pass(something).states_nothing(), "{something}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod agent;
 mod archive;
+mod asking;
 mod attach;
 mod by_profile;
 mod command;
@@ -25,6 +26,7 @@ mod passes;
 mod preview;
 mod progress;
 mod recall;
+mod renewal;
 mod reply;
 mod requests;
 mod service;

@@ -26,6 +26,9 @@ const OTHER_QUESTION: &str = "?";
 /// Most tokens of an answer beside the conversation.
 const MAX_ASIDE_TOKENS: usize = 256;
 
+/// Most tokens of a short text beside the conversation: a line of core memory.
+const MAX_SHORT_TOKENS: usize = 96;
+
 /// Why a summary was not written.
 const STOPPED: &str = "the user has stopped the summary";
 
@@ -58,7 +61,9 @@ pub(super) struct Model {
     /// Summaries and answers aside are written greedily: they should say what was said.
     aside_sampler: Sampler,
     compiler: Compiler,
+    /// The functions that a prompt can describe, and those that prompts describe now.
     functions: Vec<FunctionSchema>,
+    described: Vec<FunctionSchema>,
     zone: TimeZone,
     cancel: Cancel,
     /// What all prompts of a sequence have begun with so far, by [`Sequence::index`].
@@ -98,6 +103,7 @@ impl Model {
             sampler: Sampler::new(sampler),
             aside_sampler: Sampler::new(SamplerOptions { temperature: 0.0, ..sampler }),
             compiler,
+            described: functions.clone(),
             functions,
             zone,
             cancel,
@@ -134,11 +140,25 @@ impl Model {
         self.session.engine().context_window_tokens()
     }
 
+    /// Describes these functions from now on, some of those that the model was made with.
+    pub(super) fn describe(&mut self, functions: Vec<FunctionSchema>) {
+        self.described = functions;
+    }
+
     /// The prompt as tokens: special tokens only where the template put them.
     pub(super) fn prompt(&self, context: &MainContext) -> Result<Vec<TokenId>, Error> {
+        self.prompt_with(context, &self.described)
+    }
+
+    /// Tokens of the prompt once all functions are described.
+    pub(super) fn most_prompt_tokens(&self, context: &MainContext) -> Result<usize, Error> {
+        Ok(self.prompt_with(context, &self.functions)?.len())
+    }
+
+    fn prompt_with(&self, context: &MainContext, functions: &[FunctionSchema]) -> Result<Vec<TokenId>, Error> {
         let parts = PromptParts {
             instructions: &context.instructions,
-            functions: &self.functions,
+            functions,
             core_memory: &context.core_memory,
             messages: &context.messages,
             zone: &self.zone,
@@ -162,7 +182,7 @@ impl Model {
         let grammar = self.dialect.grammar(policy)?;
         tracing::debug!(prompt = %self.spell(&prompt), %grammar, "step");
         let compiling = Instant::now();
-        let mut matcher = self.compiler.compile(&grammar)?.matcher().map_err(crate::inference::Error::from)?;
+        let mut matcher = self.matcher(&grammar)?;
         self.cost.add_mask(compiling.elapsed());
         let fixed = self.fixed_part(Sequence::Main, &prompt, |model| {
             let (core_memory, messages) = (String::new(), Vec::new());
@@ -217,6 +237,20 @@ impl Model {
         weighed
     }
 
+    /// Writes a short text beside the conversation under `grammar`, in the sequence of texts of this kind; none when
+    /// `cancel` was raised or the text was cut off.
+    pub(super) fn write_aside(
+        &mut self,
+        prompt: AsidePrompt<'_>,
+        grammar: &str,
+        cancel: &Cancel,
+    ) -> Result<Option<String>, Error> {
+        self.session.select(Sequence::ThirdSide);
+        let written = self.short_text(prompt, grammar, cancel);
+        self.session.select(Sequence::Main);
+        written
+    }
+
     fn first_logits<const N: usize>(
         &mut self,
         (instructions, examples, question): AsidePrompt<'_>,
@@ -258,27 +292,51 @@ impl Model {
         (nothing, min_odds): (&str, f32),
         cancel: &Cancel,
     ) -> Result<Option<String>, Error> {
-        let mut matcher = self.compiler.compile(grammar)?.matcher().map_err(crate::inference::Error::from)?;
+        let mut matcher = self.matcher(grammar)?;
         if !self.read_aside(prompt, MAX_ASIDE_TOKENS, cancel)? {
             return Ok(None);
         }
         if !self.outweighs(&mut matcher, nothing, min_odds)? {
             return Ok(Some(nothing.to_owned()));
         }
-        let mut written = Vec::new();
-        let options = GenerateOptions { max_tokens: MAX_ASIDE_TOKENS, ..GenerateOptions::default() };
-        let generation =
-            generate(&mut self.session, &mut matcher, &mut self.aside_sampler, &options, cancel, &mut |_, bytes| {
-                written.extend_from_slice(bytes)
-            })?;
-        self.cost.add_generation(&generation.stats);
-        let mut text = String::from_utf8_lossy(&written).into_owned();
-        if generation.stop == StopCause::MaxTokens {
+        let (mut text, stop) = self.generate_aside(&mut matcher, MAX_ASIDE_TOKENS, cancel)?;
+        if stop == StopCause::MaxTokens {
             // Half a line is worse than none.
             text.truncate(text.rfind('\n').unwrap_or_default());
         }
         tracing::debug!(question = prompt.2, answer = %text, "aside");
-        Ok((generation.stop != StopCause::Cancelled).then_some(text))
+        Ok((stop != StopCause::Cancelled).then_some(text))
+    }
+
+    fn short_text(&mut self, prompt: AsidePrompt<'_>, grammar: &str, cancel: &Cancel) -> Result<Option<String>, Error> {
+        let mut matcher = self.matcher(grammar)?;
+        if !self.read_aside(prompt, MAX_SHORT_TOKENS, cancel)? {
+            return Ok(None);
+        }
+        let (text, stop) = self.generate_aside(&mut matcher, MAX_SHORT_TOKENS, cancel)?;
+        tracing::debug!(question = prompt.2, answer = %text, "aside");
+        Ok(stop.is_whole().then_some(text))
+    }
+
+    fn matcher(&self, grammar: &str) -> Result<Matcher, Error> {
+        Ok(self.compiler.compile(grammar)?.matcher().map_err(crate::inference::Error::from)?)
+    }
+
+    /// Writes behind what was read, greedily.
+    fn generate_aside(
+        &mut self,
+        matcher: &mut Matcher,
+        max_tokens: usize,
+        cancel: &Cancel,
+    ) -> Result<(String, StopCause), Error> {
+        let mut written = Vec::new();
+        let options = GenerateOptions { max_tokens, ..GenerateOptions::default() };
+        let generation =
+            generate(&mut self.session, matcher, &mut self.aside_sampler, &options, cancel, &mut |_, bytes| {
+                written.extend_from_slice(bytes)
+            })?;
+        self.cost.add_generation(&generation.stats);
+        Ok((String::from_utf8_lossy(&written).into_owned(), generation.stop))
     }
 
     /// Whether any legal first token but that of `nothing` is `min_odds` times likelier than it, or the first token does

@@ -74,6 +74,8 @@ pub(super) struct Notes {
     /// Characters that the two blocks still take.
     human_room: usize,
     persona_room: usize,
+    /// What the message itself has brought: it is no old note that another fact of the message makes untrue.
+    brought: HashSet<String>,
     /// The message ends in a question: what it states replaces a note only with a name or number that the note lacks.
     asked: bool,
 }
@@ -86,6 +88,7 @@ impl Notes {
             persona: core.persona.lines().map(str::to_owned).collect(),
             human_room: core.human.free_chars(),
             persona_room: core.persona.free_chars(),
+            brought: HashSet::new(),
             asked,
         }
     }
@@ -124,6 +127,9 @@ impl Notes {
         let note = self.human.get(index)?;
         let [same, update, _] = best;
         if update > same {
+            if self.brought.contains(note) {
+                return None;
+            }
             let needed = if begin_alike(note, fact) { MIN_UPDATE_ALIKE } else { MIN_UPDATE };
             return (odds(best) >= needed).then_some((index, Relation::Replaces));
         }
@@ -152,10 +158,20 @@ impl Notes {
         }
         self.human_room -= needed;
         self.human.push(fact.to_owned());
+        self.brought.insert(fact.to_owned());
         Some(append(BlockLabel::Human, fact))
     }
 
-    fn replace_note(&mut self, index: usize, fact: &str) -> Option<Call> {
+    /// The newest notes, with their places, that a message may make untrue.
+    pub(super) fn renewable(&self, most: usize) -> Vec<(usize, String)> {
+        let skipped = self.human.len().saturating_sub(most);
+        let notes = self.human.iter().cloned().enumerate().skip(skipped);
+        notes.filter(|(_, note)| !note.trim().is_empty()).collect()
+    }
+
+    /// Puts `fact` into the place of a note; a fact for which core memory has no room goes to archival storage.
+    pub(super) fn replace_note(&mut self, index: usize, fact: &str) -> Option<Call> {
+        self.brought.insert(fact.to_owned());
         let note = self.human.get_mut(index)?;
         let room = self.human_room + note.chars().count();
         let Some(room) = room.checked_sub(fact.chars().count()) else {
@@ -274,6 +290,15 @@ mod tests {
         });
         assert_eq!(made(call), ("core_memory_replace".to_owned(), expected));
         assert_eq!(notes.candidates("").last().unwrap(), "The user is wide awake.");
+    }
+
+    #[test]
+    fn two_facts_of_one_message_do_not_replace_each_other() {
+        let mut notes = notes("The user lives in Ghent.");
+        let (name, _) = made(notes.take(&fact("The user lives in Turku."), &[UPDATE]));
+        assert_eq!(name, "core_memory_replace");
+        let (name, _) = made(notes.take(&fact("The user has a new flat."), &[UPDATE]));
+        assert_eq!(name, "core_memory_append");
     }
 
     #[test]

@@ -50,8 +50,8 @@ pub struct MemoryView {
     pub max_calls_of_a_function: u32,
     /// There are timed heartbeats to pause, or a heartbeat has begun the turn.
     pub can_pause_heartbeats: bool,
-    /// Core memory is edited by calls while the model answers, as against a memory pass after it.
-    pub edits_core_memory: bool,
+    /// The model saves by calls while it answers, as against a memory pass after it.
+    pub saves_by_itself: bool,
     /// This turn has read a document, and its words must not get into core memory: nobody in this conversation has
     /// said them.
     pub core_memory_is_guarded: bool,
@@ -83,7 +83,7 @@ pub fn step_policy(offer: Offer, memory: &MemoryView) -> StepPolicy {
         calls: offered
             .iter()
             .filter(|function| memory.calls_of(**function) < memory.max_calls_of_a_function as usize)
-            .filter(|function| memory.edits_core_memory || offer == Offer::SaveOnly || !function.edits_core_memory())
+            .filter(|function| memory.saves_by_itself || offer == Offer::SaveOnly || !function.saves())
             .filter(|function| !(memory.core_memory_is_guarded && function.edits_core_memory()))
             .filter_map(|function| memory.allowed_call(*function))
             .collect(),
@@ -197,7 +197,7 @@ mod tests {
             blocks: vec![block("persona", &["I am calm."], 2000), block("human", &[], 2000)],
             max_answer_chars: 1000,
             max_calls_of_a_function: 2,
-            edits_core_memory: true,
+            saves_by_itself: true,
             ..MemoryView::default()
         }
     }
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn with_a_memory_pass_an_answering_model_does_not_edit_core_memory() {
-        let memory = MemoryView { edits_core_memory: false, ..view() };
+        let memory = MemoryView { saves_by_itself: false, ..view() };
         assert_eq!(names(&step_policy(Offer::Everything, &memory)), ["archival_memory_insert"]);
         assert!(names(&step_policy(Offer::SaveOnly, &memory)).contains(&"core_memory_append"));
     }

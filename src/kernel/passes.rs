@@ -11,6 +11,7 @@ use super::Error;
 use super::agent::Agent;
 use super::memory_pass::{self, Finding, MemoryPass};
 use super::notes::{self, Notes};
+use super::renewal;
 use super::window;
 
 impl Agent {
@@ -99,8 +100,21 @@ impl Agent {
         let core = self.bounded_core()?;
         let pass = MemoryPass::new(piece, &[&core.human.text, &core.persona.text]);
         let mut notes = Notes::new(&core, pass.asks());
+        if pass.states_nothing() {
+            return Ok(Some(Vec::new()));
+        }
+        let asks = pass.asks();
         let Some(findings) = self.find(pass, preempt)? else { return Ok(None) };
+        let states_fact = findings.iter().any(|finding| matches!(finding, Finding::Fact(_)));
         let mut calls = Vec::new();
+        if states_fact && !asks && renewal::can_renew(piece) {
+            for (index, note) in notes.renewable(renewal::MAX_LOOKED_AT) {
+                let Some(written) = self.renew(&note, piece, preempt)? else { return Ok(None) };
+                if let Some(now) = renewal::renewed(&note, piece, &written) {
+                    calls.extend(notes.replace_note(index, &now));
+                }
+            }
+        }
         for finding in &findings {
             let mut scores = Vec::new();
             if let Finding::Fact(fact) = finding {
@@ -121,6 +135,18 @@ impl Agent {
             calls.extend(notes.take(finding, &scores));
         }
         Ok(Some(calls))
+    }
+
+    /// The note as it is after a message, as the model writes it; empty where it could not; `None` when pre-empted.
+    fn renew(&mut self, note: &str, message: &str, preempt: &Cancel) -> Result<Option<String>, Error> {
+        let (instructions, examples, question) = renewal::prompt(note, message);
+        let prompt = (instructions, examples.as_slice(), question.as_str());
+        match self.model.write_aside(prompt, &renewal::grammar(), preempt) {
+            Ok(None) if preempt.is_raised() => Ok(None),
+            Ok(written) => Ok(Some(written.unwrap_or_default())),
+            Err(Error::Inference(crate::inference::Error::ContextOverflow { .. })) => Ok(Some(String::new())),
+            Err(error) => Err(error),
+        }
     }
 
     /// Asks the model what a message states, with less of the message where it does not fit.

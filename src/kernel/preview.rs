@@ -55,7 +55,7 @@ pub fn next_step_grammar(
     });
     let reserve_tokens = settings.queue.answer_reserve_tokens(window_tokens);
     let view = MemoryView {
-        edits_core_memory: !settings.memory_pass,
+        saves_by_itself: !settings.memory_pass,
         max_calls_of_a_function: settings.max_calls_of_a_function,
         max_answer_chars: reserve_tokens * ANSWER_CHARS_PER_TOKEN,
         can_pause_heartbeats: settings.heartbeat.is_some(),

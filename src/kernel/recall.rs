@@ -11,18 +11,8 @@ use crate::types::{Body, Message, MessageId, Notification};
 
 use super::Error;
 use super::agent::Agent;
+use super::asking::asks;
 use super::interrupt::Interrupt;
-
-/// Signs of a question, in the scripts that have one.
-const QUESTION_MARKS: [char; 4] = ['?', '？', '؟', '՞'];
-
-/// Words by which questions and requests begin that are typed without a sign, in lower case.
-#[rustfmt::skip]
-const ASKING_WORDS: [&str; 31] = [
-    "am", "are", "can", "could", "describe", "did", "do", "does", "give", "has", "have", "how", "is", "list", "name",
-    "recall", "remember", "remind", "should", "tell", "was", "were", "what", "when", "where", "which", "who", "whom",
-    "whose", "why", "would",
-];
 
 /// What was looked up for a turn.
 #[derive(Debug, Clone, Default)]
@@ -107,35 +97,5 @@ impl Agent {
             let notice = Message { id: MessageId(i64::MAX), at_ms, body, interrupted: false, stub: None };
             Recalled::Found { notice, quotes_document: found.quotes_document }
         }))
-    }
-}
-
-/// Whether a message asks for something.
-fn asks(text: &str) -> bool {
-    let begins_with_asking = |sentence: &str| {
-        let first: String = sentence.trim_start().chars().take_while(|c| c.is_alphanumeric()).collect();
-        ASKING_WORDS.contains(&first.to_lowercase().as_str())
-    };
-    text.contains(QUESTION_MARKS) || text.split(['.', '!', ',', '\n']).any(begins_with_asking)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::asks;
-
-    #[test]
-    fn questions_are_known_by_their_sign_or_their_first_word() {
-        for asking in [
-            "Where do I live?",
-            "hey, what's my aunt called",
-            "Thanks. Remind me of the date",
-            "住在哪里？",
-            "أين أسكن؟",
-        ] {
-            assert!(asks(asking), "{asking}");
-        }
-        for telling in ["I live in Turku.", "Good morning!", "My whole day was fine.", "", "..."] {
-            assert!(!asks(telling), "{telling}");
-        }
     }
 }

@@ -12,6 +12,7 @@ use crate::types::Event;
 
 use super::Error;
 use super::agent::{Agent, Settings};
+use super::by_profile::{Searchable, described_functions};
 use super::model::{Counter, Model, Summarizer};
 
 /// Characters of core memory for each token of room. English has four; texts of many short words and names have fewer.
@@ -21,10 +22,10 @@ const CORE_CHARS_PER_TOKEN: usize = 2;
 const BEFORE_SUMMARY: &str = "The window is full: older messages are summarised first. Ctrl-C shortens them without \
                               the model.";
 
-/// The fixed part of the prompt: all but the queue.
+/// The fixed part of the prompt: all but the queue, with all functions that may be described one day.
 pub(super) fn fixed_tokens(model: &Model, instructions: &str, core: &CoreMemory) -> Result<usize, Error> {
     let (instructions, core_memory) = (instructions.to_owned(), core.render());
-    Ok(model.prompt(&MainContext { instructions, core_memory, messages: Vec::new() })?.len())
+    model.most_prompt_tokens(&MainContext { instructions, core_memory, messages: Vec::new() })
 }
 
 /// Refuses a fixed part of the prompt that leaves no room to talk.
@@ -87,6 +88,15 @@ impl Agent {
             block.limit_chars = block.limit_chars.min(block.used_chars() + room_chars);
         }
         Ok(core)
+    }
+
+    /// Describes the functions that can do something by now.
+    pub(super) fn describe_functions(&mut self) -> Result<(), Error> {
+        let memory = self.memory.view();
+        let searchable =
+            Searchable { messages: memory.evicted_conversation_count()? > 0, passages: memory.archival_count()? > 0 };
+        self.model.describe(described_functions(&self.settings, searchable));
+        Ok(())
     }
 
     /// Puts the queue into the context; evicts and summarises until prompt and answer fit.

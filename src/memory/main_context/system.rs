@@ -17,21 +17,18 @@ you. Reply to every message in one or two short sentences of your own, as a frie
 answer questions, ask back where it fits. Never repeat the user's words as your reply. Answer in the user's language.
 What you know about the user stands in core memory, section human; who you are stands in section persona.";
 
-const SEARCHES: &str = "
-Messages that are out of view can be found with conversation_search; longer notes are kept with archival_memory_insert \
-and found with archival_memory_search. Call a function only when you need it.";
-
 const EDITS: &str = "
 When the user tells you a lasting fact about themselves, first save it with core_memory_append in section human, as one \
 sentence about the user. When a line of core memory is no longer true, correct it with core_memory_replace.";
 
 /// Instructions for the native profile: the model writes plain text to the user and calls in its own format. Short,
-/// because small models lose long instructions and every token is read on a CPU.
+/// because small models lose long instructions and every token is read on a CPU. What there is to be searched is told by
+/// the functions that are described, once there is something.
 #[must_use]
 pub fn native_instructions(editor: CoreMemoryEditor) -> String {
     match editor {
-        CoreMemoryEditor::Pass => format!("{COMPANION}{SEARCHES}"),
-        CoreMemoryEditor::Model => format!("{COMPANION}{EDITS}{SEARCHES}"),
+        CoreMemoryEditor::Pass => COMPANION.to_owned(),
+        CoreMemoryEditor::Model => format!("{COMPANION}{EDITS}"),
     }
 }
 
@@ -75,9 +72,9 @@ mod tests {
         let model = native_instructions(CoreMemoryEditor::Model);
         for instructions in [pass.as_str(), model.as_str(), classic_instructions()] {
             assert!(!instructions.contains(|c: char| c.is_ascii_digit()), "a digit");
-            for part in ["conversation_search", "archival_memory_search"] {
-                assert!(instructions.contains(part), "{part}");
-            }
+        }
+        for part in ["conversation_search", "archival_memory_search"] {
+            assert!(classic_instructions().contains(part), "{part}");
         }
         assert!(!pass.contains("core_memory_append"));
         for instructions in [model.as_str(), classic_instructions()] {

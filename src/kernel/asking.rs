@@ -1,0 +1,79 @@
+//! What a message asks, as far as its words and signs tell. Pure.
+
+/// Signs of a question, in the scripts that have one.
+const QUESTION_MARKS: [char; 4] = ['?', '？', '؟', '՞'];
+
+/// Words by which questions and requests begin that are typed without a sign, in lower case.
+#[rustfmt::skip]
+const ASKING_WORDS: [&str; 31] = [
+    "am", "are", "can", "could", "describe", "did", "do", "does", "give", "has", "have", "how", "is", "list", "name",
+    "recall", "remember", "remind", "should", "tell", "was", "were", "what", "when", "where", "which", "who", "whom",
+    "whose", "why", "would",
+];
+
+/// Words by which requests begin for something to be made up or worked out: what follows describes that, not the user.
+#[rustfmt::skip]
+const MAKING_WORDS: [&str; 15] = [
+    "compare", "complete", "count", "define", "explain", "imagine", "invent", "paraphrase", "pretend", "rhyme", "spell",
+    "summarise", "summarize", "translate", "write",
+];
+
+/// Whether a message asks for something.
+pub(super) fn asks(text: &str) -> bool {
+    text.contains(QUESTION_MARKS) || text.split(['.', '!', ',', '\n']).any(|part| begins_with(part, &ASKING_WORDS))
+}
+
+/// Whether a message ends in a question.
+pub(super) fn ends_in_question(text: &str) -> bool {
+    text.trim_end().ends_with(QUESTION_MARKS)
+}
+
+/// Whether a message does nothing but ask, or asks for something to be made.
+pub(super) fn only_asks(text: &str) -> bool {
+    let mut sentences = text
+        .split_inclusive(|c: char| matches!(c, '.' | '!' | '\n') || QUESTION_MARKS.contains(&c))
+        .filter(|sentence| sentence.contains(char::is_alphanumeric))
+        .peekable();
+    let makes = sentences.peek().is_some_and(|first| begins_with(first, &MAKING_WORDS));
+    makes || sentences.all(|sentence| ends_in_question(sentence) || begins_with(sentence, &ASKING_WORDS))
+}
+
+fn begins_with(sentence: &str, list: &[&str]) -> bool {
+    let first: String = sentence.trim_start().chars().take_while(|c| c.is_alphanumeric()).collect();
+    list.contains(&first.to_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{asks, only_asks};
+
+    #[test]
+    fn questions_are_known_by_their_sign_or_their_first_word() {
+        for asking in [
+            "Where do I live?",
+            "hey, what's my aunt called",
+            "Thanks. Remind me of the date",
+            "住在哪里？",
+            "أين أسكن؟",
+        ] {
+            assert!(asks(asking), "{asking}");
+        }
+        for telling in ["I live in Turku.", "Good morning!", "My whole day was fine.", "", "..."] {
+            assert!(!asks(telling), "{telling}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_also_tells_something_does_not_only_ask() {
+        for asking in [
+            "How do you say hello in Spanish? And goodbye?",
+            "what is lactic acid",
+            "Translate this: the garden is green. The sea is blue.",
+        ] {
+            assert!(only_asks(asking), "{asking}");
+        }
+        for telling in ["My aunt is called Zibby. Do you like the name?", "hm, how is that", "Good morning!"] {
+            assert!(!only_asks(telling), "{telling}");
+        }
+    }
+}
