@@ -261,6 +261,8 @@ pub const DEFAULT_MAX_CALLS_OF_A_FUNCTION: u32 = 2;
 pub const DEFAULT_TEMPERATURE: f32 = 0.0;
 /// A week: whoever wants fewer heartbeats wants none.
 pub const MAX_HEARTBEAT_MINUTES: u32 = 7 * 24 * 60;
+/// A day: a document that takes longer never ends.
+pub const MAX_DOCUMENT_SECONDS: u64 = 24 * 60 * 60;
 /// The smallest window in which the instructions, core memory and an exchange fit.
 pub const MIN_CONTEXT_WINDOW_TOKENS: usize = 1024;
 
@@ -449,6 +451,9 @@ impl Config {
         if let Some(name) = self.documents.zero() {
             return value(name, false, "0".to_owned(), "at least 1");
         }
+        if self.documents.seconds > MAX_DOCUMENT_SECONDS {
+            return value("seconds", false, self.documents.seconds.to_string(), "at most 86400 (a day)");
+        }
         if self.heartbeat_minutes > MAX_HEARTBEAT_MINUTES {
             let (is_flag, minutes) = (flags.heartbeat_minutes.is_some(), self.heartbeat_minutes.to_string());
             return value("heartbeat_minutes", is_flag, minutes, "from 0 (never) to 10080 (a week)");
@@ -490,6 +495,8 @@ mod tests {
             ("max_calls_of_a_function = 0", "max_calls_of_a_function"),
             ("core_memory_limit_chars = 1", "core_memory_limit_chars"),
             ("[documents]\nseconds = 0", "seconds"),
+            // Added to a time it would be none any more.
+            ("[documents]\nseconds = 9223372036854775807", "seconds"),
             ("heartbeat_minutes = 10081", "heartbeat_minutes"),
             ("[queue]\nkeep_last_messages = 1", "the queue limits are not usable: keep_last_messages"),
         ] {
