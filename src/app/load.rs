@@ -12,6 +12,7 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use super::Error;
+use super::interrupt::raised_by_ctrl_c;
 use super::output::{print_text, tell, tell_below};
 use super::progress::Progress;
 use super::sources::{counted, open_store};
@@ -32,7 +33,7 @@ const TOLD_BINARIES: usize = 5;
 /// # Errors
 /// The other process is gone.
 pub(super) fn serve() -> Result<ExitCode, Error> {
-    documents::serve(io::stdin().lock(), io::BufWriter::new(io::stdout()))?;
+    documents::serve(io::stdin().lock(), io::BufWriter::new(io::stdout())).map_err(Error::Output)?;
     Ok(ExitCode::Ok)
 }
 
@@ -42,9 +43,7 @@ pub(super) fn serve() -> Result<ExitCode, Error> {
 /// A path does not exist, there is nothing to load, nothing can be read, or the database fails. What was loaded stays.
 pub(super) fn run(arguments: &LoadArgs) -> Result<ExitCode, Error> {
     validate_name(&arguments.name)?;
-    let cancel = Cancel::new();
-    #[cfg(unix)]
-    signal_hook::flag::register(signal_hook::consts::SIGINT, cancel.flag())?;
+    let cancel = raised_by_ctrl_c()?;
     let home = config::home_from_environment()?;
     let mut store = open_store()?;
     let limits = Config::new(home.clone(), ConfigFile::read(&home)?, Overrides::default())?.documents;
@@ -61,7 +60,7 @@ pub(super) fn run(arguments: &LoadArgs) -> Result<ExitCode, Error> {
     if found.files.is_empty() && gone.is_empty() && found.unreadable.is_empty() {
         return Err(Error::NothingToLoad { left_out: left_out(&found) });
     }
-    let program = std::env::current_exe()?;
+    let program = std::env::current_exe().map_err(Error::OwnFile)?;
     let mut load = Load {
         source: &arguments.name,
         known,
@@ -163,7 +162,7 @@ fn known(store: &Store, source: &str) -> Result<Known, Error> {
 fn roots(found: &Walk, known: &Known) -> Result<Vec<PathBuf>, Error> {
     let mut roots = found.roots.clone();
     for path in &found.missing {
-        let absolute = std::path::absolute(path)?;
+        let absolute = std::path::absolute(path).map_err(|_| Error::NoSuchPath { path: path.clone() })?;
         let parent = absolute.parent().and_then(|parent| parent.canonicalize().ok());
         let gone = parent.zip(absolute.file_name()).map(|(parent, name)| parent.join(name));
         match gone.filter(|gone| known.keys().any(|known| path_of(known).starts_with(gone))) {
@@ -265,13 +264,12 @@ struct Report {
 
 impl Report {
     fn refused(&mut self, title: &str, error: &documents::Error, was_known: bool) {
-        tracing::debug!(title, hint = error.hint(), "a document is refused");
         if matches!(error, documents::Error::Binary) && !was_known {
             self.binaries.push(title.to_owned());
             return;
         }
         let kept = if was_known { "; what was loaded of it before stays" } else { "" };
-        self.problems.push(format!("{title} {error}{kept}"));
+        self.problems.push(format!("{title} {error}; {}{kept}", error.hint()));
     }
 
     const fn loaded(&self) -> u64 {
