@@ -2,6 +2,7 @@
 //!
 //! Failures of an edit that the model asked for are apart ([`EditError`]): their text is written for the model.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
@@ -64,6 +65,15 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         reason: String,
+    },
+    /// A backup that the user wants could not be made or is not sound; nothing is left of it.
+    #[error("cannot write the backup {}: {source}", path.display())]
+    Backup {
+        /// Where it should have been.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// No space is left.
     #[error("the disk is full: could not {operation}")]
@@ -327,6 +337,13 @@ impl Error {
             }
             Self::NewerVersion { .. } => "use the release of mneme that wrote it, or choose another MNEME_HOME",
             Self::BackupFailed { .. } => "free some disk space and try again; nothing was lost",
+            Self::Backup { source, .. } => match source.kind() {
+                ErrorKind::NotFound | ErrorKind::NotADirectory => "name a file in a folder that exists",
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    "free some disk space, or name a file on another disk; the database is as it was"
+                }
+                _ => "name a file in a folder that you can write; the database is as it was",
+            },
             Self::DiskFull { .. } => "free some disk space",
             Self::Corrupt { .. } | Self::BadRow { .. } => {
                 "restore a copy of the database, or save what is readable with: sqlite3 FILE .recover"
@@ -355,7 +372,7 @@ impl Error {
             Self::WindowTooSmall { .. } => "start with a larger --context-window, or shorten core memory with /core",
             Self::UnknownPassage { .. } => "passages of documents go with their source; take the id from a listing",
             Self::Embedder { .. } => {
-                "words are searched all the same; try again with --debug and report what it prints"
+                "words are searched all the same; report this message: a chat with --debug logs more"
             }
             Self::BadVectors { .. } => {
                 "install the embedder again: mneme models verify tells whether its file is damaged"
@@ -373,7 +390,7 @@ impl Error {
                 "check the disk: it may be full or failing"
             }
             Self::Sqlite { .. } | Self::UnknownMessage { .. } | Self::Count { .. } => {
-                "try again with --debug and report what it prints"
+                "report this message; a chat with --debug logs more"
             }
         }
     }

@@ -4,9 +4,10 @@
 //! began. Whatever is copied is checked before it gets its name. A restore never touches the present database before
 //! the new one is known to be sound, and keeps it under another name.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::super::error::{During, Error, Result};
 use super::purge::{COPY_EXTENSION, PART, PUT_ASIDE, full_text_indexes, truncate_log};
@@ -48,12 +49,11 @@ impl Store {
             return Err(Error::FileExists { path: target.to_owned() });
         }
         let part = with_suffix(target, PART);
-        let written = copy_checked(&self.connection, &part)
-            .and_then(|()| sync_and_rename(&part, target).map_err(|error| failed(target, &error)));
+        let written = copy_checked(&self.connection, &part).and_then(|()| sync_and_rename(&part, target));
         if written.is_err() {
             remove_copy(&part);
         }
-        written?;
+        written.map_err(|source| Error::Backup { path: target.to_owned(), source })?;
         Ok(std::fs::metadata(target).map_or(0, |metadata| metadata.len()))
     }
 }
@@ -131,23 +131,33 @@ fn restore_with(database: &Path, source: &Path, part: &Path, now_ms: i64) -> Res
 }
 
 /// Copies the database of `connection` to `path` as one file without a log, and checks the copy.
-fn copy_checked(connection: &Connection, path: &Path) -> Result<()> {
-    let fail = |reason: String| Error::BackupFailed { path: path.to_owned(), reason };
+fn copy_checked(connection: &Connection, path: &Path) -> io::Result<()> {
     let _ = std::fs::remove_file(path);
-    drop(open_private_file(path).map_err(|error| fail(error.to_string()))?);
-    let mut copy = Connection::open_with_flags(path, super::OPEN_FLAGS).map_err(|error| fail(error.to_string()))?;
+    drop(open_private_file(path)?);
+    let mut copy = Connection::open_with_flags(path, super::OPEN_FLAGS).map_err(as_io)?;
     {
-        let backup = rusqlite::backup::Backup::new(connection, &mut copy).map_err(|error| fail(error.to_string()))?;
+        let backup = rusqlite::backup::Backup::new(connection, &mut copy).map_err(as_io)?;
         // In one go: in WAL mode nobody waits for it, and what others commit meanwhile does not begin it anew.
-        match backup.step(-1).map_err(|error| fail(error.to_string()))? {
+        match backup.step(-1).map_err(as_io)? {
             rusqlite::backup::StepResult::Done => {}
-            other => return Err(fail(format!("the database is in use ({other:?})"))),
+            other => return Err(io::Error::other(format!("the database is in use ({other:?})"))),
         }
     }
-    copy.pragma_update_and_check(None, "journal_mode", "delete", |row| row.get::<_, String>(0))
-        .map_err(|error| fail(error.to_string()))?;
-    let problems = check(&copy, "integrity_check");
-    if problems.is_empty() { Ok(()) } else { Err(fail(format!("the copy is damaged: {}", problems.join("; ")))) }
+    copy.pragma_update_and_check(None, "journal_mode", "delete", |row| row.get::<_, String>(0)).map_err(as_io)?;
+    match check(&copy, "integrity_check").as_slice() {
+        [] => Ok(()),
+        problems => Err(io::Error::other(format!("the copy is damaged: {}", problems.join("; ")))),
+    }
+}
+
+/// A failure of SQLite on a file, of a kind that tells what to do about it.
+fn as_io(error: rusqlite::Error) -> io::Error {
+    let kind = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => ErrorKind::StorageFull,
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => ErrorKind::PermissionDenied,
+        _ => ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
 }
 
 /// Deletes a copy that is not sound, with what SQLite has written beside it. Where that fails, there is nothing more to
@@ -178,13 +188,9 @@ fn count_agents(connection: &Connection) -> Result<u64> {
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-fn sync_and_rename(from: &Path, to: &Path) -> std::io::Result<()> {
+fn sync_and_rename(from: &Path, to: &Path) -> io::Result<()> {
     open_private_file(from)?.sync_all()?;
     std::fs::rename(from, to)
-}
-
-fn failed(path: &Path, error: &std::io::Error) -> Error {
-    Error::BackupFailed { path: path.to_owned(), reason: error.to_string() }
 }
 
 /// Takes the locks of all agents. They are found by their files: the database itself may be damaged.
