@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::Error;
-use super::admin::{self, confirmed, print_json};
-use super::output::{print_text, tell};
+use super::admin::{self, confirmed};
+use super::output::{print_json, print_text, tell};
 use crate::cli::{AttachArgs, ExitCode};
 use crate::memory::{self, Store};
 use crate::types::{Clock, SystemClock};

@@ -237,6 +237,59 @@ fn settings_are_shown_with_their_origin_and_changed_with_care() {
     assert_eq!(done(&world, &["config", "get", "temperature"]).trim(), "0.0");
 }
 
+/// Runs `mneme config edit` with an editor that may hold quotes, as the shell reads them: exit code and what was said.
+#[cfg(unix)]
+fn edited(world: &World, editor: &str) -> (i32, String) {
+    let mut command = crate::harness::program::binary();
+    command.args(["config", "edit"]).env("MNEME_HOME", world.home.path()).env("VISUAL", "").env("EDITOR", editor);
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    (output.status.code().unwrap(), text(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+#[cfg(unix)]
+fn settings_that_are_edited_badly_are_opened_again() {
+    let world = World::new();
+    let path = world.home.path().join("config.toml");
+    std::fs::write(&path, "# mine\nmodel = \"m\"\nstopgap_model = \"m\"\n").unwrap();
+    assert_eq!(edited(&world, "true").0, 0);
+    let (code, said) = edited(&world, "sh -c 'echo \"temperature = 9\" >> \"$1\"' ed");
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("from 0 to 2") && said.contains("opens it again"), "{said}");
+    assert!(!std::fs::read_to_string(&path).unwrap().contains("temperature"));
+    let (code, said) = edited(
+        &world,
+        "sh -c 'sed \"s/= 9/= 0.9/; s/^model.*/model = \\\"n\\\"/\" \"$1\" > \"$1.x\"; mv \"$1.x\" \"$1\"' ed",
+    );
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("opens what you wrote before"), "{said}");
+    // A model that the user has written is no stopgap of the program's.
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "# mine\nmodel = \"n\"\ntemperature = 0.9\n");
+    assert!(!world.home.path().join("config.edited.toml").exists());
+    let (code, said) = edited(&world, "sh -c 'exit 3'");
+    assert!(code == 1 && said.contains("ended with") && said.contains("config set"), "{said}");
+}
+
+#[test]
+#[cfg(unix)]
+fn settings_that_cannot_be_read_are_not_edited_as_if_there_were_none() {
+    let world = World::new();
+    let path = world.home.path().join("config.toml");
+    std::fs::write(&path, b"# caf\xe9\nseed = 3\n").unwrap();
+    let (code, said) = edited(&world, "sh -c 'echo \"seed = 4\" > \"$1\"' ed");
+    assert!(code == 2 && said.contains("config.toml"), "{said}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"# caf\xe9\nseed = 3\n");
+}
+
+#[test]
+fn a_model_that_was_set_is_chosen_though_it_was_a_stopgap() {
+    let world = World::new();
+    std::fs::write(world.home.path().join("config.toml"), "model = \"m\"\nstopgap_model = \"m\"\n").unwrap();
+    assert_eq!(done(&world, &["config", "get", "model"]).trim(), "");
+    done(&world, &["config", "set", "model", "m"]);
+    assert_eq!(done(&world, &["config", "get", "model"]).trim(), "m");
+}
+
 #[test]
 fn the_doctor_names_what_is_wrong_and_what_to_do() {
     let world = World::new();
@@ -301,6 +354,27 @@ fn a_backup_made_during_a_chat_is_restored() {
     let aside = said.lines().find_map(|line| line.strip_prefix("What was there before is in ")).unwrap().to_owned();
     done(&world, &["restore", &aside, "--yes"]);
     assert_eq!(messages(&world), before);
+}
+
+#[test]
+fn a_backup_that_cannot_be_written_is_told_by_what_is_wrong() {
+    let world = World::new();
+    done(&world, &["add", "agent", "a"]);
+    let said = refused(&world, 1, &["backup", &world.path("no/such/folder/copy.db")]);
+    assert!(said.contains("cannot write the backup") && said.contains("a folder that exists"), "{said}");
+    assert!(!said.contains("migration") && !said.contains("disk space"), "{said}");
+}
+
+#[test]
+fn an_export_that_nobody_reads_to_its_end_ends_quietly() {
+    let world = World::new();
+    done(&world, &["add", "agent", "a"]);
+    let mut command = crate::harness::program::binary();
+    command.args(["export", "--agent", "a", "--output", "-"]).env("MNEME_HOME", world.home.path());
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
 }
 
 #[test]

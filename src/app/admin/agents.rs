@@ -1,14 +1,14 @@
 //! `mneme list|add|delete|rename agents`.
 
-use std::io::Write;
 use std::path::Path;
 
 use indicatif::DecimalBytes;
 use serde_json::json;
 
 use super::super::chat::Texts;
+use super::super::output::{print_json, stdout};
 use super::table::Table;
-use super::{Done, Error, confirmed, home, local_time, open_store, print_json, purge};
+use super::{Done, Error, confirmed, home, local_time, open_store, purge};
 use crate::cli::ExitCode;
 use crate::config::{Config, ConfigFile, Overrides};
 use crate::dialect::Profile;
@@ -35,7 +35,7 @@ pub(super) fn list(as_json: bool) -> Done {
         return Ok(ExitCode::Ok);
     }
     if agents.is_empty() {
-        writeln!(anstream::stdout(), "There are no agents yet. Talk to one: mneme run --agent NAME")?;
+        writeln!(stdout(), "There are no agents yet. Talk to one: mneme run --agent NAME")?;
         return Ok(ExitCode::Ok);
     }
     let mut table = Table::new(&["name", "created", "last login", "model", "messages", "passages", "size"]);
@@ -76,7 +76,7 @@ pub(super) fn add(name: &str, persona: Option<String>, human: Option<String>, pr
         human_limit_chars: config.core_memory_limit_chars,
     };
     AgentMemory::create(store, &agent)?;
-    writeln!(anstream::stdout(), "The agent {name} is there. Talk to it: mneme run --agent {name}")?;
+    writeln!(stdout(), "The agent {name} is there. Talk to it: mneme run --agent {name}")?;
     Ok(ExitCode::Ok)
 }
 
@@ -91,7 +91,7 @@ pub(super) fn rename(name: &str, new_name: &str) -> Done {
     for draft in Draft::all(&home).map_err(failed(&home))?.into_iter().filter(|draft| draft.agent == name) {
         std::fs::rename(&draft.path, draft.renamed(new_name)).map_err(failed(&draft.path))?;
     }
-    writeln!(anstream::stdout(), "The agent {name} is called {new_name} now.")?;
+    writeln!(stdout(), "The agent {name} is called {new_name} now.")?;
     Ok(ExitCode::Ok)
 }
 
@@ -107,7 +107,7 @@ pub(super) fn delete(name: &str, yes: bool) -> Done {
         return Ok(ExitCode::Failed);
     }
     store.delete_agent(name)?;
-    let mut out = anstream::stdout();
+    let mut out = stdout();
     writeln!(out, "The agent {name} is deleted.")?;
     for notice in purge::purge(&store, &home)? {
         writeln!(out, "{notice}")?;

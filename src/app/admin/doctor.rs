@@ -7,7 +7,8 @@ use indicatif::DecimalBytes;
 use serde_json::json;
 
 use super::super::chat::DATABASE_NAME;
-use super::{Done, print_json};
+use super::super::output::{print_json, stdout};
+use super::Done;
 use crate::cli::ExitCode;
 use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::memory;
@@ -87,12 +88,11 @@ pub(super) fn run(as_json: bool) -> Done {
     Ok(if worst == State::Fail { ExitCode::Failed } else { ExitCode::Ok })
 }
 
-fn print(checks: &[Check]) -> std::io::Result<()> {
-    use std::io::Write;
+fn print(checks: &[Check]) -> Result<(), super::super::Error> {
     let width = checks.iter().map(|check| check.name.len()).max().unwrap_or_default();
     let columns = columns_of(std::io::stdout());
     let indent = 4 + 2 + width + 2;
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     for check in checks {
         let (state, found) = (check.state.word(), sanitize(&check.found));
         writeln!(out, "{state:<4}  {:width$}  {}", check.name, wrapped(&found, columns, indent, indent))?;

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::super::output::{print_json, stdout};
 use super::super::personas::{self, Kind};
 use super::table::Table;
-use super::{Done, Error, confirmed, home, print_json};
+use super::{Done, Error, confirmed, home};
 use crate::cli::{ExitCode, TextArgs};
 use crate::config::{Config, ConfigFile, Overrides};
 use crate::memory::{BlockLabel, Error as MemoryError};
@@ -124,7 +125,7 @@ pub(super) fn add(kind: Kind, arguments: &TextArgs) -> Done {
     }
     write(&path, &text)?;
     let flag = kind.name();
-    writeln!(anstream::stdout(), "The {flag} {name} is kept. Use it: mneme run --agent NEW --{flag} {name}")?;
+    writeln!(stdout(), "The {flag} {name} is kept. Use it: mneme run --agent NEW --{flag} {name}")?;
     Ok(ExitCode::Ok)
 }
 
@@ -147,7 +148,7 @@ pub(super) fn delete(kind: Kind, name: &str, yes: bool) -> Done {
         return Ok(ExitCode::Failed);
     }
     fs::remove_file(&path).map_err(|source| Error::File { path, source })?;
-    writeln!(anstream::stdout(), "The {what} {name} is deleted. Agents that were made with it keep their memory.")?;
+    writeln!(stdout(), "The {what} {name} is deleted. Agents that were made with it keep their memory.")?;
     Ok(ExitCode::Ok)
 }
 
@@ -161,6 +162,6 @@ pub(super) fn rename(kind: Kind, name: &str, new_name: &str) -> Done {
         return Err(Error::TextExists { kind: what, name: new_name.to_owned() }.into());
     }
     fs::rename(&path, &new_path).map_err(|source| Error::File { path, source })?;
-    writeln!(anstream::stdout(), "The {what} {name} is called {new_name} now.")?;
+    writeln!(stdout(), "The {what} {name} is called {new_name} now.")?;
     Ok(ExitCode::Ok)
 }
