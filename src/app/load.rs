@@ -15,12 +15,12 @@ use super::Error;
 use super::interrupt::raised_by_ctrl_c;
 use super::output::{print_text, tell, tell_below};
 use super::progress::Progress;
-use super::sources::{counted, open_store};
+use super::sources::open_store;
 use crate::cli::{ExitCode, LoadArgs};
 use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::documents::{self, Found, Reader, Selection, Walk, path_of, spelled_path};
 use crate::memory::{DocumentInfo, Embed, NewDocument, Store};
-use crate::types::{Cancel, Clock, SystemClock, validate_name};
+use crate::types::{Cancel, Clock, SystemClock, counted, validate_name};
 
 /// The hidden command of the reading process.
 const SERVE_COMMAND: &str = "read-documents";
