@@ -92,6 +92,26 @@ fn agents_are_added_listed_renamed_and_deleted() {
 }
 
 #[test]
+fn an_agent_whose_drafts_cannot_move_keeps_name_and_drafts() {
+    let world = World::new();
+    done(&world, &["add", "agent", "a"]);
+    let draft = |agent: &str, label: &str| Draft::new(world.home.path(), agent, label, "").path;
+    for label in ["human", "persona"] {
+        std::fs::write(draft("a", label), "What I wrote.").unwrap();
+    }
+    std::fs::create_dir(draft("b", "persona")).unwrap();
+    assert!(refused(&world, 1, &["rename", "agent", "a", "b"]).contains("cannot change"));
+    assert!(done(&world, &["list", "agents"]).contains("a  "));
+    assert!(draft("a", "human").exists() && draft("a", "persona").exists() && !draft("b", "human").exists());
+    // An agent that is open keeps them as well.
+    std::fs::remove_dir(draft("b", "persona")).unwrap();
+    let program = world.start(json!([]), &[]);
+    assert!(refused(&world, 1, &["rename", "agent", "a", "b"]).contains("open in another process"));
+    assert!(draft("a", "human").exists() && !draft("b", "human").exists());
+    assert!(program.close().success());
+}
+
+#[test]
 fn an_agent_that_was_added_talks_with_its_own_texts() {
     let world = World::new();
     done(&world, &["add", "human", "me", "--text", "I am Ilva."]);
@@ -119,7 +139,16 @@ fn texts_of_the_user_are_kept_and_shipped_ones_stay() {
     let names: Vec<&str> = listed.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["archivist", "brief", "mneme", "muse"]);
     assert_eq!(listed[1]["text"], "I am short.");
-    done(&world, &["rename", "persona", "brief", "short"]);
+    done(&world, &["rename", "persona", "brief.txt", "short.txt"]);
+    // One text that cannot be read hides no other.
+    let broken = world.home.path().join("personas/broken.txt");
+    std::fs::write(&broken, b"caf\xe9").unwrap();
+    let listed = done(&world, &["list", "personas"]);
+    assert!(listed.contains("I am short.") && listed.contains("is not UTF-8 at byte 3"), "{listed}");
+    let listed: Value = serde_json::from_str(&done(&world, &["list", "personas", "--json"])).unwrap();
+    assert!(listed[1]["text"].is_null() && listed[1]["error"].as_str().unwrap().contains("UTF-8"), "{listed}");
+    done(&world, &["delete", "persona", "broken.txt", "--yes"]);
+    assert!(!broken.exists());
     assert!(refused(&world, 2, &["delete", "persona", "brief", "--yes"]).contains("no persona brief"));
     assert!(refused(&world, 2, &["delete", "persona", "muse", "--yes"]).contains("shipped"));
     done(&world, &["delete", "personas", "short", "--yes"]);
@@ -182,7 +211,9 @@ fn the_history_shows_what_changed_and_why() {
         "arguments": {"section": "human", "content": format!("The password is {SECRET}.")}});
     let body = &rows[0]["message"]["body"];
     assert_eq!((&body["kind"], &body["call"]), (&json!("assistant"), &call), "{rows}");
-    assert!(done(&world, &["history", "--agent", "a", "--block", "persona"]).contains("as it was"));
+    let said = done(&world, &["history", "--agent", "a", "--block", "persona"]);
+    assert!(said.starts_with("The persona block is as it was"), "{said}");
+    assert_eq!(done(&world, &["history", "--agent", "a", "--limit", "0"]), "");
     assert_eq!(done(&world, &["history", "--agent", "a", "--limit", "0", "--json"]).trim(), "[]");
     assert!(refused(&world, 2, &["history", "--agent", "b"]).contains("there is no agent b"));
 }

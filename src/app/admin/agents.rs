@@ -83,16 +83,34 @@ pub(super) fn add(name: &str, persona: Option<String>, human: Option<String>, pr
 pub(super) fn rename(name: &str, new_name: &str) -> Done {
     let home = home()?;
     let store = open_store(&home)?;
-    store.rename_agent(name, new_name)?;
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Error::File { path, source }
-    };
-    for draft in Draft::all(&home).map_err(failed(&home))?.into_iter().filter(|draft| draft.agent == name) {
-        std::fs::rename(&draft.path, draft.renamed(new_name)).map_err(failed(&draft.path))?;
+    // Refused before drafts are copied.
+    crate::types::validate_name(new_name)?;
+    store.view(name)?;
+    if store.has_agent(new_name)? {
+        return Err(MemoryError::AgentExists { name: new_name.to_owned() }.into());
     }
+    // Drafts of no agent are deleted by the next purge: at any moment those of this one have its name, whichever it is.
+    let drafts = drafts_of(&home, name)?;
+    let renamed = copy_drafts(&drafts, new_name).and_then(|()| Ok(store.rename_agent(name, new_name)?));
+    let needless = if renamed.is_ok() { drafts } else { drafts_of(&home, new_name)? };
+    // What stays is deleted by the next purge.
+    needless.iter().for_each(|draft| drop(std::fs::remove_file(&draft.path)));
+    renamed?;
     writeln!(stdout(), "The agent {name} is called {new_name} now.")?;
     Ok(ExitCode::Ok)
+}
+
+fn copy_drafts(drafts: &[Draft], new_name: &str) -> Result<(), super::super::Error> {
+    for draft in drafts {
+        let copy = std::fs::copy(&draft.path, draft.renamed(new_name));
+        copy.map_err(|source| Error::File { path: draft.path.clone(), source })?;
+    }
+    Ok(())
+}
+
+fn drafts_of(home: &Path, name: &str) -> Result<Vec<Draft>, super::super::Error> {
+    let drafts = Draft::all(home).map_err(|source| Error::File { path: home.to_owned(), source })?;
+    Ok(drafts.into_iter().filter(|draft| draft.agent == name).collect())
 }
 
 pub(super) fn delete(name: &str, yes: bool) -> Done {

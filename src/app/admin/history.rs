@@ -24,6 +24,7 @@ pub(super) fn show(arguments: &HistoryArgs) -> Done {
     });
     let mut edits = view.block_edits(usize::MAX)?;
     edits.retain(|edit| label.is_none_or(|label| edit.label == label));
+    let is_unchanged = edits.is_empty();
     edits.truncate(arguments.limit.unwrap_or(usize::MAX));
     edits.reverse();
     if arguments.json {
@@ -32,8 +33,9 @@ pub(super) fn show(arguments: &HistoryArgs) -> Done {
         return Ok(ExitCode::Ok);
     }
     let mut out = stdout();
-    if edits.is_empty() {
-        writeln!(out, "Core memory is as it was when {} was made.", arguments.agent)?;
+    if is_unchanged {
+        let what = label.map_or_else(|| "Core memory".to_owned(), |label| format!("The {label} block"));
+        writeln!(out, "{what} is as it was when {} was made.", arguments.agent)?;
     }
     for edit in &edits {
         print(&mut out, edit, &view)?;

@@ -22,23 +22,33 @@ const SHOWN_CHARS: usize = 60;
 struct Listed {
     name: String,
     own: bool,
-    text: String,
+    /// The text, or why it cannot be read.
+    text: Result<String, String>,
 }
 
 pub(super) fn list(kind: Kind, as_json: bool) -> Done {
     let home = home()?;
     let texts = all(kind, &home)?;
     if as_json {
-        let row = |listed: &Listed| json!({"name": listed.name, "shipped": !listed.own, "text": listed.text});
+        let row = |listed: &Listed| {
+            let mut row = json!({"name": listed.name, "shipped": !listed.own, "text": listed.text.as_ref().ok()});
+            if let Err(error) = &listed.text {
+                row["error"] = json!(error);
+            }
+            row
+        };
         print_json(&texts.iter().map(row).collect())?;
         return Ok(ExitCode::Ok);
     }
     let mut table = Table::new(&["name", "from", "text"]);
     for listed in texts {
-        let mut shown: String = listed.text.chars().take(SHOWN_CHARS).collect();
-        if shown.len() < listed.text.len() {
-            shown.push_str(" ..");
-        }
+        let shown = match &listed.text {
+            Ok(text) if text.chars().count() > SHOWN_CHARS => {
+                format!("{} ..", text.chars().take(SHOWN_CHARS).collect::<String>())
+            }
+            Ok(text) => text.clone(),
+            Err(error) => format!("({error})"),
+        };
         table.row(vec![listed.name, if listed.own { "you" } else { "mneme" }.to_owned(), shown]);
     }
     table.print()?;
@@ -49,12 +59,12 @@ pub(super) fn list(kind: Kind, as_json: bool) -> Done {
 fn all(kind: Kind, home: &Path) -> Result<Vec<Listed>, super::super::Error> {
     let mut found = Vec::new();
     for name in own_names(kind, home)? {
-        let text = personas::read(kind, &name, home)?;
+        let text = personas::read(kind, &name, home).map_err(|error| error.sentence());
         found.push(Listed { name, own: true, text });
     }
     for (name, text) in personas::shipped(kind) {
         if !found.iter().any(|listed| listed.name == name) {
-            found.push(Listed { name: name.to_owned(), own: false, text: text.trim().to_owned() });
+            found.push(Listed { name: name.to_owned(), own: false, text: Ok(text.trim().to_owned()) });
         }
     }
     found.sort_by(|left, right| left.name.cmp(&right.name));
@@ -83,6 +93,11 @@ fn own_names(kind: Kind, home: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
+/// The name of a text, which is also understood as that of its file.
+fn without_suffix(name: &str) -> &str {
+    name.strip_suffix(".txt").unwrap_or(name)
+}
+
 fn path_of(kind: Kind, name: &str, home: &Path) -> PathBuf {
     kind.folder(home).join(format!("{name}.txt"))
 }
@@ -103,7 +118,7 @@ fn own_path(kind: Kind, name: &str, home: &Path) -> Result<PathBuf, super::super
 
 pub(super) fn add(kind: Kind, arguments: &TextArgs) -> Done {
     let home = home()?;
-    let name = arguments.name.strip_suffix(".txt").unwrap_or(&arguments.name);
+    let name = without_suffix(&arguments.name);
     validate_name(name)?;
     let text = match (&arguments.file, &arguments.text) {
         (Some(file), _) => personas::read_file(kind, file)?,
@@ -142,6 +157,7 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 pub(super) fn delete(kind: Kind, name: &str, yes: bool) -> Done {
+    let name = without_suffix(name);
     let path = own_path(kind, name, &home()?)?;
     let what = kind.name();
     if !confirmed(&format!("Delete the {what} {name} for good?"), yes)? {
@@ -153,6 +169,7 @@ pub(super) fn delete(kind: Kind, name: &str, yes: bool) -> Done {
 }
 
 pub(super) fn rename(kind: Kind, name: &str, new_name: &str) -> Done {
+    let (name, new_name) = (without_suffix(name), without_suffix(new_name));
     let home = home()?;
     let path = own_path(kind, name, &home)?;
     validate_name(new_name)?;
