@@ -277,6 +277,9 @@ pub fn home_from_environment() -> Result<PathBuf, Error> {
     }
 }
 
+/// Name of the database in the home.
+pub const DATABASE_NAME: &str = "mneme.db";
+
 /// What mneme puts into its home. The database is not listed: it alone tells that a folder is a home.
 #[cfg(unix)]
 const OWN_NAMES: [&str; 6] = [ConfigFile::NAME, "personas", "logs", "models", "bench", "history.txt"];
@@ -310,7 +313,7 @@ pub fn prepare_home(home: &Path) -> Result<(), Error> {
 /// Name of something in `home` that is not mneme's; none where the folder holds mneme's database.
 #[cfg(unix)]
 fn foreign_name(home: &Path) -> std::io::Result<Option<String>> {
-    if home.join("mneme.db").is_file() {
+    if home.join(DATABASE_NAME).is_file() {
         return Ok(None);
     }
     for entry in std::fs::read_dir(home)? {
@@ -523,11 +526,11 @@ mod tests {
         let error = prepare_home(home.path()).unwrap_err();
         assert!(error.to_string().contains("thesis.tex"), "{error}");
         assert_eq!(mode(), 0o755);
-        std::fs::write(home.path().join("mneme.db"), "").unwrap();
+        std::fs::write(home.path().join(DATABASE_NAME), "").unwrap();
         prepare_home(home.path()).unwrap();
         assert_eq!(mode(), 0o700);
         open();
-        for name in ["mneme.db", "thesis.tex"] {
+        for name in [DATABASE_NAME, "thesis.tex"] {
             std::fs::remove_file(home.path().join(name)).unwrap();
         }
         prepare_home(home.path()).unwrap();

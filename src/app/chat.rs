@@ -10,7 +10,7 @@ use super::output::stdout;
 use super::personas::{self, Kind};
 use super::{Error, logging};
 use crate::cli::{EngineName, ExitCode, RunArgs};
-use crate::config::{self, Config, ConfigFile, Idle};
+use crate::config::{self, Config, ConfigFile, DATABASE_NAME, Idle};
 use crate::dialect::{self, Profile};
 use crate::inference::{Engine, Warm};
 use crate::kernel::{self, Agent, Emitted, LoadModel, LoadedModel};
@@ -18,8 +18,6 @@ use crate::memory::{self, AgentInfo, AgentMemory, BlockLabel, NewAgent, Store};
 use crate::types::{Cancel, Cause, Clock, Event, Message, SystemClock};
 use crate::ui;
 
-/// Name of the database in the home.
-pub const DATABASE_NAME: &str = "mneme.db";
 /// Folder of saved states of the KV cache in the home.
 pub(super) const STATES_NAME: &str = "kv";
 /// Name of the file of typed lines in the home.
@@ -79,10 +77,15 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
     // Everything that can be refused is refused before minutes go into loading a model.
     let texts = Texts::read(&config, &store, &name)?;
     let default_model = config.model.clone();
-    if arguments.model.is_none() && store.has_agent(&name)? {
-        config.model = store.view(&name)?.chosen_model()?.or(config.model);
-    }
-    let engine = super::engine::load(arguments.engine, &config, &cancel)?;
+    let chosen = match arguments.model.is_none() && store.has_agent(&name)? {
+        true => store.view(&name)?.chosen_model()?,
+        false => None,
+    };
+    config.model = chosen.clone().or(config.model);
+    let engine = super::engine::load(arguments.engine, &config, &cancel).map_err(|error| match (error, chosen) {
+        (Error::Models(source), Some(model)) => Error::ModelOfAgent { agent: name.clone(), model, source },
+        (error, _) => error,
+    })?;
     refuse_if_stopped(&cancel)?;
     let Opened { mut agent, mut ready } = open_agent(&config, store, &name, texts, engine, clock, cancel.clone())?;
     let profile = agent.profile();

@@ -221,8 +221,8 @@ pub enum Error {
         /// The sources that there are.
         known: Vec<String>,
     },
-    /// The model that an agent used last is gone.
-    #[error("the agent {agent} was last on the model {model}, which is not found")]
+    /// The model that an agent used last, or that was chosen for it, is gone.
+    #[error("the model {model} of the agent {agent} cannot be used: {source}")]
     ModelOfAgent {
         /// Name of the agent.
         agent: String,
@@ -302,7 +302,10 @@ impl Error {
             }
             Self::UnknownToken { .. } => "name one that it has; --trigger takes a text".to_owned(),
             Self::Matcher(error) => error.hint().to_owned(),
-            Self::ModelOfAgent { .. } => "name its file: --model FILE".to_owned(),
+            Self::ModelOfAgent { .. } => {
+                "name another one: --model NAME|FILE; in a chat, /model default then makes the agent forget this one"
+                    .to_owned()
+            }
             Self::NoSuchPath { .. } => "check the path".to_owned(),
             Self::NothingToLoad { .. } => {
                 "name files, or folders with files in them; --recursive takes the folders in them as well".to_owned()
@@ -416,7 +419,10 @@ fn memory_exit_code(error: &memory::Error) -> ExitCode {
         | memory::Error::WindowTooSmall { .. }
         | memory::Error::UnknownPassage { .. }
         | memory::Error::BadLimits { .. } => ExitCode::Usage,
-        memory::Error::AgentInUse { .. } | memory::Error::AgentsOpen | memory::Error::Backup { .. } => ExitCode::Failed,
+        memory::Error::AgentInUse { .. }
+        | memory::Error::AgentsOpen
+        | memory::Error::Held { .. }
+        | memory::Error::Backup { .. } => ExitCode::Failed,
         _ => ExitCode::Data,
     }
 }

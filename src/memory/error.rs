@@ -299,6 +299,12 @@ pub enum Error {
     /// The database cannot be replaced while a chat uses it.
     #[error("an agent of this home is open in another process")]
     AgentsOpen,
+    /// The database cannot be replaced while another process loads into it, nor loaded into while it is replaced.
+    #[error("another process is loading into the database {} or restoring it", path.display())]
+    Held {
+        /// The database.
+        path: PathBuf,
+    },
     /// A file that should be imported does not hold what it should.
     #[error("the file cannot be imported: {}{reason}", of_line(*line))]
     BadImport {
@@ -380,6 +386,7 @@ impl Error {
             Self::FileExists { .. } => "choose another name, or delete the file first",
             Self::BadBackup { .. } => "name a file that mneme backup has written; the present database is unchanged",
             Self::AgentsOpen => "leave its chat first",
+            Self::Held { .. } => "wait until it has finished, or stop it",
             Self::BadImport { .. } => {
                 "mneme imports its own exports, Letta's .af, chat exports of ChatGPT and Claude, and JSON lines with role \
                  and text; nothing was changed"

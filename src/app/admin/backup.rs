@@ -6,10 +6,10 @@ use indicatif::DecimalBytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::super::chat::DATABASE_NAME;
 use super::super::output::stdout;
 use super::{Done, confirmed, home, open_store};
 use crate::cli::ExitCode;
+use crate::config::DATABASE_NAME;
 use crate::memory;
 use crate::types::{Clock, SystemClock};
 use crate::ui::sanitize;

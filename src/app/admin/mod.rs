@@ -18,7 +18,6 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::chat::DATABASE_NAME;
 use super::output::{stdout, tell};
 use super::personas::Kind;
 use super::{load, purge, sources};
@@ -84,7 +83,7 @@ pub(super) fn home() -> Result<PathBuf, super::Error> {
 
 /// The database of the home. What an earlier deletion left to be purged is purged first.
 pub(super) fn open_store(home: &Path) -> Result<Store, super::Error> {
-    let store = Store::open(&home.join(DATABASE_NAME), &SystemClock)?;
+    let store = Store::open(&home.join(settings::DATABASE_NAME), &SystemClock)?;
     purge::finish(&store, home)?.iter().for_each(|notice| tell(notice));
     Ok(store)
 }
