@@ -167,7 +167,7 @@ fn links_and_keys_are_left_out_and_counted() {
     assert!(out(&output).starts_with("docs: 1 file new"), "{}", out(&output));
     let said = err(&output).split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
-        "3 files of keys or passwords (--all takes them)",
+        "3 files of keys or passwords (--all takes them, but no private key)",
         "2 folders of programs (--all takes them)",
         "2 symbolic links",
     ] {
