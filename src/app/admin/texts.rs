@@ -31,11 +31,8 @@ pub(super) fn list(kind: Kind, as_json: bool) -> Done {
     let texts = all(kind, &home)?;
     if as_json {
         let row = |listed: &Listed| {
-            let mut row = json!({"name": listed.name, "shipped": !listed.own, "text": listed.text.as_ref().ok()});
-            if let Err(error) = &listed.text {
-                row["error"] = json!(error);
-            }
-            row
+            let (text, error) = (listed.text.as_ref().ok(), listed.text.as_ref().err());
+            json!({"name": listed.name, "shipped": !listed.own, "text": text, "error": error})
         };
         print_json(&texts.iter().map(row).collect())?;
         return Ok(ExitCode::Ok);
