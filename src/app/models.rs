@@ -15,7 +15,6 @@ use crate::models::{
     Catalogue, Choice, HubSettings, Installed, Kind, Limits, ModelEntry, Outcome, PipSettings, PullOptions, Reach,
     Store, TerminalProgress, default_models_dir,
 };
-use crate::types::Cancel;
 use crate::ui::sanitize;
 
 const MILLION: f64 = 1e6;
@@ -398,7 +397,7 @@ fn remove(store: &Store, name: &str) -> Result<ExitCode, Error> {
 pub(super) fn load_llama_cpp(
     model: &ModelFile,
     config: &config::Config,
-    cancel: &Cancel,
+    cancel: &crate::types::Cancel,
 ) -> Result<Box<dyn crate::inference::Engine>, Error> {
     use crate::inference::{Device, LlamaCppEngine, LoadOptions};
     use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
