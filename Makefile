@@ -25,8 +25,8 @@ CARGO = $(if $(LIBCLANG_PATH)$(APPLE_LIBCLANG),,$(HOMEBREW_LIBCLANG:%=LIBCLANG_P
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-chat: build ## Fetch models where none are installed and open the chat (ARGS="--agent NAME ..")
-	@$(MNEME) models pull --default
+chat: build ## Fetch models where none are installed and ARGS names none, open the chat (ARGS="--agent NAME ..")
+	@$(if $(filter --model --model=%,$(ARGS)),:,$(MNEME) models pull --default)
 	@$(MNEME) run $(ARGS)
 
 install: build ## Install the program for this user alone (PREFIX=~/.local, no root needed)

@@ -261,6 +261,8 @@ pub const DEFAULT_MAX_CALLS_OF_A_FUNCTION: u32 = 2;
 pub const DEFAULT_TEMPERATURE: f32 = 0.0;
 /// A week: whoever wants fewer heartbeats wants none.
 pub const MAX_HEARTBEAT_MINUTES: u32 = 7 * 24 * 60;
+/// A day: a document that takes longer never ends.
+pub const MAX_DOCUMENT_SECONDS: u64 = 24 * 60 * 60;
 /// The smallest window in which the instructions, core memory and an exchange fit.
 pub const MIN_CONTEXT_WINDOW_TOKENS: usize = 1024;
 
@@ -274,6 +276,9 @@ pub fn home_from_environment() -> Result<PathBuf, Error> {
         _ => dirs::data_dir().map(|data| data.join("mneme")).ok_or(Error::NoDataFolder),
     }
 }
+
+/// Name of the database in the home.
+pub const DATABASE_NAME: &str = "mneme.db";
 
 /// What mneme puts into its home. The database is not listed: it alone tells that a folder is a home.
 #[cfg(unix)]
@@ -308,7 +313,7 @@ pub fn prepare_home(home: &Path) -> Result<(), Error> {
 /// Name of something in `home` that is not mneme's; none where the folder holds mneme's database.
 #[cfg(unix)]
 fn foreign_name(home: &Path) -> std::io::Result<Option<String>> {
-    if home.join("mneme.db").is_file() {
+    if home.join(DATABASE_NAME).is_file() {
         return Ok(None);
     }
     for entry in std::fs::read_dir(home)? {
@@ -449,6 +454,9 @@ impl Config {
         if let Some(name) = self.documents.zero() {
             return value(name, false, "0".to_owned(), "at least 1");
         }
+        if self.documents.seconds > MAX_DOCUMENT_SECONDS {
+            return value("seconds", false, self.documents.seconds.to_string(), "at most 86400 (a day)");
+        }
         if self.heartbeat_minutes > MAX_HEARTBEAT_MINUTES {
             let (is_flag, minutes) = (flags.heartbeat_minutes.is_some(), self.heartbeat_minutes.to_string());
             return value("heartbeat_minutes", is_flag, minutes, "from 0 (never) to 10080 (a week)");
@@ -490,6 +498,8 @@ mod tests {
             ("max_calls_of_a_function = 0", "max_calls_of_a_function"),
             ("core_memory_limit_chars = 1", "core_memory_limit_chars"),
             ("[documents]\nseconds = 0", "seconds"),
+            // Added to a time it would be none any more.
+            ("[documents]\nseconds = 9223372036854775807", "seconds"),
             ("heartbeat_minutes = 10081", "heartbeat_minutes"),
             ("[queue]\nkeep_last_messages = 1", "the queue limits are not usable: keep_last_messages"),
         ] {
@@ -516,11 +526,11 @@ mod tests {
         let error = prepare_home(home.path()).unwrap_err();
         assert!(error.to_string().contains("thesis.tex"), "{error}");
         assert_eq!(mode(), 0o755);
-        std::fs::write(home.path().join("mneme.db"), "").unwrap();
+        std::fs::write(home.path().join(DATABASE_NAME), "").unwrap();
         prepare_home(home.path()).unwrap();
         assert_eq!(mode(), 0o700);
         open();
-        for name in ["mneme.db", "thesis.tex"] {
+        for name in [DATABASE_NAME, "thesis.tex"] {
             std::fs::remove_file(home.path().join(name)).unwrap();
         }
         prepare_home(home.path()).unwrap();

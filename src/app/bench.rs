@@ -5,11 +5,11 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Error;
-use super::output::tell;
+use super::interrupt::raised_by_ctrl_c;
+use super::output::{print_text, tell};
 use crate::bench;
 use crate::cli::{ArchivalBenchArgs, BenchMemoryCommand, DataSetName, EmbedBenchArgs, ExitCode, GrammarBenchArgs};
 use crate::models::{PullOptions, TerminalProgress, default_bench_dir};
-use crate::types::Cancel;
 
 /// Reading and decoding rates beside the bare library's.
 ///
@@ -38,7 +38,8 @@ pub(super) fn grammar(arguments: &GrammarBenchArgs) -> Result<ExitCode, Error> {
     let file = super::models::resolve(&arguments.model)?;
     if let (true, [case], [engine]) = (arguments.in_process, &*arguments.cases, &*arguments.engines) {
         let row = bench::grammar::run_row(&file.path, case, engine)?;
-        anstream::println!("{}", serde_json::to_string(&row).map_err(std::io::Error::from)?);
+        let row = serde_json::to_string(&row).map_err(|error| Error::Output(error.into()))?;
+        print_text(&format!("{row}\n"))?;
         return Ok(ExitCode::Ok);
     }
     let options = bench::grammar::Options {
@@ -88,9 +89,7 @@ pub(super) fn fetch(name: DataSetName) -> Result<ExitCode, Error> {
     let set = match name {
         DataSetName::Bfcl => bench::bfcl::WHEEL,
     };
-    let cancel = Cancel::new();
-    #[cfg(unix)]
-    signal_hook::flag::register(signal_hook::consts::SIGINT, cancel.flag())?;
+    let cancel = raised_by_ctrl_c()?;
     let dir = default_bench_dir()?;
     let mut progress = TerminalProgress::new();
     let fetched = set.pull(&dir, &mut PullOptions::from_env(&cancel, &mut progress));
@@ -117,7 +116,8 @@ fn archival(arguments: &ArchivalBenchArgs) -> Result<ExitCode, Error> {
 
 pub(super) fn write_json(report: &impl Serialize, path: Option<&Path>) -> Result<(), Error> {
     let Some(path) = path else { return Ok(()) };
-    let text = serde_json::to_string_pretty(report).map_err(std::io::Error::from)?;
-    std::fs::write(path, text + "\n").map_err(|source| crate::config::Error::File { path: path.to_owned(), source })?;
+    let text = serde_json::to_string_pretty(report).map_err(std::io::Error::from);
+    let written = text.and_then(|text| std::fs::write(path, text + "\n"));
+    written.map_err(|source| crate::config::Error::File { path: path.to_owned(), source })?;
     Ok(())
 }

@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &BfclArgs) -> Result<ExitCode, Error> {
         data: WHEEL.folder(&dir),
         model_state: state_of(&model_path)?,
         model: model_path,
-        program_state: state_of(&std::env::current_exe()?)?,
+        program_state: state_of(&std::env::current_exe().map_err(Error::OwnFile)?)?,
         policy: circumstances.policy.clone(),
         embedder: circumstances.embedder.clone(),
         config: format!("{config:?}"),
@@ -134,10 +134,10 @@ fn state_of(path: &Path) -> Result<(u64, i64), Error> {
 }
 
 fn write_lines(answers: &[Answer], path: &Path) -> Result<(), Error> {
-    let lines =
-        answers.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>().map_err(std::io::Error::from)?;
-    let text: String = lines.into_iter().map(|line| line + "\n").collect();
-    std::fs::write(path, text).map_err(|source| config::Error::File { path: path.to_owned(), source })?;
+    let lines: Result<String, _> =
+        answers.iter().map(|one| serde_json::to_string(one).map(|line| line + "\n")).collect();
+    let written = lines.map_err(std::io::Error::from).and_then(|text| std::fs::write(path, text));
+    written.map_err(|source| config::Error::File { path: path.to_owned(), source })?;
     Ok(())
 }
 

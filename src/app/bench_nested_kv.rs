@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &NestedKvArgs) -> Result<ExitCode, Error> {
         EngineName::Scripted => ConfigFile::default(),
     };
     let config = config_of(arguments, home, file)?;
-    let mut bench = Bench { arguments, folder: tempfile::tempdir()?, config, engine: None };
+    let mut bench = Bench { arguments, folder: tempfile::tempdir().map_err(Error::Scratch)?, config, engine: None };
     let questions = arguments.levels.len() * arguments.orderings;
     let mut rows = Vec::with_capacity(questions);
     for ordering in 0..arguments.orderings {
@@ -114,7 +114,7 @@ impl Bench<'_> {
             open_agent(&self.config, store, AGENT, Texts::default(), engine, clock, Cancel::new())?;
         let row = answered(&mut agent, task, ordering);
         self.engine = Some(agent.into_engine());
-        std::fs::remove_file(&database)?;
+        std::fs::remove_file(&database).map_err(Error::Scratch)?;
         Ok(row)
     }
 }

@@ -1,14 +1,16 @@
 //! `mneme run`: home, model, agent and user interface are put together here.
 
-use std::io::{BufReader, IsTerminal, Write};
+use std::io::{BufReader, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::interrupt::{leave_on_ctrl_c, raise_on_ctrl_c};
+use super::output::stdout;
 use super::personas::{self, Kind};
 use super::{Error, logging};
 use crate::cli::{EngineName, ExitCode, RunArgs};
-use crate::config::{self, Config, ConfigFile, Idle};
+use crate::config::{self, Config, ConfigFile, DATABASE_NAME, Idle};
 use crate::dialect::{self, Profile};
 use crate::inference::{Engine, Warm};
 use crate::kernel::{self, Agent, Emitted, LoadModel, LoadedModel};
@@ -16,8 +18,6 @@ use crate::memory::{self, AgentInfo, AgentMemory, BlockLabel, NewAgent, Store};
 use crate::types::{Cancel, Cause, Clock, Event, Message, SystemClock};
 use crate::ui;
 
-/// Name of the database in the home.
-pub const DATABASE_NAME: &str = "mneme.db";
 /// Folder of saved states of the KV cache in the home.
 pub(super) const STATES_NAME: &str = "kv";
 /// Name of the file of typed lines in the home.
@@ -44,7 +44,7 @@ pub fn run(arguments: &RunArgs) -> Result<ExitCode, Error> {
     match start(arguments) {
         Ok(code) => Ok(code),
         Err(error) if arguments.jsonl => {
-            write_refusal(error.sentence(), error.hint())?;
+            write_refusal(error.sentence(), error.hint()).map_err(Error::Output)?;
             Ok(error.exit_code())
         }
         Err(error) => Err(error),
@@ -64,12 +64,8 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
     let cancel = Cancel::new();
     // While it is up, Ctrl-C leaves at once. Scripts are told first why the chat does not start.
     let idle = Arc::new(AtomicBool::new(!arguments.jsonl));
-    #[cfg(unix)]
-    {
-        use signal_hook::consts::SIGINT;
-        signal_hook::flag::register_conditional_shutdown(SIGINT, ExitCode::Interrupted as i32, Arc::clone(&idle))?;
-        signal_hook::flag::register(SIGINT, cancel.flag())?;
-    }
+    leave_on_ctrl_c(&idle)?;
+    raise_on_ctrl_c(&cancel)?;
     let home = config::home_from_environment()?;
     config::prepare_home(&home)?;
     logging::start(&home, arguments.debug)?;
@@ -81,10 +77,15 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
     // Everything that can be refused is refused before minutes go into loading a model.
     let texts = Texts::read(&config, &store, &name)?;
     let default_model = config.model.clone();
-    if arguments.model.is_none() && store.has_agent(&name)? {
-        config.model = store.view(&name)?.chosen_model()?.or(config.model);
-    }
-    let engine = super::engine::load(arguments.engine, &config, &cancel)?;
+    let chosen = match arguments.model.is_none() && store.has_agent(&name)? {
+        true => store.view(&name)?.chosen_model()?,
+        false => None,
+    };
+    config.model = chosen.clone().or(config.model);
+    let engine = super::engine::load(arguments.engine, &config, &cancel).map_err(|error| match (error, chosen) {
+        (Error::Models(source), Some(model)) => Error::ModelOfAgent { agent: name.clone(), model, source },
+        (error, _) => error,
+    })?;
     refuse_if_stopped(&cancel)?;
     let Opened { mut agent, mut ready } = open_agent(&config, store, &name, texts, engine, clock, cancel.clone())?;
     let profile = agent.profile();
@@ -111,7 +112,8 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
     let handle = kernel::spawn(agent, ready, idle);
     let unstored_messages = if arguments.jsonl {
         let mut output = std::io::stdout().lock();
-        ui::jsonl::run(handle, BufReader::new(std::io::stdin()), &mut output)?.ok_or(ui::terminal::Error::AgentGone)?
+        let left = ui::jsonl::run(handle, BufReader::new(std::io::stdin()), &mut output).map_err(Error::Output)?;
+        left.ok_or(ui::terminal::Error::AgentGone)?
     } else {
         let options = ui::terminal::Options {
             agent: &name,
@@ -184,7 +186,7 @@ fn agent_name(arguments: &RunArgs, store: &Store) -> Result<Option<String>, Erro
 }
 
 fn pick(names: &[String]) -> Result<Option<String>, Error> {
-    let mut out = anstream::stdout();
+    let mut out = stdout();
     for (index, name) in names.iter().enumerate() {
         writeln!(out, "{:3}  {}", index + 1, ui::sanitize(name))?;
     }
@@ -192,7 +194,7 @@ fn pick(names: &[String]) -> Result<Option<String>, Error> {
         write!(out, "Which agent? [1] ")?;
         out.flush()?;
         let mut answer = String::new();
-        if std::io::stdin().read_line(&mut answer)? == 0 {
+        if std::io::stdin().read_line(&mut answer).map_err(Error::Answer)? == 0 {
             writeln!(out)?;
             return Ok(None);
         }

@@ -1,6 +1,6 @@
 //! `mneme complete`: a model writes on from a prompt, held to a grammar or a schema.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &CompleteArgs) -> Result<ExitCode, Error> {
     if arguments.json {
         print_text(&format!("{}\n", report(&blueprint.identity.name, &written)))?;
     } else if !written.text.ends_with('\n') && std::io::stdout().is_terminal() {
-        writeln!(std::io::stdout())?;
+        print_text("\n")?;
     }
     if !written.stop.is_whole() {
         tell(&format!("note: {}", written.stop_sentence()));

@@ -138,9 +138,21 @@ pub enum Error {
     /// A conversation cannot be measured.
     #[error(transparent)]
     RecallBench(#[from] bench::recall::Error),
-    /// Standard input or output is gone.
+    /// Standard output is gone or full.
     #[error("cannot write to standard output")]
-    Output(#[from] std::io::Error),
+    Output(#[source] std::io::Error),
+    /// The answer to a question is no text, or standard input is gone.
+    #[error("the answer cannot be read")]
+    Answer(#[source] std::io::Error),
+    /// The system does not say when Ctrl-C is pressed.
+    #[error("cannot listen for Ctrl-C")]
+    Signals(#[source] std::io::Error),
+    /// The system does not say where this program lies.
+    #[error("cannot find the file of this program")]
+    OwnFile(#[source] std::io::Error),
+    /// There is no place for files that are needed only now.
+    #[error("cannot use a folder for temporary files in {}", std::env::temp_dir().display())]
+    Scratch(#[source] std::io::Error),
     /// Reading a scripted engine without a script.
     #[error("the scripted engine needs --model with the path of a script")]
     NoScript,
@@ -209,8 +221,8 @@ pub enum Error {
         /// The sources that there are.
         known: Vec<String>,
     },
-    /// The model that an agent used last is gone.
-    #[error("the agent {agent} was last on the model {model}, which is not found")]
+    /// The model that an agent used last, or that was chosen for it, is gone.
+    #[error("the model {model} of the agent {agent} cannot be used: {source}")]
     ModelOfAgent {
         /// Name of the agent.
         agent: String,
@@ -276,6 +288,10 @@ impl Error {
                 "free some disk space, or send the output elsewhere".to_owned()
             }
             Self::Output(_) => "check where the output goes".to_owned(),
+            Self::Answer(_) => "type it again, or give it with the command: --yes, --agent NAME".to_owned(),
+            Self::Signals(_) => "start it again".to_owned(),
+            Self::OwnFile(_) => "start mneme again: it may have been replaced while it ran".to_owned(),
+            Self::Scratch(_) => "set TMPDIR to a folder that can be written and has room".to_owned(),
             Self::NoScript => "give --model FILE.json".to_owned(),
             Self::Input(error) => error.hint(),
             Self::Grammar { source, .. } => source.hint().to_owned(),
@@ -286,7 +302,10 @@ impl Error {
             }
             Self::UnknownToken { .. } => "name one that it has; --trigger takes a text".to_owned(),
             Self::Matcher(error) => error.hint().to_owned(),
-            Self::ModelOfAgent { .. } => "name its file: --model FILE".to_owned(),
+            Self::ModelOfAgent { .. } => {
+                "name another one: --model NAME|FILE; in a chat, /model default then makes the agent forget this one"
+                    .to_owned()
+            }
             Self::NoSuchPath { .. } => "check the path".to_owned(),
             Self::NothingToLoad { .. } => {
                 "name files, or folders with files in them; --recursive takes the folders in them as well".to_owned()
@@ -294,7 +313,7 @@ impl Error {
             Self::NothingReadable => {
                 "see above; what is read: text and source code, Markdown, HTML, PDF, docx, EPUB, CSV, JSON".to_owned()
             }
-            Self::NothingToDelete { .. } => "mneme sources list shows what there is".to_owned(),
+            Self::NothingToDelete { .. } => "mneme list sources shows what there is".to_owned(),
         }
     }
 
@@ -325,6 +344,7 @@ impl Error {
             | Self::Grammar { source: grammar::Error::Trigger { .. }, .. }
             | Self::NoSuchPath { .. }
             | Self::NothingToDelete { .. }
+            | Self::Answer(_)
             | Self::NoScript => ExitCode::Usage,
             Self::NothingToLoad { .. } | Self::NoMemory { .. } => ExitCode::Failed,
             Self::NothingReadable => ExitCode::Data,
@@ -364,7 +384,10 @@ impl Error {
                 kernel::Error::Grammar(_) | kernel::Error::Load { .. } | kernel::Error::Instructions { .. },
             )
             | Self::Terminal(_)
-            | Self::Output(_) => ExitCode::Failed,
+            | Self::Output(_)
+            | Self::Signals(_)
+            | Self::OwnFile(_)
+            | Self::Scratch(_) => ExitCode::Failed,
         }
     }
 
@@ -396,7 +419,10 @@ fn memory_exit_code(error: &memory::Error) -> ExitCode {
         | memory::Error::WindowTooSmall { .. }
         | memory::Error::UnknownPassage { .. }
         | memory::Error::BadLimits { .. } => ExitCode::Usage,
-        memory::Error::AgentInUse { .. } | memory::Error::AgentsOpen => ExitCode::Failed,
+        memory::Error::AgentInUse { .. }
+        | memory::Error::AgentsOpen
+        | memory::Error::Held { .. }
+        | memory::Error::Backup { .. } => ExitCode::Failed,
         _ => ExitCode::Data,
     }
 }

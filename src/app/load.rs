@@ -12,14 +12,15 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use super::Error;
+use super::admin;
+use super::interrupt::raised_by_ctrl_c;
 use super::output::{print_text, tell, tell_below};
 use super::progress::Progress;
-use super::sources::{counted, open_store};
 use crate::cli::{ExitCode, LoadArgs};
 use crate::config::{self, Config, ConfigFile, Overrides};
-use crate::documents::{self, Found, Reader, Selection, Walk, path_of, spelled_path};
-use crate::memory::{DocumentInfo, Embed, NewDocument, Store};
-use crate::types::{Cancel, Clock, SystemClock, validate_name};
+use crate::documents::{self, Found, Reader, Selection, Walk, distinct_title, path_of, spelled_path};
+use crate::memory::{self, DocumentInfo, Embed, NewDocument, Store};
+use crate::types::{Cancel, Clock, SystemClock, counted, validate_name};
 
 /// The hidden command of the reading process.
 const SERVE_COMMAND: &str = "read-documents";
@@ -32,7 +33,7 @@ const TOLD_BINARIES: usize = 5;
 /// # Errors
 /// The other process is gone.
 pub(super) fn serve() -> Result<ExitCode, Error> {
-    documents::serve(io::stdin().lock(), io::BufWriter::new(io::stdout()))?;
+    documents::serve(io::stdin().lock(), io::BufWriter::new(io::stdout())).map_err(Error::Output)?;
     Ok(ExitCode::Ok)
 }
 
@@ -42,11 +43,11 @@ pub(super) fn serve() -> Result<ExitCode, Error> {
 /// A path does not exist, there is nothing to load, nothing can be read, or the database fails. What was loaded stays.
 pub(super) fn run(arguments: &LoadArgs) -> Result<ExitCode, Error> {
     validate_name(&arguments.name)?;
-    let cancel = Cancel::new();
-    #[cfg(unix)]
-    signal_hook::flag::register(signal_hook::consts::SIGINT, cancel.flag())?;
-    let home = config::home_from_environment()?;
-    let mut store = open_store()?;
+    let cancel = raised_by_ctrl_c()?;
+    let home = admin::home()?;
+    // Before the database is opened: one that a restore is about to replace is not loaded into.
+    let _held = memory::hold(&home.join(config::DATABASE_NAME))?;
+    let mut store = admin::open_store(&home)?;
     let limits = Config::new(home.clone(), ConfigFile::read(&home)?, Overrides::default())?.documents;
     let selection = Selection {
         recursive: arguments.reach.recursive,
@@ -61,9 +62,10 @@ pub(super) fn run(arguments: &LoadArgs) -> Result<ExitCode, Error> {
     if found.files.is_empty() && gone.is_empty() && found.unreadable.is_empty() {
         return Err(Error::NothingToLoad { left_out: left_out(&found) });
     }
-    let program = std::env::current_exe()?;
+    let program = std::env::current_exe().map_err(Error::OwnFile)?;
     let mut load = Load {
         source: &arguments.name,
+        titles: known.values().map(|document| (document.title.clone(), path_of(&document.path))).collect(),
         known,
         reader: Reader::new(program, vec![SERVE_COMMAND.into()], limits),
         embedder: embedder()?,
@@ -163,7 +165,7 @@ fn known(store: &Store, source: &str) -> Result<Known, Error> {
 fn roots(found: &Walk, known: &Known) -> Result<Vec<PathBuf>, Error> {
     let mut roots = found.roots.clone();
     for path in &found.missing {
-        let absolute = std::path::absolute(path)?;
+        let absolute = std::path::absolute(path).map_err(|_| Error::NoSuchPath { path: path.clone() })?;
         let parent = absolute.parent().and_then(|parent| parent.canonicalize().ok());
         let gone = parent.zip(absolute.file_name()).map(|(parent, name)| parent.join(name));
         match gone.filter(|gone| known.keys().any(|known| path_of(known).starts_with(gone))) {
@@ -191,6 +193,8 @@ fn gone(roots: &[PathBuf], known: &Known) -> Vec<String> {
 struct Load<'a> {
     source: &'a str,
     known: Known,
+    /// What the documents of the source are called, and where they are.
+    titles: BTreeMap<String, PathBuf>,
     reader: Reader,
     /// Finds by meaning; none where words have to do.
     embedder: Option<Box<dyn Embed>>,
@@ -213,13 +217,21 @@ impl Load<'_> {
         Ok(false)
     }
 
+    /// How results call a file: as they did before, else so that no other document of the source is called the same.
+    fn title(&self, file: &Found, known: Option<&DocumentInfo>) -> String {
+        // Names of one folder that are shown alike are told apart by no folder.
+        let is_taken = |title: &str| self.titles.get(title).is_some_and(|other| other.parent() != file.path.parent());
+        known.map_or_else(|| distinct_title(&file.title, &file.path, is_taken), |known| known.title.clone())
+    }
+
     fn file(&mut self, store: &mut Store, file: &Found) -> Result<(), Error> {
         let path = spelled_path(&file.path);
         let known = self.known.get(&path);
+        let title = self.title(file, known);
         let bytes = match file.read(self.reader.limits()) {
             Ok(bytes) => bytes,
             Err(error) => {
-                self.report.refused(&file.title, &error, known.is_some());
+                self.report.refused(&title, &error, known.is_some());
                 return Ok(());
             }
         };
@@ -228,24 +240,21 @@ impl Load<'_> {
             self.report.unchanged += 1;
             return Ok(());
         }
-        let document = match self.reader.read(&file.title, bytes) {
+        let document = match self.reader.read(&title, bytes) {
             Ok(document) => document,
             Err(error) => {
-                self.report.refused(&file.title, &error, known.is_some());
+                self.report.refused(&title, &error, known.is_some());
                 return Ok(());
             }
         };
-        let new = NewDocument {
-            path: &path,
-            title: &file.title,
-            size_bytes,
-            fingerprint: &fingerprint,
-            pieces: &document.pieces,
-        };
+        let new =
+            NewDocument { path: &path, title: &title, size_bytes, fingerprint: &fingerprint, pieces: &document.pieces };
         self.report.passages +=
             store.put_document(self.source, &new, self.embedder.as_deref(), SystemClock.now_ms())? as u64;
-        *(if known.is_some() { &mut self.report.changed } else { &mut self.report.new }) += 1;
-        self.report.notices.extend(document.notices.iter().map(|notice| format!("{}: {notice}", file.title)));
+        let was_known = known.is_some();
+        *(if was_known { &mut self.report.changed } else { &mut self.report.new }) += 1;
+        self.report.notices.extend(document.notices.iter().map(|notice| format!("{title}: {notice}")));
+        self.titles.insert(title, file.path.clone());
         Ok(())
     }
 }
@@ -265,13 +274,12 @@ struct Report {
 
 impl Report {
     fn refused(&mut self, title: &str, error: &documents::Error, was_known: bool) {
-        tracing::debug!(title, hint = error.hint(), "a document is refused");
         if matches!(error, documents::Error::Binary) && !was_known {
             self.binaries.push(title.to_owned());
             return;
         }
         let kept = if was_known { "; what was loaded of it before stays" } else { "" };
-        self.problems.push(format!("{title} {error}{kept}"));
+        self.problems.push(format!("{title} {error}; {}{kept}", error.hint()));
     }
 
     const fn loaded(&self) -> u64 {
@@ -322,14 +330,19 @@ fn tell_list(title: &str, items: &[String], most: usize) {
 
 /// What the walk has not taken, in words.
 fn left_out(found: &Walk) -> String {
-    let count = |count: usize, one: &str, more: &str, flag: &str| {
-        let flag = if flag.is_empty() { String::new() } else { format!(" ({flag} takes them)") };
-        (count > 0).then(|| format!("{}{flag}", counted(count as u64, one, more)))
+    let count = |count: usize, one: &str, more: &str, how: &str| {
+        let how = if how.is_empty() { String::new() } else { format!(" ({how})") };
+        (count > 0).then(|| format!("{}{how}", counted(count as u64, one, more)))
     };
     let parts = [
-        count(found.secrets, "file of keys or passwords", "files of keys or passwords", "--all"),
-        count(found.program_folders, "folder of programs", "folders of programs", "--all"),
-        count(found.inner_folders, "inner folder", "inner folders", "--recursive"),
+        count(
+            found.secrets,
+            "file of keys or passwords",
+            "files of keys or passwords",
+            "--all takes them, but no private key",
+        ),
+        count(found.program_folders, "folder of programs", "folders of programs", "--all takes them"),
+        count(found.inner_folders, "inner folder", "inner folders", "--recursive takes them"),
         count(found.links, "symbolic link", "symbolic links", ""),
         count(found.other_extensions, "file with another extension", "files with other extensions", ""),
         count(found.special, "pipe, socket or device", "pipes, sockets or devices", ""),

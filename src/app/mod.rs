@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod grammar;
 mod input;
+mod interrupt;
 mod load;
 mod logging;
 mod models;

@@ -1,12 +1,12 @@
 //! `mneme models ..`, the automatic choice of a model, and loading it with progress.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use indicatif::DecimalBytes;
 
 use super::Error;
-use super::output::tell;
+use super::interrupt::raised_by_ctrl_c;
+use super::output::{Output, stdout, tell};
 use crate::cli::{ExitCode, ModelsCommand};
 use crate::config::{self, ConfigFile};
 use crate::inference::{self, Gguf};
@@ -15,7 +15,6 @@ use crate::models::{
     Catalogue, Choice, HubSettings, Installed, Kind, Limits, ModelEntry, Outcome, PipSettings, PullOptions, Reach,
     Store, TerminalProgress, default_models_dir,
 };
-use crate::types::Cancel;
 use crate::ui::sanitize;
 
 const MILLION: f64 = 1e6;
@@ -149,9 +148,7 @@ fn remember_default(home: &Path, name: &str) -> Result<(), Error> {
 }
 
 fn pull(store: &Store, name: &str) -> Result<ExitCode, Error> {
-    let cancel = Cancel::new();
-    #[cfg(unix)]
-    signal_hook::flag::register(signal_hook::consts::SIGINT, cancel.flag())?;
+    let cancel = raised_by_ctrl_c()?;
     let mut progress = TerminalProgress::new();
     let pulled = store.pull(name, &mut PullOptions::from_env(&cancel, &mut progress))?;
     let how = if pulled.origins.is_empty() { "is installed already" } else { "is installed" };
@@ -258,7 +255,7 @@ fn why_chosen(store: &Store, memory_bytes: u64, chosen: &ModelEntry, reach: Reac
 }
 
 fn list(store: &Store) -> Result<ExitCode, Error> {
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     let listed = store.list(Hardware::detect().memory_bytes);
     let width = listed.iter().map(|line| line.entry.name.len()).max().unwrap_or_default();
     writeln!(out, "{:width$}  {:>9}  {:<12} {:<9} licence", "name", "size", "installed", "memory")?;
@@ -304,7 +301,7 @@ fn info(store: &Store, argument: &str) -> Result<ExitCode, Error> {
         Gguf::open(path).map_err(|error| ModelFile { name, path: path.clone(), is_of_catalogue }.failure(error))
     };
     let gguf = gguf.or(named_file).map(open).transpose()?;
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     writeln!(out, "name            {}", sanitize(&info.name))?;
     if let Some(entry) = info.entry {
         describe_entry(&mut out, entry)?;
@@ -320,7 +317,7 @@ fn info(store: &Store, argument: &str) -> Result<ExitCode, Error> {
     Ok(ExitCode::Ok)
 }
 
-fn describe_entry(out: &mut impl Write, entry: &ModelEntry) -> Result<(), Error> {
+fn describe_entry(out: &mut Output, entry: &ModelEntry) -> Result<(), Error> {
     writeln!(out, "title           {}", entry.title)?;
     let purpose = match entry.kind {
         Kind::Chat => "chat",
@@ -335,7 +332,7 @@ fn describe_entry(out: &mut impl Write, entry: &ModelEntry) -> Result<(), Error>
     Ok(())
 }
 
-fn describe_gguf(out: &mut impl Write, gguf: &Gguf) -> Result<(), Error> {
+fn describe_gguf(out: &mut Output, gguf: &Gguf) -> Result<(), Error> {
     let info = gguf.info();
     writeln!(out, "architecture    {}", sanitize(&info.architecture))?;
     if let Some(tokens) = info.context_length_tokens {
@@ -358,11 +355,9 @@ fn describe_gguf(out: &mut impl Write, gguf: &Gguf) -> Result<(), Error> {
 }
 
 fn verify(store: &Store, name: Option<&str>) -> Result<ExitCode, Error> {
-    let cancel = Cancel::new();
-    #[cfg(unix)]
-    signal_hook::flag::register(signal_hook::consts::SIGINT, cancel.flag())?;
+    let cancel = raised_by_ctrl_c()?;
     let verified = store.verify(name, &mut TerminalProgress::new(), &cancel)?;
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     let mut code = ExitCode::Ok;
     for file in &verified {
         let outcome = match &file.outcome {
@@ -386,7 +381,7 @@ fn verify(store: &Store, name: Option<&str>) -> Result<ExitCode, Error> {
 
 fn remove(store: &Store, name: &str) -> Result<ExitCode, Error> {
     let removed = store.remove(name)?;
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     for path in &removed.paths {
         writeln!(out, "deleted {}", sanitize(&path.display().to_string()))?;
     }
@@ -402,7 +397,7 @@ fn remove(store: &Store, name: &str) -> Result<ExitCode, Error> {
 pub(super) fn load_llama_cpp(
     model: &ModelFile,
     config: &config::Config,
-    cancel: &Cancel,
+    cancel: &crate::types::Cancel,
 ) -> Result<Box<dyn crate::inference::Engine>, Error> {
     use crate::inference::{Device, LlamaCppEngine, LoadOptions};
     use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -1,21 +1,60 @@
 //! Data on standard output: exact where a file or a program takes it, without steering characters on a terminal.
 
-use std::io::{IsTerminal, Write};
+use std::fmt::Arguments;
+use std::io::{IsTerminal, Stdout, Write};
 
+use anstream::AutoStream;
+
+use super::Error;
 use crate::ui::{columns_of, sanitize, spell_out, wrapped};
+
+/// Standard output for `write!` and `writeln!`. Its failures are its own: those of other files have other names.
+pub(super) struct Output(AutoStream<Stdout>);
+
+/// Standard output, with colours where it takes them.
+pub(super) fn stdout() -> Output {
+    Output(anstream::stdout())
+}
+
+impl Output {
+    /// What `write!` calls.
+    ///
+    /// # Errors
+    /// Standard output is gone or full.
+    pub(super) fn write_fmt(&mut self, arguments: Arguments<'_>) -> Result<(), Error> {
+        self.0.write_fmt(arguments).map_err(Error::Output)
+    }
+
+    /// Writes what is held back, such as a line that has no end yet.
+    ///
+    /// # Errors
+    /// Standard output is gone or full.
+    pub(super) fn flush(&mut self) -> Result<(), Error> {
+        self.0.flush().map_err(Error::Output)
+    }
+}
 
 /// Writes `text` and flushes.
 ///
 /// # Errors
-/// Standard output is gone.
-pub(super) fn print_text(text: &str) -> std::io::Result<()> {
+/// Standard output is gone or full.
+pub(super) fn print_text(text: &str) -> Result<(), Error> {
     let mut out = std::io::stdout().lock();
-    if out.is_terminal() {
-        out.write_all(sanitize(text).as_bytes())?
-    } else {
-        out.write_all(text.as_bytes())?
-    }
-    out.flush()
+    let written = match out.is_terminal() {
+        true => out.write_all(sanitize(text).as_bytes()),
+        false => out.write_all(text.as_bytes()),
+    };
+    written.and_then(|()| out.flush()).map_err(Error::Output)
+}
+
+/// Writes a value as JSON.
+///
+/// # Errors
+/// Standard output is gone or full.
+pub(super) fn print_json(value: &serde_json::Value) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    let written = serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from);
+    written.and_then(|()| writeln!(out)).map_err(Error::Output)
 }
 
 /// Says something on standard error, on lines that fit the terminal. Steering characters are spelled: an error quotes

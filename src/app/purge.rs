@@ -12,7 +12,7 @@ use super::admin::Error as FileError;
 use super::chat::{HISTORY_NAME, STATES_NAME};
 use super::logging;
 use crate::memory::{Purge, Store};
-use crate::types::Draft;
+use crate::types::{Draft, counted};
 
 /// First line of a file of typed lines; a chat that is open appends to it.
 const HISTORY_HEAD: &str = "#V2\n";
@@ -60,7 +60,7 @@ fn purge_database(store: &Store) -> Result<Vec<String>, Error> {
         vec![format!(
             "{} deleted as well: they held what is forgotten.",
             counted(
-                copies.len(),
+                copies.len() as u64,
                 "copy of the database that mneme had kept was",
                 "copies of the database that mneme had kept were"
             )
@@ -89,10 +89,6 @@ fn remove_drafts(store: &Store, home: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn counted(count: usize, one: &str, many: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
 }
 
 fn fail(path: &Path, source: std::io::Error) -> Error {

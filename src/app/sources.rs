@@ -3,20 +3,15 @@
 use serde_json::json;
 
 use super::Error;
-use super::admin::{self, confirmed, print_json};
-use super::output::{print_text, tell};
+use super::admin::{self, confirmed};
+use super::output::{print_json, print_text, tell};
 use crate::cli::{AttachArgs, ExitCode};
 use crate::memory::{self, Store};
-use crate::types::{Clock, SystemClock};
+use crate::types::{Clock, SystemClock, counted};
 
 /// The database of the home; an empty one is made where there is none.
 pub(super) fn open_store() -> Result<Store, Error> {
     admin::open_store(&admin::home()?)
-}
-
-/// A number with its noun.
-pub(super) fn counted(count: u64, one: &str, more: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { more })
 }
 
 /// Attaches a source to an agent.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::Error;
+use super::interrupt::{leave_on_ctrl_c, raise_on_ctrl_c};
 use super::output::{WholeCharacters, tell};
-use crate::cli::{ExitCode, ModelArgs, WritingArgs};
+use crate::cli::{ModelArgs, WritingArgs};
 use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::dialect::{self, Profile};
 use crate::grammar::Grammar;
@@ -102,16 +103,8 @@ impl Writer {
         let config = Config::new(home.clone(), ConfigFile::read(&home)?, overrides)?;
         let cancel = Cancel::new();
         let loading = Arc::new(AtomicBool::new(true));
-        #[cfg(unix)]
-        {
-            use signal_hook::consts::SIGINT;
-            signal_hook::flag::register_conditional_shutdown(
-                SIGINT,
-                ExitCode::Interrupted as i32,
-                Arc::clone(&loading),
-            )?;
-            signal_hook::flag::register(SIGINT, cancel.flag())?;
-        }
+        leave_on_ctrl_c(&loading)?;
+        raise_on_ctrl_c(&cancel)?;
         let session = Session::new(super::engine::load(model.engine, &config, &cancel)?)?;
         let prompt = tokens_of(session.engine(), arguments, prompt)?;
         loading.store(false, std::sync::atomic::Ordering::SeqCst);
@@ -127,7 +120,7 @@ impl Writer {
         &mut self,
         grammar: Option<&Grammar>,
         number: u64,
-        on_text: &mut dyn FnMut(&str) -> std::io::Result<()>,
+        on_text: &mut dyn FnMut(&str) -> Result<(), Error>,
     ) -> Result<Written, Error> {
         let vocab = Arc::clone(self.session.vocab());
         let mut matcher = grammar.map(Grammar::matcher).transpose()?;
@@ -153,7 +146,7 @@ impl Writer {
                 text.push_str(&piece);
             })?;
         if let Some(error) = failure {
-            return Err(error.into());
+            return Err(error);
         }
         Ok(Written {
             text,

@@ -235,7 +235,7 @@ pub enum ConfigCommand {
     },
     /// Print the path of the file
     Path,
-    /// Open the file in $VISUAL or $EDITOR; what is not valid is not kept
+    /// Open the file in $VISUAL or $EDITOR; what is not valid is not taken over, and opened again the next time
     Edit,
 }
 

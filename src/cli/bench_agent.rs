@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{EngineName, ProfileName};
+use super::{EngineName, ProfileName, from_1};
 use crate::bench::agent::Halves;
 use crate::config::Idle;
 
@@ -24,13 +24,13 @@ pub struct AgentBenchArgs {
     #[arg(long, value_name = "SUBSTRING")]
     pub only: Vec<String>,
     /// Only so many of them, drawn by the seed
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = from_1)]
     pub sample: Option<usize>,
     /// Seed of the sample, of the first run's sampler and of the intervals
     #[arg(long, default_value_t = 1, allow_negative_numbers = true, value_parser = super::whole_number::<u64>)]
     pub seed: u64,
     /// Runs of each conversation, each with the next seed; needs a temperature above 0
-    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = count)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, value_parser = from_1)]
     pub seeds: usize,
     /// Catalogue name or path of a GGUF file [default: the best that is installed]
     #[arg(long, value_name = "NAME|FILE")]
@@ -53,26 +53,4 @@ pub struct AgentBenchArgs {
     /// Write each turn as a JSON line to this file, or to a file for each conversation where it is a folder
     #[arg(long, value_name = "FOLDER|FILE")]
     pub transcripts: Option<PathBuf>,
-}
-
-/// A number of things of which there is at least one.
-///
-/// # Errors
-/// What is expected.
-fn count(text: &str) -> Result<usize, String> {
-    let number = text.parse::<usize>().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| "a whole number from 1 is expected".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::count;
-
-    #[test]
-    fn counts_begin_with_one() {
-        assert_eq!(count("3"), Ok(3));
-        for wrong in ["0", "-1", "x", ""] {
-            assert!(count(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{EngineName, ProfileName};
+use super::{EngineName, ProfileName, from_1};
 use crate::bench::bfcl::{ScenarioName, Variant};
 use crate::config::Idle;
 
@@ -146,13 +146,4 @@ impl BfclArgs {
         let named: Vec<ScenarioName> = self.scenarios.iter().flat_map(names).collect();
         ScenarioName::ALL.into_iter().filter(|name| named.contains(name)).collect()
     }
-}
-
-/// A number that counts something of which there must be one.
-///
-/// # Errors
-/// What is expected.
-fn from_1(text: &str) -> Result<usize, String> {
-    let number = text.parse::<usize>().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| "a whole number from 1 is expected".to_owned())
 }

@@ -259,6 +259,15 @@ fn whole_number<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
     number.ok_or_else(|| "a whole number from 0 is expected".to_owned())
 }
 
+/// A number of things of which there is at least one.
+///
+/// # Errors
+/// What is expected.
+fn from_1(text: &str) -> Result<usize, String> {
+    let number = text.parse::<usize>().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "a whole number from 1 is expected".to_owned())
+}
+
 impl RunArgs {
     /// The flags that lie over the configuration file.
     #[must_use]
@@ -286,6 +295,14 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn counts_begin_with_one() {
+        assert_eq!(from_1("3"), Ok(3));
+        for wrong in ["0", "-1", "x", ""] {
+            assert!(from_1(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

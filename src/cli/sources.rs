@@ -37,7 +37,7 @@ pub struct ReachArgs {
     /// Only files of folders whose names end so: md,txt
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub extensions: Vec<String>,
-    /// Also what is left out by default: .git, node_modules, target and the like, .env, key files
+    /// Also what is left out by default: .git, node_modules, target and the like, .env, key files (no private key)
     #[arg(long)]
     pub all: bool,
 }

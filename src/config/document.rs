@@ -6,6 +6,10 @@ use toml_edit::{DocumentMut, Item, Table};
 
 use super::{Config, ConfigFile, Error, Overrides};
 
+/// The model, and the note that the program itself has chosen it: whoever sets the first takes the second back.
+const MODEL: &str = "model";
+const STOPGAP_MODEL: &str = "stopgap_model";
+
 /// The text of a configuration file.
 #[derive(Debug)]
 pub struct Document {
@@ -57,6 +61,7 @@ impl Document {
         for value in candidates.into_iter().flatten() {
             let mut changed = self.document.clone();
             insert(&mut changed, key, value);
+            forget_stopgap(&mut changed, key);
             match check(&self.home, &changed.to_string()) {
                 Ok(()) => {
                     self.document = changed;
@@ -80,6 +85,7 @@ impl Document {
                 _ = changed.get_mut(table).and_then(Item::as_table_like_mut).and_then(|table| table.remove(key));
             }
         }
+        forget_stopgap(&mut changed, key);
         check(&self.home, &changed.to_string())?;
         self.document = changed;
         Ok(())
@@ -93,10 +99,19 @@ impl Document {
         check(&self.home, &self.document.to_string())
     }
 
-    /// Makes the document say what `file` says; what it says already stays as it is written.
+    /// Where `model` is another one than in `before`, or none any more, the user has chosen: it is no stopgap.
+    pub fn settle_model(&mut self, before: &Self) {
+        let model = |document: &Self| document.document.get(MODEL).and_then(Item::as_str).map(str::to_owned);
+        if model(self) != model(before) {
+            forget_stopgap(&mut self.document, MODEL);
+        }
+    }
+
+    /// Makes the document say what `file` says; what it says already stays as it is written, and what it leaves to the
+    /// defaults stays out of it.
     pub(super) fn become_like(&mut self, file: &ConfigFile) -> Result<(), Error> {
         let wanted = table_of(&self.home, file)?;
-        let present: toml::Table = self.document.to_string().parse().unwrap_or_default();
+        let present = table_of(&self.home, &parsed(&self.home, &self.document.to_string())?)?;
         let surplus: Vec<String> =
             self.document.iter().map(|(key, _)| key.to_owned()).filter(|key| !wanted.contains_key(key)).collect();
         for key in surplus {
@@ -105,7 +120,8 @@ impl Document {
         for (key, value) in wanted.into_iter().filter(|(key, value)| present.get(key) != Some(value)) {
             match value {
                 toml::Value::Table(values) => {
-                    for (inner, value) in values {
+                    let present = |inner: &str| present.get(&key).and_then(|table| table.get(inner));
+                    for (inner, value) in values.into_iter().filter(|(inner, value)| present(inner) != Some(value)) {
                         insert_text(&mut self.document, &format!("{key}.{inner}"), &value.to_string(), &self.home)?;
                     }
                 }
@@ -142,8 +158,18 @@ fn invalid(home: &Path, reason: &str) -> Error {
 }
 
 fn check(home: &Path, text: &str) -> Result<(), Error> {
-    let file: ConfigFile = toml::from_str(text).map_err(|error| invalid(home, &error.to_string()))?;
-    Config::new(home.to_owned(), file, Overrides::default()).map(drop)
+    Config::new(home.to_owned(), parsed(home, text)?, Overrides::default()).map(drop)
+}
+
+fn parsed(home: &Path, text: &str) -> Result<ConfigFile, Error> {
+    toml::from_str(text).map_err(|error| invalid(home, &error.to_string()))
+}
+
+/// Setting `key` or taking it out is a choice of the user's: where it is that of the model, no stopgap stands any more.
+fn forget_stopgap(document: &mut DocumentMut, key: &str) {
+    if key == MODEL {
+        document.remove(STOPGAP_MODEL);
+    }
 }
 
 fn insert_text(document: &mut DocumentMut, key: &str, text: &str, home: &Path) -> Result<(), Error> {
@@ -222,14 +248,14 @@ mod tests {
 
     const TEXT: &str = "# mine\nseed = 3 # lucky\n\n[queue]\n# early\nwarn_fraction = 0.6\n";
 
-    fn parsed(home: &Path) -> Document {
+    fn document_of(home: &Path) -> Document {
         Document::parse(home, TEXT).unwrap()
     }
 
     #[test]
     fn a_setting_is_changed_and_the_comments_stay() {
         let home = tempfile::tempdir().unwrap();
-        let mut document = parsed(home.path());
+        let mut document = document_of(home.path());
         document.set("seed", "4").unwrap();
         document.set("temperature", "0.5").unwrap();
         document.set("profile", "classic").unwrap();
@@ -252,7 +278,7 @@ mod tests {
     #[test]
     fn what_is_not_valid_changes_nothing() {
         let home = tempfile::tempdir().unwrap();
-        let mut document = parsed(home.path());
+        let mut document = document_of(home.path());
         for (key, value) in [("temperature", "9"), ("temperature", "warm"), ("sed", "4"), ("queue.warn_fraction", "7")]
         {
             assert!(document.set(key, value).is_err(), "{key} = {value}");
@@ -271,6 +297,38 @@ mod tests {
         assert_eq!(ConfigFile::read(home.path()).unwrap(), file);
         let text = std::fs::read_to_string(home.path().join(ConfigFile::NAME)).unwrap();
         assert!(text.contains("# early\nwarn_fraction = 0.6"), "{text}");
+    }
+
+    #[test]
+    fn what_the_program_writes_leaves_the_defaults_out() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join(ConfigFile::NAME), TEXT).unwrap();
+        let mut file = ConfigFile::read(home.path()).unwrap();
+        file.model = Some("m".to_owned());
+        file.queue.as_mut().unwrap().keep_last_messages = 5;
+        file.write(home.path()).unwrap();
+        assert_eq!(ConfigFile::read(home.path()).unwrap(), file);
+        let document = Document::read(home.path()).unwrap();
+        assert!(document.has("queue.warn_fraction") && document.has("queue.keep_last_messages"));
+        assert!(!document.has("queue.stub_chars"), "{}", document.document);
+    }
+
+    #[test]
+    fn a_model_that_the_user_chooses_is_no_stopgap() {
+        let home = tempfile::tempdir().unwrap();
+        let stopgap = || Document::parse(home.path(), "model = \"m\"\nstopgap_model = \"m\"\n").unwrap();
+        let (mut set, mut unset, mut other) = (stopgap(), stopgap(), stopgap());
+        set.set("model", "m").unwrap();
+        assert_eq!(set.document.to_string(), "model = \"m\"\n");
+        unset.unset("model").unwrap();
+        assert_eq!(unset.document.to_string(), "");
+        other.set("seed", "4").unwrap();
+        assert!(other.has("stopgap_model"));
+        other.settle_model(&stopgap());
+        assert!(other.has("stopgap_model"), "the model is as it was");
+        let mut edited = Document::parse(home.path(), "model = \"n\"\nstopgap_model = \"n\"\n").unwrap();
+        edited.settle_model(&stopgap());
+        assert!(edited.has("model") && !edited.has("stopgap_model"));
     }
 
     #[test]

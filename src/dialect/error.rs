@@ -56,7 +56,7 @@ impl Error {
             Self::Time { .. } => "check the machine's clock and the messages that were imported",
             Self::Incomplete => "send the message again, or choose a larger --context-window",
             Self::EmptyPolicy | Self::Grammar { .. } | Self::Malformed { .. } => {
-                "try again with --debug and report what it prints"
+                "report this message; a chat with --debug logs more"
             }
         }
     }

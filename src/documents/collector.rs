@@ -31,8 +31,30 @@ impl Collector {
         Ok(())
     }
 
+    /// How much text may still come.
+    pub(super) const fn room(&self) -> Room {
+        Room { left_bytes: self.limit_bytes.saturating_sub(self.text_bytes), limit_bytes: self.limit_bytes }
+    }
+
     pub(super) fn into_pieces(self) -> Vec<Piece> {
         self.pieces
+    }
+}
+
+/// Room for a text that is made piece by piece before it is added: what a small document expands to is refused while it
+/// grows.
+#[derive(Debug)]
+pub(super) struct Room {
+    left_bytes: u64,
+    limit_bytes: u64,
+}
+
+impl Room {
+    /// Takes room for so many bytes.
+    pub(super) fn take(&mut self, bytes: usize) -> Result<(), Error> {
+        let left = self.left_bytes.checked_sub(bytes as u64);
+        self.left_bytes = left.ok_or(Error::TooMuchText { limit_bytes: self.limit_bytes })?;
+        Ok(())
     }
 }
 

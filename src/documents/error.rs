@@ -107,6 +107,8 @@ pub enum Error {
     Refused {
         /// The message of its own error.
         reason: String,
+        /// What that error says to do.
+        hint: String,
     },
     /// The reading process cannot be started or talked to.
     #[error("cannot be read: the reading process does not work: {source}")]
@@ -120,12 +122,13 @@ pub enum Error {
 impl Error {
     /// What to do about it.
     #[must_use]
-    pub const fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &str {
         match self {
             Self::Unreadable { .. } => "check its permissions",
             Self::NotAFile { .. } | Self::Binary | Self::PrivateKey => "leave it out",
             Self::Unsupported { .. } | Self::Panicked | Self::Died { .. } => "save it as PDF, docx or text",
-            Self::Damaged { .. } | Self::Refused { .. } => "open it in its own program and save it again",
+            Self::Refused { hint, .. } => hint,
+            Self::Damaged { .. } => "open it in its own program and save it again",
             Self::Encrypted => "save it without a password",
             Self::NoText { .. } => "run it through text recognition",
             Self::TooLarge { .. }
@@ -135,7 +138,7 @@ impl Error {
             | Self::TooManyFiles { .. }
             | Self::Expansion { .. }
             | Self::TimedOut { .. } => "split it, or raise the limit in [documents] of config.toml in the home",
-            Self::NoWorker { .. } => "try again with --debug and report what it prints",
+            Self::NoWorker { .. } => "start mneme again: it may have been replaced while it ran",
         }
     }
 }

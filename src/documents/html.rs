@@ -21,9 +21,12 @@ const NOT_NESTING: &[&str] = &[
     "tr", "track", "wbr",
 ];
 
+/// Elements whose text is never markup.
+const RAW_TEXT: &[&str] = &["iframe", "noembed", "noframes", "script", "style", "textarea", "title", "xmp"];
+
 /// Reads a page. Places are counted in paragraphs from `within`, which is kept where it has a position.
 pub(super) fn read(text: &str, within: &Place, limits: &Limits, out: &mut Collector) -> Result<(), Error> {
-    if nesting(text) > limits.nesting {
+    if is_deeper(text, limits.nesting) {
         return Err(Error::TooDeep { limit: limits.nesting });
     }
     let rendered = config::with_decorator(Plain)
@@ -139,32 +142,76 @@ impl TextDecorator for Plain {
     }
 }
 
-/// How deep elements are nested at most, as far as tags alone tell.
-fn nesting(text: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
+/// Whether elements are nested deeper than the limit, as far as tags alone tell. Each byte is looked at once or twice,
+/// and no more than `limit` open elements for each tag.
+fn is_deeper(text: &str, limit: usize) -> bool {
+    let mut open: Vec<String> = Vec::new();
     let mut rest = text;
-    while let Some(at) = rest.find('<') {
-        rest = rest.get(at + 1..).unwrap_or_default();
-        let (is_end, tag) = rest.strip_prefix('/').map_or((false, rest), |tag| (true, tag));
-        let length = tag.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(tag.len());
-        let name = tag.get(..length).unwrap_or_default().to_ascii_lowercase();
-        if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || NOT_NESTING.contains(&name.as_str()) {
+    while let Some((_, markup)) = rest.split_once('<') {
+        rest = markup;
+        // A comment may end in the dashes that begin it.
+        if let Some(comment) = markup.strip_prefix('!').filter(|comment| comment.starts_with("--")) {
+            let Some((_, behind)) = comment.split_once("-->") else { return false };
+            rest = behind;
             continue;
         }
-        let is_empty = tag.find('>').is_some_and(|end| tag.get(..end).is_some_and(|tag| tag.ends_with('/')));
+        let (is_end, tag) = markup.strip_prefix('/').map_or((false, markup), |tag| (true, tag));
+        let length = tag.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(tag.len());
+        let name = tag.get(..length).unwrap_or_default().to_ascii_lowercase();
+        if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            continue;
+        }
+        // A tag that does not end is none.
+        let Some(end) = tag_length(tag) else { return false };
+        let is_empty = tag.get(..end).is_some_and(|tag| tag.ends_with('/'));
+        rest = tag.get(end + 1..).unwrap_or_default();
         if is_end {
-            depth = depth.saturating_sub(1);
-        } else if !is_empty {
-            depth += 1;
-            deepest = deepest.max(depth);
+            if let Some(at) = open.iter().rposition(|opened| *opened == name) {
+                open.remove(at);
+            }
+        } else if RAW_TEXT.contains(&name.as_str()) {
+            rest = behind_raw_text(rest, &name);
+        } else if !is_empty && !NOT_NESTING.contains(&name.as_str()) {
+            open.push(name);
+            if open.len() > limit {
+                return true;
+            }
         }
     }
-    deepest
+    false
+}
+
+/// Where the `>` of a tag stands: not in a value between quotes.
+fn tag_length(tag: &str) -> Option<usize> {
+    let (mut quote, mut is_value) = (None, false);
+    for (at, byte) in tag.bytes().enumerate() {
+        match (quote, byte) {
+            (Some(opened), byte) if byte == opened => quote = None,
+            (Some(_), _) => {}
+            (None, b'>') => return Some(at),
+            (None, b'"' | b'\'') if is_value => quote = Some(byte),
+            (None, _) => {}
+        }
+        is_value = byte == b'=' || (is_value && byte.is_ascii_whitespace());
+    }
+    None
+}
+
+/// What follows the end tag of an element in which nothing is markup; nothing where it is never closed.
+fn behind_raw_text<'t>(text: &'t str, name: &str) -> &'t str {
+    let mut rest = text;
+    while let Some((_, tag)) = rest.split_once("</") {
+        rest = tag;
+        if tag.get(..name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name)) {
+            return tag;
+        }
+    }
+    ""
 }
 
 #[cfg(test)]
 mod tests {
-    use super::nesting;
+    use super::is_deeper;
     use crate::documents::{Error, Format, Limits, read};
 
     #[test]
@@ -187,6 +234,40 @@ mod tests {
     fn deep_pages_are_refused() {
         let deep = "<div>".repeat(1000);
         assert!(matches!(read(deep.as_bytes(), Format::Html, &Limits::default()), Err(Error::TooDeep { limit: 256 })));
-        assert_eq!(nesting("<p>a<p>b<br><div><img src=x/><i/>c</div><div></div> 1 < 2"), 1);
+        // Ends of elements that are not open close none.
+        let open = "<b></x>".repeat(300);
+        assert!(matches!(read(open.as_bytes(), Format::Html, &Limits::default()), Err(Error::TooDeep { limit: 256 })));
+        for (page, levels) in [
+            ("<p>a<p>b<br><div><img src=x/><i/>c</div><div></div> 1 < 2", 1),
+            ("<b><i>misnested</b></i><u></u>", 2),
+            ("<div title='<b><b>'><a href=\"x>y\">z</a></div>", 2),
+        ] {
+            assert!(is_deeper(page, levels - 1) && !is_deeper(page, levels), "{page}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_markup_does_not_nest() {
+        let tags = "<div>".repeat(300);
+        for (before, behind) in [
+            ("<script>if (a < b) w('", "')</SCRIPT>"),
+            ("<style>/* ", " */</style>"),
+            ("<!-- ", " -->"),
+            ("<title>", "</title>"),
+        ] {
+            let page = format!("<h1>Harbour</h1>{before}{tags}{behind}<p>quay</p>");
+            let document = read(page.as_bytes(), Format::Html, &Limits::default());
+            assert!(document.is_ok(), "{before}: {document:?}");
+        }
+        assert!(is_deeper(&format!("<!-->{tags}"), 256));
+        assert!(is_deeper(&format!("<script></script>{tags}"), 256));
+    }
+
+    #[test]
+    fn tags_that_never_end_are_looked_at_once() {
+        let started = std::time::Instant::now();
+        assert!(!is_deeper(&"<a ".repeat(1 << 20), 256));
+        assert!(!is_deeper(&"<script></scrip".repeat(1 << 18), 256));
+        assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     }
 }

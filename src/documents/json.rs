@@ -1,8 +1,10 @@
 //! JSON: each value with the path to it, so that a value that is found explains itself.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
-use super::collector::Collector;
+use super::collector::{Collector, Room};
 use super::error::Error;
 use crate::types::{Place, Unit};
 
@@ -26,17 +28,17 @@ pub(super) fn read(text: &str, out: &mut Collector) -> Result<Option<String>, Er
     match &value {
         Value::Array(entries) => {
             for (number, entry) in (1_u64..).zip(entries) {
-                out.push(Place::at(Unit::Entry, number), &flattened(entry, "\n"))?;
+                let text = flattened(entry, "", "\n", out.room())?;
+                out.push(Place::at(Unit::Entry, number), &text)?;
             }
         }
         Value::Object(members) => {
             for (name, member) in members {
-                let mut lines = Vec::new();
-                flatten(member, name, &mut lines);
-                out.push(Place::default().under(name), &lines.join("\n"))?;
+                let text = flattened(member, name, "\n", out.room())?;
+                out.push(Place::default().under(name), &text)?;
             }
         }
-        other => out.push(Place::default(), &flattened(other, "\n"))?,
+        other => out.push(Place::default(), &flattened(other, "", "\n", out.room())?)?,
     }
     Ok(None)
 }
@@ -44,7 +46,10 @@ pub(super) fn read(text: &str, out: &mut Collector) -> Result<Option<String>, Er
 /// Reads a document with a value on each line; a line that is no JSON is text.
 pub(super) fn read_lines(text: &str, out: &mut Collector) -> Result<(), Error> {
     for (number, line) in (1_u64..).zip(text.lines()) {
-        let entry = serde_json::from_str::<Value>(line).map(|value| flattened(&value, "; "));
+        let entry = match serde_json::from_str::<Value>(line) {
+            Ok(value) => Some(flattened(&value, "", "; ", out.room())?),
+            Err(_) => None,
+        };
         // One line of the file is one line of the piece, by which a hit is placed.
         let flat = entry.as_deref().unwrap_or(line).split_whitespace().collect::<Vec<_>>().join(" ");
         out.push(Place::at(Unit::Line, number), &flat)?;
@@ -71,32 +76,37 @@ fn is_too_deep(text: &str) -> bool {
     false
 }
 
-fn flattened(value: &Value, separator: &str) -> String {
+/// The lines of a value that stands at `path`, each ended by the separator but the last.
+fn flattened(value: &Value, path: &str, separator: &str, mut room: Room) -> Result<String, Error> {
     let mut lines = Vec::new();
-    flatten(value, "", &mut lines);
-    lines.join(separator)
+    flatten(value, path, &mut lines, &mut room)?;
+    Ok(lines.join(separator))
 }
 
-/// One line for each value that is no list and no object.
-fn flatten(value: &Value, path: &str, lines: &mut Vec<String>) {
-    match value {
+/// One line for each value that is no list and no object. Each repeats the path to it, which may be far longer than the
+/// value: a line that has no room is not made.
+fn flatten(value: &Value, path: &str, lines: &mut Vec<String>, room: &mut Room) -> Result<(), Error> {
+    let text = match value {
         Value::Object(members) => {
             for (name, member) in members {
                 let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                flatten(member, &below, lines);
+                flatten(member, &below, lines, room)?;
             }
+            return Ok(());
         }
         Value::Array(entries) => {
             for (index, entry) in entries.iter().enumerate() {
-                flatten(entry, &format!("{path}[{index}]"), lines);
+                flatten(entry, &format!("{path}[{index}]"), lines, room)?;
             }
+            return Ok(());
         }
-        Value::Null => {}
-        Value::String(text) if path.is_empty() => lines.push(text.clone()),
-        Value::String(text) => lines.push(format!("{path}: {text}")),
-        other if path.is_empty() => lines.push(other.to_string()),
-        other => lines.push(format!("{path}: {other}")),
-    }
+        Value::Null => return Ok(()),
+        Value::String(text) => Cow::Borrowed(text.as_str()),
+        other => Cow::Owned(other.to_string()),
+    };
+    room.take(path.len() + text.len())?;
+    lines.push(if path.is_empty() { text.into_owned() } else { format!("{path}: {text}") });
+    Ok(())
 }
 
 #[cfg(test)]
@@ -122,6 +132,21 @@ mod tests {
         let found = pieces("{\"role\":\"user\",\"text\":\"one\\ntwo\"}\n\nno json\n", Format::JsonLines);
         assert_eq!(found[0], ("line 1".into(), "role: user; text: one two".into()));
         assert_eq!(found[1], ("line 3".into(), "no json".into()));
+    }
+
+    #[test]
+    fn a_long_path_to_many_values_is_refused_before_it_is_repeated() {
+        let key = "k".repeat(1 << 20);
+        let values = vec!["1"; 60_000].join(",");
+        let limits = Limits { text_bytes: 4 << 20, ..Limits::default() };
+        for (text, format) in [
+            (format!("{{\"{key}\": [{values}]}}"), Format::Json),
+            (format!("[{{\"{key}\": [{values}]}}]"), Format::Json),
+            (format!("{{\"{key}\": [{values}]}}"), Format::JsonLines),
+        ] {
+            let refused = read(text.as_bytes(), format, &limits);
+            assert!(matches!(refused, Err(Error::TooMuchText { .. })), "{format:?}");
+        }
     }
 
     #[test]

@@ -32,5 +32,5 @@ pub use limits::Limits;
 pub use read::{Document, read};
 pub use reader::Reader;
 pub use stored_path::{path_of, spelled_path};
-pub use walk::{Found, Selection, Walk, walk};
+pub use walk::{Found, Selection, Walk, distinct_title, walk};
 pub use worker::serve;

@@ -165,7 +165,7 @@ impl Worker {
                     document.notices = notices;
                     return Ok(document);
                 }
-                Ok(Answer::Refused { reason }) => return Err(Error::Refused { reason }),
+                Ok(Answer::Refused { reason, hint }) => return Err(Error::Refused { reason, hint }),
                 Err(error) => return Err(Error::Died { how: format!("wrote what cannot be read: {error}") }),
             }
         }

@@ -1,9 +1,10 @@
 //! Finding the files: folders are walked without following symbolic links, and what is private, made by programs or
 //! version control is left out and counted.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::error::Error;
 use super::format::extension;
@@ -112,13 +113,14 @@ pub fn walk(paths: &[PathBuf], selection: &Selection) -> Walk {
     let mut walk = Walk::default();
     for path in paths {
         match fs::canonicalize(path) {
-            Ok(root) => {
-                walk.root(&root, selection);
-                walk.roots.push(root);
-            }
+            Ok(root) => walk.roots.push(root),
             Err(error) if error.kind() == io::ErrorKind::NotFound => walk.missing.push(path.clone()),
             Err(error) => walk.unreadable.push((path.clone(), error)),
         }
+    }
+    for root in walk.roots.clone() {
+        let title = title_of(&root, &walk.roots);
+        walk.root(&root, title, selection);
     }
     walk.files.sort_by(|left, right| left.path.cmp(&right.path));
     walk.files.dedup_by(|left, right| left.path == right.path);
@@ -126,13 +128,13 @@ pub fn walk(paths: &[PathBuf], selection: &Selection) -> Walk {
 }
 
 impl Walk {
-    fn root(&mut self, root: &Path, selection: &Selection) {
+    fn root(&mut self, root: &Path, title: String, selection: &Selection) {
         let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         match fs::metadata(root) {
-            Ok(metadata) if metadata.is_dir() => self.folder(root, &name, 0, selection),
+            Ok(metadata) if metadata.is_dir() => self.folder(root, &title, 0, selection),
             // A file that is named is taken whatever its extension; a key is not.
             Ok(metadata) if metadata.is_file() && is_secret(&name) && !selection.all => self.secrets += 1,
-            Ok(metadata) if metadata.is_file() => self.files.push(Found { path: root.to_owned(), title: name }),
+            Ok(metadata) if metadata.is_file() => self.files.push(Found { path: root.to_owned(), title }),
             Ok(_) => self.special += 1,
             Err(error) => self.unreadable.push((root.to_owned(), error)),
         }
@@ -214,6 +216,40 @@ impl Found {
     }
 }
 
+/// How a root is called: by its name, and where another one has the same, by as many folders above it as tell them
+/// apart.
+fn title_of(root: &Path, roots: &[PathBuf]) -> String {
+    let others = || roots.iter().filter(|other| other.as_path() != root);
+    let depth = parts(root).count();
+    let is_its_own = |count: &usize| others().all(|other| !parts(other).take(*count).eq(parts(root).take(*count)));
+    let count = (1..depth).find(is_its_own).unwrap_or(depth);
+    let mut parts: Vec<String> = parts(root).take(count).map(|part| part.to_string_lossy().into_owned()).collect();
+    parts.reverse();
+    parts.join("/")
+}
+
+/// The names in a path, from its end.
+fn parts(path: &Path) -> impl Iterator<Item = &OsStr> {
+    path.components().rev().filter_map(|component| match component {
+        Component::Normal(name) => Some(name),
+        _ => None,
+    })
+}
+
+/// `title` with as many more folders of its path as make it one of its own among those that are `taken`.
+#[must_use]
+pub fn distinct_title(title: &str, path: &Path, taken: impl Fn(&str) -> bool) -> String {
+    let mut title = title.to_owned();
+    let known = title.split('/').count();
+    for part in parts(path).skip(known) {
+        if !taken(&title) {
+            break;
+        }
+        title = format!("{}/{title}", part.to_string_lossy());
+    }
+    title
+}
+
 fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
     SECRET_NAMES.contains(&name.as_str())
@@ -265,6 +301,21 @@ mod tests {
         assert_eq!((names(&flat), flat.inner_folders, flat.other_extensions), (vec!["a.md"], 1, 1));
         let all = walk(&[folder.path().to_owned()], &Selection { all: true, ..recursive });
         assert_eq!(all.files.len(), 9);
+    }
+
+    #[test]
+    fn roots_of_one_name_are_told_apart() {
+        let folder = folder(&["a/docs/x.md", "b/docs/x.md", "b/docs/y.md", "c/x.md"]);
+        let paths = ["a/docs", "b/docs", "b/docs/y.md", "c/x.md", "a/docs/x.md"].map(|path| folder.path().join(path));
+        let found = walk(&paths, &Selection::default());
+        let titles: Vec<&str> = found.files.iter().map(|file| file.title.as_str()).collect();
+        assert_eq!(titles, ["a/docs/x.md", "b/docs/x.md", "b/docs/y.md", "c/x.md"]);
+        let one = walk(&paths[..1], &Selection::default());
+        assert_eq!(one.files[0].title, "docs/x.md");
+        let path = Path::new("/home/b/docs/x.md");
+        assert_eq!(distinct_title("docs/x.md", path, |_| false), "docs/x.md");
+        assert_eq!(distinct_title("docs/x.md", path, |title| title == "docs/x.md"), "b/docs/x.md");
+        assert_eq!(distinct_title("docs/x.md", path, |_| true), "home/b/docs/x.md");
     }
 
     #[cfg(unix)]

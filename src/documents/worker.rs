@@ -30,7 +30,7 @@ pub(super) struct Request {
 pub(super) enum Answer {
     Piece(Piece),
     Done { notices: Vec<String> },
-    Refused { reason: String },
+    Refused { reason: String, hint: String },
 }
 
 /// Answers requests until the input ends.
@@ -61,7 +61,7 @@ pub fn serve(mut input: impl BufRead, mut output: impl Write) -> io::Result<()> 
                 }
                 Answer::Done { notices }
             }
-            Err(error) => Answer::Refused { reason: error.to_string() },
+            Err(error) => Answer::Refused { reason: error.to_string(), hint: error.hint().to_owned() },
         };
         drop(watch);
         answer(&mut output, &request.key, &last)?;

@@ -116,7 +116,7 @@ impl Error {
             Self::BadLogits { .. } => "check the model file: mneme models verify",
             Self::Constraint(error) => error.hint(),
             Self::NoLogits | Self::NothingAllowed | Self::Native { .. } | Self::ControlTokenInText { .. } => {
-                "try again with --debug and report what it prints"
+                "report this message; a chat with --debug logs more"
             }
         }
     }

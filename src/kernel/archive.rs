@@ -5,11 +5,10 @@
 
 use crate::functions::{self, Context, excerpt};
 use crate::memory::{ArchivalHit, Embedding, Page, RecallHit, Role, Said};
-use crate::types::{PassageId, ShownPassage};
+use crate::types::{PassageId, ShownPassage, counted};
 
 use super::Error;
 use super::agent::Agent;
-use super::commands::counted;
 use super::dump::local_time;
 
 /// Messages or passages on a page.
@@ -116,7 +115,7 @@ impl Agent {
         step.drop_redo()?;
         step.commit()?;
         let count = self.memory.view().archival_count()?;
-        let stored = counted(archived.stored, "passage");
+        let stored = counted(archived.stored as u64, "passage", "passages");
         let mut notice = format!("Archived as {stored}; archival storage holds {count} now.");
         for similar in &archived.similar {
             notice.push_str(&format!("\nThis was there before and says nearly the same: {}", similar.text));
@@ -165,14 +164,14 @@ fn who(role: Role, speaker: Option<&str>) -> &str {
 
 /// A page with its place among all, and the command that shows the next one.
 fn paged<T>(found: &Page<T>, page: u64, noun: &str, order: &str, lines: &[String], next: &str) -> String {
-    let of_all = format!("{} in all, page {page} of {}, {order}", counted_all(found.total, noun), found.page_count);
+    let of_all = format!(
+        "{} in all, page {page} of {}, {order}",
+        counted(found.total, noun, &format!("{noun}s")),
+        found.page_count
+    );
     if lines.is_empty() {
-        return format!("There is no page {page}: {}.", counted_all(found.page_count, "page"));
+        return format!("There is no page {page}: {}.", counted(found.page_count, "page", "pages"));
     }
     let more = if page < found.page_count { format!("; next: {next}") } else { String::new() };
     format!("{}\n({of_all}{more})", lines.join("\n"))
-}
-
-fn counted_all(count: u64, noun: &str) -> String {
-    counted(usize::try_from(count).unwrap_or(usize::MAX), noun)
 }

@@ -3,6 +3,7 @@
 use super::agent::Agent;
 use super::error::Error;
 use crate::memory::SourceInfo;
+use crate::types::counted;
 
 /// Beginnings of the words by which a user asks for something to be kept, in English and German.
 const SAVING_WORDS: &[&str] =
@@ -47,8 +48,8 @@ impl Agent {
 }
 
 fn size(source: &SourceInfo) -> String {
-    let counted = |count: u64, noun: &str| if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") };
-    format!("{}, {}", counted(source.documents, "file"), counted(source.passages, "passage"))
+    let (files, passages) = (source.documents, source.passages);
+    format!("{}, {}", counted(files, "file", "files"), counted(passages, "passage", "passages"))
 }
 
 #[cfg(test)]

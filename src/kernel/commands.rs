@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::dialect::Dialect;
 use crate::inference::{Engine, SamplerOptions};
 use crate::memory::{BlockLabel, CoreBlock, MainContext, RoomReport, Step, View, evict_now};
-use crate::types::{Cancel, CoreMemoryEdit, Event};
+use crate::types::{Cancel, CoreMemoryEdit, Event, counted};
 
 use super::Error;
 use super::agent::{Agent, Settings};
@@ -152,7 +152,7 @@ impl Agent {
         let mut step = self.memory.step(self.clock.now_ms())?;
         step.redo(count)?;
         commit(step, &self.model, &self.settings, &mut self.context, before_tokens)?;
-        Ok(format!("Brought back {}.", counted(count, "turn")))
+        Ok(format!("Brought back {}.", counted(count as u64, "turn", "turns")))
     }
 
     /// Takes back all that followed the last message of the user; the turn is then written with another seed.
@@ -341,12 +341,8 @@ fn failure(error: &Error) -> Event {
     Event::Error { message: error.to_string(), hint: error.hint(), message_stored: None }
 }
 
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
 fn were(messages: usize) -> String {
-    format!("{} {}", counted(messages, "older message"), if messages == 1 { "was" } else { "were" })
+    counted(messages as u64, "older message was", "older messages were")
 }
 
 /// The beginning of a text on one line.

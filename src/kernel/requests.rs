@@ -80,34 +80,36 @@ pub(super) struct Incoming {
 pub(super) struct Waiting {
     /// Requests that are not answered yet.
     requests: AtomicUsize,
-    /// Up while there are none: Ctrl-C then leaves the program, as nothing is to be stopped or lost.
+    /// Up while there are none and the user is in no editor: Ctrl-C then leaves the program, as nothing is to be stopped
+    /// or lost.
     idle: Arc<AtomicBool>,
     /// Whether a turn runs that nobody has asked for: it gives way to the next request.
     gives_way: Mutex<bool>,
     /// The user is at work without a request.
-    busy: Busy,
+    editing: AtomicBool,
 }
 
 /// Says that the user is in an editor, which has the screen and may change core memory: nothing that nobody has asked
-/// for is done meanwhile.
-#[derive(Debug, Clone, Default)]
-pub struct Busy(Arc<AtomicBool>);
+/// for is done meanwhile, and Ctrl-C is the editor's.
+#[derive(Debug, Clone)]
+pub struct Busy(Arc<Waiting>);
 
 impl Busy {
     /// Another program gets the screen, or gives it back.
     pub fn set_editing(&self, editing: bool) {
-        self.0.store(editing, Ordering::SeqCst);
+        self.0.editing.store(editing, Ordering::SeqCst);
+        self.0.note_idle();
     }
 }
 
 impl Waiting {
     pub(super) fn new(idle: Arc<AtomicBool>) -> Self {
-        Self { requests: AtomicUsize::new(0), idle, gives_way: Mutex::new(false), busy: Busy::default() }
+        Self { requests: AtomicUsize::new(0), idle, gives_way: Mutex::new(false), editing: AtomicBool::new(false) }
     }
 
     /// Whether the user is in an editor.
     pub(super) fn is_edited(&self) -> bool {
-        self.busy.0.load(Ordering::SeqCst)
+        self.editing.load(Ordering::SeqCst)
     }
 
     /// Runs `turn` unless a request waits or the user is at work; one that comes in meanwhile raises `cancel`, which is down again afterwards.
@@ -138,11 +140,16 @@ impl Waiting {
 
     pub(super) fn remove(&self) {
         if self.requests.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.idle.store(true, Ordering::SeqCst);
-            // One may have come in between.
-            if self.requests.load(Ordering::SeqCst) > 0 {
-                self.idle.store(false, Ordering::SeqCst);
-            }
+            self.note_idle();
+        }
+    }
+
+    fn note_idle(&self) {
+        let is_idle = || self.requests.load(Ordering::SeqCst) == 0 && !self.is_edited();
+        self.idle.store(is_idle(), Ordering::SeqCst);
+        // A request may have come in between.
+        if !is_idle() {
+            self.idle.store(false, Ordering::SeqCst);
         }
     }
 }
@@ -168,7 +175,7 @@ impl Requests {
     /// By which the user interface says that the user is at work.
     #[must_use]
     pub fn busy(&self) -> Busy {
-        self.waiting.busy.clone()
+        Busy(Arc::clone(&self.waiting))
     }
 
     /// Hands over a request with the number of its input line; false where the agent has left. A message of the user is

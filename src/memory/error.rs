@@ -2,6 +2,7 @@
 //!
 //! Failures of an edit that the model asked for are apart ([`EditError`]): their text is written for the model.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
@@ -64,6 +65,15 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         reason: String,
+    },
+    /// A backup that the user wants could not be made or is not sound; nothing is left of it.
+    #[error("cannot write the backup {}: {source}", path.display())]
+    Backup {
+        /// Where it should have been.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// No space is left.
     #[error("the disk is full: could not {operation}")]
@@ -289,6 +299,12 @@ pub enum Error {
     /// The database cannot be replaced while a chat uses it.
     #[error("an agent of this home is open in another process")]
     AgentsOpen,
+    /// The database cannot be replaced while another process loads into it, nor loaded into while it is replaced.
+    #[error("another process is loading into the database {} or restoring it", path.display())]
+    Held {
+        /// The database.
+        path: PathBuf,
+    },
     /// A file that should be imported does not hold what it should.
     #[error("the file cannot be imported: {}{reason}", of_line(*line))]
     BadImport {
@@ -327,6 +343,13 @@ impl Error {
             }
             Self::NewerVersion { .. } => "use the release of mneme that wrote it, or choose another MNEME_HOME",
             Self::BackupFailed { .. } => "free some disk space and try again; nothing was lost",
+            Self::Backup { source, .. } => match source.kind() {
+                ErrorKind::NotFound | ErrorKind::NotADirectory => "name a file in a folder that exists",
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    "free some disk space, or name a file on another disk; the database is as it was"
+                }
+                _ => "name a file in a folder that you can write; the database is as it was",
+            },
             Self::DiskFull { .. } => "free some disk space",
             Self::Corrupt { .. } | Self::BadRow { .. } => {
                 "restore a copy of the database, or save what is readable with: sqlite3 FILE .recover"
@@ -355,7 +378,7 @@ impl Error {
             Self::WindowTooSmall { .. } => "start with a larger --context-window, or shorten core memory with /core",
             Self::UnknownPassage { .. } => "passages of documents go with their source; take the id from a listing",
             Self::Embedder { .. } => {
-                "words are searched all the same; try again with --debug and report what it prints"
+                "words are searched all the same; report this message: a chat with --debug logs more"
             }
             Self::BadVectors { .. } => {
                 "install the embedder again: mneme models verify tells whether its file is damaged"
@@ -363,6 +386,7 @@ impl Error {
             Self::FileExists { .. } => "choose another name, or delete the file first",
             Self::BadBackup { .. } => "name a file that mneme backup has written; the present database is unchanged",
             Self::AgentsOpen => "leave its chat first",
+            Self::Held { .. } => "wait until it has finished, or stop it",
             Self::BadImport { .. } => {
                 "mneme imports its own exports, Letta's .af, chat exports of ChatGPT and Claude, and JSON lines with role \
                  and text; nothing was changed"
@@ -373,7 +397,7 @@ impl Error {
                 "check the disk: it may be full or failing"
             }
             Self::Sqlite { .. } | Self::UnknownMessage { .. } | Self::Count { .. } => {
-                "try again with --debug and report what it prints"
+                "report this message; a chat with --debug logs more"
             }
         }
     }

@@ -53,7 +53,7 @@ pub use recall::{NearestMessages, RecallHit, Role, Said};
 pub use search::Page;
 pub use sources::{DocumentInfo, NewDocument, SourceInfo};
 pub use step::Step;
-pub use store::{AgentInfo, AgentOverview, Examination, Purge, Restored, Store, examine, restore};
+pub use store::{AgentInfo, AgentOverview, Examination, Purge, Restored, Store, examine, hold, restore};
 pub use summary::Summarize;
 pub use transfer::{AgentForm, ChatImport, Chats, FileKind, Transferred, recognise};
 pub use turns::{Retaken, Undone};

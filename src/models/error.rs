@@ -179,6 +179,14 @@ pub enum Failure {
         /// What the network said.
         reason: String,
     },
+    /// The file of trusted certificates is of no use.
+    #[error("SSL_CERT_FILE names {}, which cannot be used: {reason}", path.display())]
+    BadCertificates {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// Nothing arrived for too long.
     #[error("nothing arrived for {waited_ms} ms, after {received_bytes} of {expected_bytes} bytes")]
     Stalled {
@@ -276,6 +284,9 @@ impl Failure {
             Self::Offline { .. } => {
                 "check the network and proxy, or set HF_ENDPOINT to a mirror; a file from elsewhere works with --model PATH"
             }
+            Self::BadCertificates { .. } => {
+                "unset SSL_CERT_FILE, or name a PEM file with the certificates of your network"
+            }
             Self::Stalled { .. } | Self::Truncated { .. } => "run the same command again: it goes on where it stopped",
             Self::BadAnswer { .. } | Self::WrongSize { .. } => {
                 "check HF_ENDPOINT and any proxy that answers in the hub's place"
@@ -293,7 +304,7 @@ impl Failure {
     fn weight(&self) -> u8 {
         match self {
             Self::WrongHash { .. } => 9,
-            Self::Gated { .. } => 8,
+            Self::Gated { .. } | Self::BadCertificates { .. } => 8,
             Self::Truncated { .. } | Self::Stalled { .. } => 7,
             Self::BadAnswer { .. } | Self::WrongSize { .. } => 6,
             Self::Missing { .. } => 5,

@@ -1,4 +1,4 @@
-//! A text in the user's own editor. The text lies in a private file only while it is edited, and longer where what was
+//! A text in the user's own editor: a block of core memory, the settings. The text lies in a private file only while it is edited, and longer where what was
 //! written could not be taken: nothing that was typed is lost. What was written of another beginning is never put in the
 //! place of the present text: it is named, and stays.
 
@@ -19,7 +19,7 @@ const MAX_TEXT_BYTES: u64 = 1 << 20;
 
 /// How an editing ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Edited {
+pub(crate) enum Edited {
     /// With the text that was there.
     Unchanged,
     /// With another one.
@@ -28,7 +28,7 @@ pub(super) enum Edited {
 
 /// A text cannot be edited.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub enum Error {
     /// The file of the text cannot be written or read.
     #[error("cannot use the file {}: {source}", path.display())]
     File {
@@ -59,13 +59,28 @@ pub(super) enum Error {
 
 impl Error {
     /// What to do about it.
-    pub(super) fn hint(&self) -> String {
+    pub(crate) fn hint(&self) -> String {
         match self {
             Self::File { .. } => "check the home folder and the file's encoding (UTF-8)".to_owned(),
             Self::NoEditor { .. } | Self::Failed { .. } => {
                 "name your editor in VISUAL or EDITOR, or give the text with the command".to_owned()
             }
         }
+    }
+}
+
+/// What is told where an editor opens on what was written before.
+pub(crate) const OPENED_AGAIN: &str = "The editor opens what you wrote before, which was not taken over.";
+
+/// Whether `draft` holds another text than `before`: what an earlier editing has left.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn is_begun(draft: &Path, before: &str) -> Result<bool, Error> {
+    let is_other = |text: String| text != before.trim();
+    match draft.exists() {
+        true => text_of(draft).map(is_other).map_err(|source| Error::File { path: draft.to_owned(), source }),
+        false => Ok(false),
     }
 }
 
@@ -77,8 +92,8 @@ impl Error {
 pub(super) fn notices(draft: &Draft, before: &str) -> Result<Vec<String>, Error> {
     let failed = |path: &Path, source| Error::File { path: path.to_owned(), source };
     let mut notices = Vec::new();
-    if draft.path.exists() && text_of(&draft.path).map_err(|source| failed(&draft.path, source))? != before.trim() {
-        notices.push("The editor opens what you wrote before, which was not taken over.".to_owned());
+    if is_begun(&draft.path, before)? {
+        notices.push(OPENED_AGAIN.to_owned());
     }
     for older in draft.older().map_err(|source| failed(&draft.path, source))? {
         if older.began_with(&text_of(&older.path).map_err(|source| failed(&older.path, source))?) {
@@ -99,7 +114,7 @@ pub(super) fn notices(draft: &Draft, before: &str) -> Result<Vec<String>, Error>
 ///
 /// # Errors
 /// See [`Error`]; nothing that was written is lost.
-pub(super) fn edit(draft: &Path, before: &str) -> Result<Edited, Error> {
+pub(crate) fn edit(draft: &Path, before: &str) -> Result<Edited, Error> {
     let failed = |source| Error::File { path: draft.to_owned(), source };
     if !draft.exists() {
         let mut file = open_private_file(draft).map_err(failed)?;
@@ -119,7 +134,7 @@ pub(super) fn edit(draft: &Path, before: &str) -> Result<Edited, Error> {
 }
 
 /// Deletes a draft that is not needed any more.
-pub(super) fn discard(draft: &Path) {
+pub(crate) fn discard(draft: &Path) {
     // One that stays is opened again, with nothing lost but the surprise.
     let _ = std::fs::remove_file(draft);
 }
@@ -141,11 +156,11 @@ fn run_editor(draft: &Path) -> Result<(), Error> {
     if status.success() { Ok(()) } else { Err(Error::Failed { editor, status }) }
 }
 
-/// `EDITOR` may hold arguments and quotes, as the shell reads them.
+/// `EDITOR` may hold arguments and quotes, as the shell reads them. Ctrl-C is the editor's, not the shell's between.
 #[cfg(unix)]
 fn command(editor: &str, draft: &Path) -> Command {
     let mut command = Command::new("sh");
-    command.arg("-c").arg(format!("{editor} \"$1\"")).arg("sh").arg(draft);
+    command.arg("-c").arg(format!("trap : INT; {editor} \"$1\"")).arg("sh").arg(draft);
     command
 }
 

@@ -1,7 +1,7 @@
 //! What the user sees and types: the terminal chat and the JSON-lines mode. Knows the kernel's requests and events, no
 //! model and no database.
 
-mod editor;
+pub(crate) mod editor;
 pub mod jsonl;
 mod prompt;
 mod sanitize;

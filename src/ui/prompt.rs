@@ -86,6 +86,8 @@ impl Prompt {
                     text.push_str(&line);
                 }
                 Err(ReadlineError::Interrupted) => return Ok(None),
+                // What was typed is sent; the next reading finds the end again.
+                Err(ReadlineError::Eof) => break,
                 Err(error) => return Err(error),
             }
         }

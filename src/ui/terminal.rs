@@ -219,6 +219,8 @@ impl Chat<'_> {
             let _loud = self.quiet.lifted();
             editor::edit(&draft.path, &before)
         });
+        // Pressed in the editor, Ctrl-C was not for the request that comes.
+        options.cancel.clear();
         match edited {
             Ok(Edited::Unchanged) => Ok(self.tell("Nothing was changed.")?),
             Ok(Edited::Changed(after)) => {
@@ -267,7 +269,7 @@ impl Chat<'_> {
     }
 }
 
-/// While it lives, the agent does nothing by itself.
+/// While it lives, the agent does nothing by itself, and Ctrl-C does not leave the program.
 struct Editing(Busy);
 
 impl Editing {

@@ -70,6 +70,7 @@ pub struct World {
     pub store: Store,
     pub endpoint: String,
     pub token: Option<String>,
+    pub ca_file: Option<PathBuf>,
     pub limits: Limits,
     pub cancel: Cancel,
 }
@@ -86,7 +87,7 @@ impl World {
             retry_pause: Duration::from_millis(1),
             disk_reserve_bytes: 0,
         };
-        Self { dir, store, endpoint: endpoint.to_owned(), token: None, limits, cancel: Cancel::new() }
+        Self { dir, store, endpoint: endpoint.to_owned(), token: None, ca_file: None, limits, cancel: Cancel::new() }
     }
 
     /// A pip that copies wheels out of `index` and notes what it was asked for.
@@ -131,7 +132,7 @@ impl World {
             endpoint: self.endpoint.clone(),
             token: self.token.clone(),
             cache_dir: Some(self.dir.path().join("hub-cache")),
-            ca_file: None,
+            ca_file: self.ca_file.clone(),
         };
         let pip = PipSettings { command: vec![pip.into()] };
         let limits = self.limits.clone();

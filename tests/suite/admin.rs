@@ -92,6 +92,26 @@ fn agents_are_added_listed_renamed_and_deleted() {
 }
 
 #[test]
+fn an_agent_whose_drafts_cannot_move_keeps_name_and_drafts() {
+    let world = World::new();
+    done(&world, &["add", "agent", "a"]);
+    let draft = |agent: &str, label: &str| Draft::new(world.home.path(), agent, label, "").path;
+    for label in ["human", "persona"] {
+        std::fs::write(draft("a", label), "What I wrote.").unwrap();
+    }
+    std::fs::create_dir(draft("b", "persona")).unwrap();
+    assert!(refused(&world, 1, &["rename", "agent", "a", "b"]).contains("cannot change"));
+    assert!(done(&world, &["list", "agents"]).contains("a  "));
+    assert!(draft("a", "human").exists() && draft("a", "persona").exists() && !draft("b", "human").exists());
+    // An agent that is open keeps them as well.
+    std::fs::remove_dir(draft("b", "persona")).unwrap();
+    let program = world.start(json!([]), &[]);
+    assert!(refused(&world, 1, &["rename", "agent", "a", "b"]).contains("open in another process"));
+    assert!(draft("a", "human").exists() && !draft("b", "human").exists());
+    assert!(program.close().success());
+}
+
+#[test]
 fn an_agent_that_was_added_talks_with_its_own_texts() {
     let world = World::new();
     done(&world, &["add", "human", "me", "--text", "I am Ilva."]);
@@ -119,7 +139,16 @@ fn texts_of_the_user_are_kept_and_shipped_ones_stay() {
     let names: Vec<&str> = listed.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["archivist", "brief", "mneme", "muse"]);
     assert_eq!(listed[1]["text"], "I am short.");
-    done(&world, &["rename", "persona", "brief", "short"]);
+    done(&world, &["rename", "persona", "brief.txt", "short.txt"]);
+    // One text that cannot be read hides no other.
+    let broken = world.home.path().join("personas/broken.txt");
+    std::fs::write(&broken, b"caf\xe9").unwrap();
+    let listed = done(&world, &["list", "personas"]);
+    assert!(listed.contains("I am short.") && listed.contains("is not UTF-8 at byte 3"), "{listed}");
+    let listed: Value = serde_json::from_str(&done(&world, &["list", "personas", "--json"])).unwrap();
+    assert!(listed[1]["text"].is_null() && listed[1]["error"].as_str().unwrap().contains("UTF-8"), "{listed}");
+    done(&world, &["delete", "persona", "broken.txt", "--yes"]);
+    assert!(!broken.exists());
     assert!(refused(&world, 2, &["delete", "persona", "brief", "--yes"]).contains("no persona brief"));
     assert!(refused(&world, 2, &["delete", "persona", "muse", "--yes"]).contains("shipped"));
     done(&world, &["delete", "personas", "short", "--yes"]);
@@ -182,7 +211,9 @@ fn the_history_shows_what_changed_and_why() {
         "arguments": {"section": "human", "content": format!("The password is {SECRET}.")}});
     let body = &rows[0]["message"]["body"];
     assert_eq!((&body["kind"], &body["call"]), (&json!("assistant"), &call), "{rows}");
-    assert!(done(&world, &["history", "--agent", "a", "--block", "persona"]).contains("as it was"));
+    let said = done(&world, &["history", "--agent", "a", "--block", "persona"]);
+    assert!(said.starts_with("The persona block is as it was"), "{said}");
+    assert_eq!(done(&world, &["history", "--agent", "a", "--limit", "0"]), "");
     assert_eq!(done(&world, &["history", "--agent", "a", "--limit", "0", "--json"]).trim(), "[]");
     assert!(refused(&world, 2, &["history", "--agent", "b"]).contains("there is no agent b"));
 }
@@ -235,6 +266,59 @@ fn settings_are_shown_with_their_origin_and_changed_with_care() {
     assert!(refused(&world, 2, &["config", "get", "warmth"]).contains("no setting warmth"));
     done(&world, &["config", "unset", "temperature"]);
     assert_eq!(done(&world, &["config", "get", "temperature"]).trim(), "0.0");
+}
+
+/// Runs `mneme config edit` with an editor that may hold quotes, as the shell reads them: exit code and what was said.
+#[cfg(unix)]
+fn edited(world: &World, editor: &str) -> (i32, String) {
+    let mut command = crate::harness::program::binary();
+    command.args(["config", "edit"]).env("MNEME_HOME", world.home.path()).env("VISUAL", "").env("EDITOR", editor);
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    (output.status.code().unwrap(), text(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+#[cfg(unix)]
+fn settings_that_are_edited_badly_are_opened_again() {
+    let world = World::new();
+    let path = world.home.path().join("config.toml");
+    std::fs::write(&path, "# mine\nmodel = \"m\"\nstopgap_model = \"m\"\n").unwrap();
+    assert_eq!(edited(&world, "true").0, 0);
+    let (code, said) = edited(&world, "sh -c 'echo \"temperature = 9\" >> \"$1\"' ed");
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("from 0 to 2") && said.contains("opens it again"), "{said}");
+    assert!(!std::fs::read_to_string(&path).unwrap().contains("temperature"));
+    let (code, said) = edited(
+        &world,
+        "sh -c 'sed \"s/= 9/= 0.9/; s/^model.*/model = \\\"n\\\"/\" \"$1\" > \"$1.x\"; mv \"$1.x\" \"$1\"' ed",
+    );
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("opens what you wrote before"), "{said}");
+    // A model that the user has written is no stopgap of the program's.
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "# mine\nmodel = \"n\"\ntemperature = 0.9\n");
+    assert!(!world.home.path().join("config.edited.toml").exists());
+    let (code, said) = edited(&world, "sh -c 'exit 3'");
+    assert!(code == 1 && said.contains("ended with") && said.contains("config set"), "{said}");
+}
+
+#[test]
+#[cfg(unix)]
+fn settings_that_cannot_be_read_are_not_edited_as_if_there_were_none() {
+    let world = World::new();
+    let path = world.home.path().join("config.toml");
+    std::fs::write(&path, b"# caf\xe9\nseed = 3\n").unwrap();
+    let (code, said) = edited(&world, "sh -c 'echo \"seed = 4\" > \"$1\"' ed");
+    assert!(code == 2 && said.contains("config.toml"), "{said}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"# caf\xe9\nseed = 3\n");
+}
+
+#[test]
+fn a_model_that_was_set_is_chosen_though_it_was_a_stopgap() {
+    let world = World::new();
+    std::fs::write(world.home.path().join("config.toml"), "model = \"m\"\nstopgap_model = \"m\"\n").unwrap();
+    assert_eq!(done(&world, &["config", "get", "model"]).trim(), "");
+    done(&world, &["config", "set", "model", "m"]);
+    assert_eq!(done(&world, &["config", "get", "model"]).trim(), "m");
 }
 
 #[test]
@@ -301,6 +385,27 @@ fn a_backup_made_during_a_chat_is_restored() {
     let aside = said.lines().find_map(|line| line.strip_prefix("What was there before is in ")).unwrap().to_owned();
     done(&world, &["restore", &aside, "--yes"]);
     assert_eq!(messages(&world), before);
+}
+
+#[test]
+fn a_backup_that_cannot_be_written_is_told_by_what_is_wrong() {
+    let world = World::new();
+    done(&world, &["add", "agent", "a"]);
+    let said = refused(&world, 1, &["backup", &world.path("no/such/folder/copy.db")]);
+    assert!(said.contains("cannot write the backup") && said.contains("a folder that exists"), "{said}");
+    assert!(!said.contains("migration") && !said.contains("disk space"), "{said}");
+}
+
+#[test]
+fn an_export_that_nobody_reads_to_its_end_ends_quietly() {
+    let world = World::new();
+    done(&world, &["add", "agent", "a"]);
+    let mut command = crate::harness::program::binary();
+    command.args(["export", "--agent", "a", "--output", "-"]).env("MNEME_HOME", world.home.path());
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
 }
 
 #[test]

@@ -427,7 +427,7 @@ fn agents_and_models_that_are_not_there_are_told() {
     world.run(&["grammar", "show", "--agent", "ada"]).refused(USAGE, &["there is no agent ada; there are bob"]);
     world
         .run(&["grammar", "show", "--agent", "bob"])
-        .refused(DATA, &["bob was last on the model moved-away", "--model"]);
+        .refused(DATA, &["the model moved-away of the agent bob cannot be used", "--model"]);
     let script = world.script("");
     let named = ["grammar", "show", "--agent", "bob", "--engine", "scripted", "--model", &script];
     assert!(world.run(&named).well().contains("root ::= "));

@@ -203,6 +203,26 @@ fn an_output_that_is_full_is_told_as_that() {
 
 #[cfg(unix)]
 #[test]
+fn what_is_no_failure_of_the_output_is_not_told_as_one() {
+    let world = World::new();
+    let mut command = crate::harness::program::binary();
+    command.args(["bench", "memory", "nested-kv", "--engine", "scripted", "--levels", "0"]);
+    command.env("MNEME_HOME", world.home.path()).env("TMPDIR", world.path("no/such/folder"));
+    let output = command.output().unwrap();
+    let said = text_of(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("temporary files") && said.contains("set TMPDIR"), "{said}");
+    let output = world.run(&["add", "persona", "brief", "--text", "I am brief."]);
+    assert!(output.status.success());
+    let mut screen = Screen::run(world.home.path(), &["delete", "persona", "brief"], &[]);
+    screen.until("question", |text| text.trim_end().ends_with("[y/N]"));
+    screen.keys(b"\xff\r");
+    let said = String::from_utf8_lossy(&screen.ends(2)).into_owned();
+    assert!(said.contains("the answer cannot be read") && said.contains("--yes"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
 fn ctrl_c_while_a_model_loads_is_an_error_line_and_exit_code_130() {
     use std::io::Read;
     let world = World::new();

@@ -22,6 +22,7 @@ impl Machine {
             machine.program(name, "");
         }
         machine.program("id", &format!("echo {number}"));
+        machine.program("rustc", "echo 'rustc 1.200.0-nightly (59807616e 2027-04-14)'");
         // The script starts another shell for the command.
         std::os::unix::fs::symlink("/bin/sh", machine.programs.path().join("sh")).unwrap();
         machine
@@ -73,6 +74,21 @@ fn root_installs_what_is_missing_and_only_that() {
     assert_eq!(machine.asked_of_the_package_manager(), asked, "a second run has nothing to do");
 }
 
+#[test]
+fn an_old_rust_is_told_before_anything_is_installed() {
+    let machine = Machine::of_user(0);
+    let wanted = env!("CARGO_PKG_RUST_VERSION");
+    machine.program("rustc", "echo 'rustc 1.9.0 (59807616e 2016-05-18)'");
+    let (done, said) = machine.setup();
+    assert!(!done && said.contains(&format!("needs Rust {wanted} or newer, and this is 1.9.0")), "{said}");
+    assert!(said.contains("rustup update stable"), "{said}");
+    assert_eq!(machine.asked_of_the_package_manager(), [""; 0]);
+    machine.program("rustc", &format!("echo 'rustc {wanted}.0 (59807616e 2026-04-14)'"));
+    assert!(machine.setup().0);
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    assert!(readme.contains(&format!("Rust {wanted} or newer")));
+}
+
 /// `make install` of a program that is built already: whether it went well, and what it said.
 fn install(folder: &Path, path: &str) -> (bool, String) {
     let target = folder.join("target");
@@ -98,4 +114,24 @@ fn installing_says_where_to_and_whether_that_is_on_the_path() {
     assert_eq!(output.stdout, b"installed\n");
     let (done, said) = install(folder.path(), &format!("{}:{path}", bin.display()));
     assert!(done && said.contains("is on your PATH"), "{said}");
+}
+
+#[test]
+fn no_model_is_fetched_for_a_chat_whose_model_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let release = folder.path().join("release");
+    fs::create_dir(&release).unwrap();
+    let program = release.join("mneme");
+    fs::write(&program, "#!/bin/sh\necho \"$*\"\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    let chat = |arguments: &str| {
+        let mut command = Command::new("make");
+        command.args(["-s", "-o", "build", "chat"]).arg(format!("ARGS={arguments}"));
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", folder.path());
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(chat("--first"), "models pull --default\nrun --first\n");
+    for named in ["--first --model x.gguf", "--model=x.gguf"] {
+        assert_eq!(chat(named), format!("run {named}\n"));
+    }
 }

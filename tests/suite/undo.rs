@@ -367,6 +367,18 @@ fn the_model_that_was_chosen_is_taken_at_the_next_start_unless_a_flag_says_other
 }
 
 #[test]
+fn a_chosen_model_that_is_gone_is_told_as_the_agents() {
+    let world = World::new();
+    assert!(world.start(json!([]), &[]).close().success());
+    world.database().execute("UPDATE agents SET chosen_model = '/no/such/model.gguf'", []).unwrap();
+    let (code, event) = world.refused_chat(&["--agent", "a", "--yes"]);
+    let (message, hint) = (event["message"].as_str().unwrap(), event["hint"].as_str().unwrap());
+    assert_eq!(code, 3, "{event}");
+    assert!(message.contains("the model /no/such/model.gguf of the agent a"), "{event}");
+    assert!(hint.contains("--model NAME") && hint.contains("/model default"), "{event}");
+}
+
+#[test]
 fn scripts_get_the_events_that_a_command_ends_in() {
     for profile in PROFILES {
         let world = World::new();

@@ -1,14 +1,14 @@
 //! `mneme list|add|delete|rename agents`.
 
-use std::io::Write;
 use std::path::Path;
 
 use indicatif::DecimalBytes;
 use serde_json::json;
 
 use super::super::chat::Texts;
+use super::super::output::{print_json, stdout};
 use super::table::Table;
-use super::{Done, Error, confirmed, home, local_time, open_store, print_json, purge};
+use super::{Done, Error, confirmed, home, local_time, open_store, purge};
 use crate::cli::ExitCode;
 use crate::config::{Config, ConfigFile, Overrides};
 use crate::dialect::Profile;
@@ -35,7 +35,7 @@ pub(super) fn list(as_json: bool) -> Done {
         return Ok(ExitCode::Ok);
     }
     if agents.is_empty() {
-        writeln!(anstream::stdout(), "There are no agents yet. Talk to one: mneme run --agent NAME")?;
+        writeln!(stdout(), "There are no agents yet. Talk to one: mneme run --agent NAME")?;
         return Ok(ExitCode::Ok);
     }
     let mut table = Table::new(&["name", "created", "last login", "model", "messages", "passages", "size"]);
@@ -76,23 +76,41 @@ pub(super) fn add(name: &str, persona: Option<String>, human: Option<String>, pr
         human_limit_chars: config.core_memory_limit_chars,
     };
     AgentMemory::create(store, &agent)?;
-    writeln!(anstream::stdout(), "The agent {name} is there. Talk to it: mneme run --agent {name}")?;
+    writeln!(stdout(), "The agent {name} is there. Talk to it: mneme run --agent {name}")?;
     Ok(ExitCode::Ok)
 }
 
 pub(super) fn rename(name: &str, new_name: &str) -> Done {
     let home = home()?;
     let store = open_store(&home)?;
-    store.rename_agent(name, new_name)?;
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Error::File { path, source }
-    };
-    for draft in Draft::all(&home).map_err(failed(&home))?.into_iter().filter(|draft| draft.agent == name) {
-        std::fs::rename(&draft.path, draft.renamed(new_name)).map_err(failed(&draft.path))?;
+    // Refused before drafts are copied.
+    crate::types::validate_name(new_name)?;
+    store.view(name)?;
+    if store.has_agent(new_name)? {
+        return Err(MemoryError::AgentExists { name: new_name.to_owned() }.into());
     }
-    writeln!(anstream::stdout(), "The agent {name} is called {new_name} now.")?;
+    // Drafts of no agent are deleted by the next purge: at any moment those of this one have its name, whichever it is.
+    let drafts = drafts_of(&home, name)?;
+    let renamed = copy_drafts(&drafts, new_name).and_then(|()| Ok(store.rename_agent(name, new_name)?));
+    let needless = if renamed.is_ok() { drafts } else { drafts_of(&home, new_name)? };
+    // What stays is deleted by the next purge.
+    needless.iter().for_each(|draft| drop(std::fs::remove_file(&draft.path)));
+    renamed?;
+    writeln!(stdout(), "The agent {name} is called {new_name} now.")?;
     Ok(ExitCode::Ok)
+}
+
+fn copy_drafts(drafts: &[Draft], new_name: &str) -> Result<(), super::super::Error> {
+    for draft in drafts {
+        let copy = std::fs::copy(&draft.path, draft.renamed(new_name));
+        copy.map_err(|source| Error::File { path: draft.path.clone(), source })?;
+    }
+    Ok(())
+}
+
+fn drafts_of(home: &Path, name: &str) -> Result<Vec<Draft>, super::super::Error> {
+    let drafts = Draft::all(home).map_err(|source| Error::File { path: home.to_owned(), source })?;
+    Ok(drafts.into_iter().filter(|draft| draft.agent == name).collect())
 }
 
 pub(super) fn delete(name: &str, yes: bool) -> Done {
@@ -107,7 +125,7 @@ pub(super) fn delete(name: &str, yes: bool) -> Done {
         return Ok(ExitCode::Failed);
     }
     store.delete_agent(name)?;
-    let mut out = anstream::stdout();
+    let mut out = stdout();
     writeln!(out, "The agent {name} is deleted.")?;
     for notice in purge::purge(&store, &home)? {
         writeln!(out, "{notice}")?;

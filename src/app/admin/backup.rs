@@ -1,15 +1,15 @@
 //! `mneme backup` and `mneme restore`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use indicatif::DecimalBytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::super::chat::DATABASE_NAME;
+use super::super::output::stdout;
 use super::{Done, confirmed, home, open_store};
 use crate::cli::ExitCode;
+use crate::config::DATABASE_NAME;
 use crate::memory;
 use crate::types::{Clock, SystemClock};
 use crate::ui::sanitize;
@@ -21,7 +21,7 @@ pub(super) fn backup(file: Option<PathBuf>) -> Done {
     let agents = store.agents()?.len();
     let name = sanitize(&target.display().to_string());
     writeln!(
-        anstream::stdout(),
+        stdout(),
         "{name}: {agents} agents, {}, checked. Personas and config.toml are files of the home and not in it.",
         DecimalBytes(bytes)
     )?;
@@ -39,7 +39,7 @@ pub(super) fn restore(file: &Path, yes: bool) -> Done {
         return Ok(ExitCode::Failed);
     }
     let restored = memory::restore(&database, file, SystemClock.now_ms())?;
-    let mut out = anstream::stdout();
+    let mut out = stdout();
     writeln!(out, "{} agents are restored.", restored.agent_count)?;
     if let Some(aside) = restored.put_aside {
         writeln!(out, "What was there before is in {}", sanitize(&aside.display().to_string()))?;

@@ -1,21 +1,21 @@
 //! `mneme config`: what holds, where it comes from, and changing it.
 
 use std::fs;
-use std::io::Write;
+use std::io::ErrorKind;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::json;
 
+use super::super::interrupt::raised_by_ctrl_c;
+use super::super::output::{print_json, stdout, tell};
 use super::table::Table;
-use super::{Done, Error, home, print_json};
+use super::{Done, Error, home};
 use crate::cli::{ConfigCommand, ExitCode};
 use crate::config::{ConfigFile, Document, effective};
 use crate::models::default_models_dir;
+use crate::ui::editor::{self, Edited};
 use crate::ui::sanitize;
 
-/// What is run where neither VISUAL nor EDITOR is set.
-const DEFAULT_EDITOR: &str = "vi";
 /// Name of the copy that is edited.
 const EDITED_NAME: &str = "config.edited.toml";
 /// What stands for a value that the program chooses.
@@ -29,7 +29,7 @@ pub(super) fn run(command: Option<ConfigCommand>) -> Done {
         ConfigCommand::Unset { key } => change(&key, |document| document.unset(&key)),
         ConfigCommand::Path => {
             let path = crate::config::home_from_environment()?.join(ConfigFile::NAME);
-            writeln!(anstream::stdout(), "{}", path.display())?;
+            writeln!(stdout(), "{}", path.display())?;
             Ok(ExitCode::Ok)
         }
         ConfigCommand::Edit => edit(),
@@ -80,7 +80,7 @@ fn get(key: &str) -> Done {
     let settings = effective(&home()?)?;
     let found = settings.iter().find(|(known, _)| known == key).ok_or_else(|| unknown(key, &settings))?;
     // Nothing where the program chooses: a script can tell.
-    writeln!(anstream::stdout(), "{}", found.1.as_ref().map_or_else(String::new, |value| sanitize(&text(value))))?;
+    writeln!(stdout(), "{}", found.1.as_ref().map_or_else(String::new, |value| sanitize(&text(value))))?;
     Ok(ExitCode::Ok)
 }
 
@@ -100,34 +100,33 @@ fn change(key: &str, change: impl FnOnce(&mut Document) -> Result<(), crate::con
     Ok(ExitCode::Ok)
 }
 
-/// The editor works on a copy: the file is replaced only by what is valid.
+/// The editor works on a copy: the file is replaced only by what is valid. What is not stays in the copy, which the next
+/// editing opens again.
 fn edit() -> Done {
     let home = home()?;
     let (path, copy) = (home.join(ConfigFile::NAME), home.join(EDITED_NAME));
-    let fail = |source| Error::File { path: copy.clone(), source };
-    let mut file = tempfile::NamedTempFile::new_in(&home).map_err(fail)?;
-    let text = fs::read(&path).unwrap_or_default();
-    file.write_all(&text).map_err(fail)?;
-    file.persist(&copy).map_err(|error| fail(error.error))?;
-    let variable = |name: &str| std::env::var(name).ok().filter(|editor| !editor.trim().is_empty());
-    let editor = variable("VISUAL").or_else(|| variable("EDITOR")).unwrap_or_else(|| DEFAULT_EDITOR.to_owned());
-    let mut words = editor.split_whitespace();
-    let failed = |reason: String| Error::Editor { editor: editor.clone(), reason };
-    let status = Command::new(words.next().unwrap_or(DEFAULT_EDITOR))
-        .args(words)
-        .arg(&copy)
-        .status()
-        .map_err(|error| failed(format!("cannot be run: {error}")))?;
-    if !status.success() {
-        let _ = fs::remove_file(&copy);
-        return Err(failed(format!("ended with {status}; nothing was changed")).into());
+    let before = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(source) => return Err(crate::config::Error::File { path, source }.into()),
+    };
+    if editor::is_begun(&copy, &before).map_err(Error::Editor)? {
+        tell(&format!("{} To begin with config.toml instead, delete {}.", editor::OPENED_AGAIN, copy.display()));
     }
-    let edited = fs::read_to_string(&copy).map_err(fail)?;
-    let document = Document::parse(&home, &edited).and_then(|document| document.check().map(|()| document));
+    // Ctrl-C is the editor's: whoever waits for it must not end under it.
+    let _unheard = raised_by_ctrl_c()?;
+    let Edited::Changed(edited) = editor::edit(&copy, before.trim_end()).map_err(Error::Editor)? else {
+        return Ok(ExitCode::Ok);
+    };
+    let text = if edited.is_empty() { edited } else { format!("{edited}\n") };
+    let document = Document::parse(&home, &text).and_then(|document| document.check().map(|()| document));
     match document {
-        Ok(document) => {
+        Ok(mut document) => {
+            if let Ok(before) = Document::parse(&home, &before) {
+                document.settle_model(&before);
+            }
             document.write()?;
-            let _ = fs::remove_file(&copy);
+            editor::discard(&copy);
             Ok(ExitCode::Ok)
         }
         Err(error) => Err(Error::EditedBadly { path: copy, reason: error.to_string() }.into()),

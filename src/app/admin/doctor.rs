@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use indicatif::DecimalBytes;
 use serde_json::json;
 
-use super::super::chat::DATABASE_NAME;
-use super::{Done, print_json};
+use super::super::output::{print_json, stdout};
+use super::Done;
 use crate::cli::ExitCode;
-use crate::config::{self, Config, ConfigFile, Overrides};
+use crate::config::{self, Config, ConfigFile, DATABASE_NAME, Overrides};
 use crate::memory;
 use crate::models::hardware::{Hardware, free_disk_bytes};
 use crate::models::{Catalogue, Installed, Kind, ModelEntry, Reach, Store, default_models_dir};
@@ -87,12 +87,11 @@ pub(super) fn run(as_json: bool) -> Done {
     Ok(if worst == State::Fail { ExitCode::Failed } else { ExitCode::Ok })
 }
 
-fn print(checks: &[Check]) -> std::io::Result<()> {
-    use std::io::Write;
+fn print(checks: &[Check]) -> Result<(), super::super::Error> {
     let width = checks.iter().map(|check| check.name.len()).max().unwrap_or_default();
     let columns = columns_of(std::io::stdout());
     let indent = 4 + 2 + width + 2;
-    let mut out = anstream::stdout().lock();
+    let mut out = stdout();
     for check in checks {
         let (state, found) = (check.state.word(), sanitize(&check.found));
         writeln!(out, "{state:<4}  {:width$}  {}", check.name, wrapped(&found, columns, indent, indent))?;
@@ -237,10 +236,13 @@ fn database(home: &Path) -> Check {
             let migrates =
                 if found.schema_version < found.supported_version { ", migrated at the next start" } else { "" };
             let size = DecimalBytes(found.file_bytes);
-            fine(
-                "database",
-                format!("sound, {} agents, {size}, schema {}{migrates}", found.agent_count, found.schema_version),
-            )
+            let text =
+                format!("sound, {} agents, {size}, schema {}{migrates}", found.agent_count, found.schema_version);
+            if found.is_writable {
+                return fine("database", text);
+            }
+            let advice = "it cannot be written: a chat needs that; the search indexes were not looked at";
+            check("database", State::Warn, text, advice)
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::ExitCode;
+use crate::ui::editor;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -67,13 +68,8 @@ pub enum Error {
         known: Vec<String>,
     },
     /// The editor could not be run, or ended with an error.
-    #[error("the editor {editor} {reason}")]
-    Editor {
-        /// What was run.
-        editor: String,
-        /// What happened.
-        reason: String,
-    },
+    #[error(transparent)]
+    Editor(#[from] editor::Error),
     /// What the editor left is not valid.
     #[error("what you wrote is not valid and was not taken over: {reason}")]
     EditedBadly {
@@ -121,9 +117,12 @@ impl Error {
             Self::NoPassageNumber { .. } => "take it from mneme list passages --agent NAME".to_owned(),
             Self::File { .. } => "check the permissions of the home and the free disk space".to_owned(),
             Self::UnknownKey { known, .. } => format!("there are {}", known.join(", ")),
-            Self::Editor { .. } => "set EDITOR, or change one setting: mneme config set KEY VALUE".to_owned(),
+            Self::Editor(error @ editor::Error::File { .. }) => error.hint(),
+            Self::Editor(_) => {
+                "name your editor in VISUAL or EDITOR, or change one setting: mneme config set KEY VALUE".to_owned()
+            }
             Self::EditedBadly { path, .. } => {
-                format!("config.toml is as it was; your text is in {}", path.display())
+                format!("config.toml is as it was; your text is in {}, and mneme config edit opens it again", path.display())
             }
             Self::Unreadable { .. } => "check the path and its permissions".to_owned(),
             Self::NotImportable { .. } => {
@@ -140,7 +139,7 @@ impl Error {
     #[must_use]
     pub const fn exit_code(&self) -> ExitCode {
         match self {
-            Self::File { .. } | Self::Editor { .. } => ExitCode::Failed,
+            Self::File { .. } | Self::Editor(_) => ExitCode::Failed,
             Self::Unreadable { .. } | Self::NotImportable { .. } => ExitCode::Data,
             Self::NotConfirmed
             | Self::AgentOfPassages

@@ -1,11 +1,10 @@
 //! `mneme history`: every edit of core memory, what it changed, and what caused it.
 
-use std::io::Write;
-
 use anstyle::{AnsiColor, Style};
 use serde_json::{Value, json};
 
-use super::{Done, home, local_time, open_store, print_json};
+use super::super::output::{Output, print_json, stdout};
+use super::{Done, home, local_time, open_store};
 use crate::cli::{BlockName, ExitCode, HistoryArgs};
 use crate::memory::{BlockEdit, BlockLabel, View};
 use crate::types::Body;
@@ -25,6 +24,7 @@ pub(super) fn show(arguments: &HistoryArgs) -> Done {
     });
     let mut edits = view.block_edits(usize::MAX)?;
     edits.retain(|edit| label.is_none_or(|label| edit.label == label));
+    let is_unchanged = edits.is_empty();
     edits.truncate(arguments.limit.unwrap_or(usize::MAX));
     edits.reverse();
     if arguments.json {
@@ -32,9 +32,10 @@ pub(super) fn show(arguments: &HistoryArgs) -> Done {
         print_json(&Value::Array(rows))?;
         return Ok(ExitCode::Ok);
     }
-    let mut out = anstream::stdout().lock();
-    if edits.is_empty() {
-        writeln!(out, "Core memory is as it was when {} was made.", arguments.agent)?;
+    let mut out = stdout();
+    if is_unchanged {
+        let what = label.map_or_else(|| "Core memory".to_owned(), |label| format!("The {label} block"));
+        writeln!(out, "{what} is as it was when {} was made.", arguments.agent)?;
     }
     for edit in &edits {
         print(&mut out, edit, &view)?;
@@ -58,7 +59,7 @@ fn as_json(edit: &BlockEdit, view: &View<'_>) -> Result<Value, super::super::Err
     }))
 }
 
-fn print(out: &mut impl Write, edit: &BlockEdit, view: &View<'_>) -> Result<(), super::super::Error> {
+fn print(out: &mut Output, edit: &BlockEdit, view: &View<'_>) -> Result<(), super::super::Error> {
     const HEAD: Style = Style::new().bold();
     writeln!(out, "{HEAD}{} {} by {}{HEAD:#}", local_time(edit.at_ms), edit.label, sanitize(&edit.cause))?;
     for (mark, line) in changes(&edit.before, &edit.after) {

@@ -12,14 +12,13 @@ mod table;
 mod texts;
 mod transfer;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::chat::DATABASE_NAME;
-use super::output::tell;
+use super::output::{stdout, tell};
 use super::personas::Kind;
 use super::{load, purge, sources};
 use crate::cli::{AddCommand, AdminCommand, ExitCode, Item, LoadArgs, Thing};
@@ -84,7 +83,7 @@ pub(super) fn home() -> Result<PathBuf, super::Error> {
 
 /// The database of the home. What an earlier deletion left to be purged is purged first.
 pub(super) fn open_store(home: &Path) -> Result<Store, super::Error> {
-    let store = Store::open(&home.join(DATABASE_NAME), &SystemClock)?;
+    let store = Store::open(&home.join(settings::DATABASE_NAME), &SystemClock)?;
     purge::finish(&store, home)?.iter().for_each(|notice| tell(notice));
     Ok(store)
 }
@@ -97,11 +96,11 @@ pub(super) fn confirmed(question: &str, yes: bool) -> Result<bool, super::Error>
     if !std::io::stdin().is_terminal() {
         return Err(Error::NotConfirmed.into());
     }
-    let mut out = anstream::stdout();
+    let mut out = stdout();
     write!(out, "{question} [y/N] ")?;
     out.flush()?;
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
+    std::io::stdin().read_line(&mut answer).map_err(super::Error::Answer)?;
     let wanted = matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
     if !wanted {
         writeln!(out, "Nothing was changed.")?;
@@ -115,11 +114,4 @@ fn local_time(at_ms: i64) -> String {
         |_| "?".to_owned(),
         |timestamp| timestamp.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
     )
-}
-
-/// Writes a value as JSON to standard output.
-pub(super) fn print_json(value: &serde_json::Value) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    writeln!(out)
 }

@@ -1,11 +1,9 @@
 //! `mneme list passages` and `mneme delete passage`: the archival storage of an agent, its attached documents included.
 
-use std::io::Write;
-
 use serde_json::json;
 
-use super::super::output::print_text;
-use super::{Done, Error, confirmed, home, local_time, open_store, print_json};
+use super::super::output::{print_json, print_text, stdout};
+use super::{Done, Error, confirmed, home, local_time, open_store};
 use crate::cli::ExitCode;
 use crate::memory::AgentMemory;
 use crate::types::{Clock, PassageId, SystemClock};
@@ -36,7 +34,7 @@ pub(super) fn list(agent: &str, page: u64, as_json: bool) -> Done {
         return Ok(ExitCode::Ok);
     }
     if found.total == 0 {
-        writeln!(anstream::stdout(), "The archival storage of {agent} is empty.")?;
+        writeln!(stdout(), "The archival storage of {agent} is empty.")?;
         return Ok(ExitCode::Ok);
     }
     let mut text = String::new();
@@ -56,7 +54,7 @@ pub(super) fn delete(agent: &str, id: &str, yes: bool) -> Done {
     let store = open_store(&home()?)?;
     // Shown and refused before the question.
     let passage = store.view(agent)?.own_passage(id)?;
-    let mut out = anstream::stdout();
+    let mut out = stdout();
     writeln!(out, "[{}] {}\n{}", id.0, local_time(passage.at_ms), sanitize(&passage.text))?;
     if !confirmed(&format!("Delete this passage of {agent}?"), yes)? {
         return Ok(ExitCode::Failed);

@@ -1,9 +1,8 @@
 //! Columns of text on standard output.
 
-use std::io::Write;
-
 use unicode_width::UnicodeWidthStr;
 
+use super::super::output::stdout;
 use crate::ui::sanitize;
 
 /// Space between two columns.
@@ -26,8 +25,8 @@ impl Table {
     }
 
     /// Writes the rows, each column as wide as its widest cell.
-    pub(super) fn print(&self) -> std::io::Result<()> {
-        let mut out = anstream::stdout().lock();
+    pub(super) fn print(&self) -> Result<(), super::super::Error> {
+        let mut out = stdout();
         for line in self.lines() {
             writeln!(out, "{line}")?;
         }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::super::output::{print_json, stdout};
 use super::super::personas::{self, Kind};
 use super::table::Table;
-use super::{Done, Error, confirmed, home, print_json};
+use super::{Done, Error, confirmed, home};
 use crate::cli::{ExitCode, TextArgs};
 use crate::config::{Config, ConfigFile, Overrides};
 use crate::memory::{BlockLabel, Error as MemoryError};
@@ -21,23 +22,30 @@ const SHOWN_CHARS: usize = 60;
 struct Listed {
     name: String,
     own: bool,
-    text: String,
+    /// The text, or why it cannot be read.
+    text: Result<String, String>,
 }
 
 pub(super) fn list(kind: Kind, as_json: bool) -> Done {
     let home = home()?;
     let texts = all(kind, &home)?;
     if as_json {
-        let row = |listed: &Listed| json!({"name": listed.name, "shipped": !listed.own, "text": listed.text});
+        let row = |listed: &Listed| {
+            let (text, error) = (listed.text.as_ref().ok(), listed.text.as_ref().err());
+            json!({"name": listed.name, "shipped": !listed.own, "text": text, "error": error})
+        };
         print_json(&texts.iter().map(row).collect())?;
         return Ok(ExitCode::Ok);
     }
     let mut table = Table::new(&["name", "from", "text"]);
     for listed in texts {
-        let mut shown: String = listed.text.chars().take(SHOWN_CHARS).collect();
-        if shown.len() < listed.text.len() {
-            shown.push_str(" ..");
-        }
+        let shown = match &listed.text {
+            Ok(text) if text.chars().count() > SHOWN_CHARS => {
+                format!("{} ..", text.chars().take(SHOWN_CHARS).collect::<String>())
+            }
+            Ok(text) => text.clone(),
+            Err(error) => format!("({error})"),
+        };
         table.row(vec![listed.name, if listed.own { "you" } else { "mneme" }.to_owned(), shown]);
     }
     table.print()?;
@@ -48,12 +56,12 @@ pub(super) fn list(kind: Kind, as_json: bool) -> Done {
 fn all(kind: Kind, home: &Path) -> Result<Vec<Listed>, super::super::Error> {
     let mut found = Vec::new();
     for name in own_names(kind, home)? {
-        let text = personas::read(kind, &name, home)?;
+        let text = personas::read(kind, &name, home).map_err(|error| error.sentence());
         found.push(Listed { name, own: true, text });
     }
     for (name, text) in personas::shipped(kind) {
         if !found.iter().any(|listed| listed.name == name) {
-            found.push(Listed { name: name.to_owned(), own: false, text: text.trim().to_owned() });
+            found.push(Listed { name: name.to_owned(), own: false, text: Ok(text.trim().to_owned()) });
         }
     }
     found.sort_by(|left, right| left.name.cmp(&right.name));
@@ -82,6 +90,11 @@ fn own_names(kind: Kind, home: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
+/// The name of a text, which is also understood as that of its file.
+fn without_suffix(name: &str) -> &str {
+    name.strip_suffix(".txt").unwrap_or(name)
+}
+
 fn path_of(kind: Kind, name: &str, home: &Path) -> PathBuf {
     kind.folder(home).join(format!("{name}.txt"))
 }
@@ -102,7 +115,7 @@ fn own_path(kind: Kind, name: &str, home: &Path) -> Result<PathBuf, super::super
 
 pub(super) fn add(kind: Kind, arguments: &TextArgs) -> Done {
     let home = home()?;
-    let name = arguments.name.strip_suffix(".txt").unwrap_or(&arguments.name);
+    let name = without_suffix(&arguments.name);
     validate_name(name)?;
     let text = match (&arguments.file, &arguments.text) {
         (Some(file), _) => personas::read_file(kind, file)?,
@@ -124,7 +137,7 @@ pub(super) fn add(kind: Kind, arguments: &TextArgs) -> Done {
     }
     write(&path, &text)?;
     let flag = kind.name();
-    writeln!(anstream::stdout(), "The {flag} {name} is kept. Use it: mneme run --agent NEW --{flag} {name}")?;
+    writeln!(stdout(), "The {flag} {name} is kept. Use it: mneme run --agent NEW --{flag} {name}")?;
     Ok(ExitCode::Ok)
 }
 
@@ -141,17 +154,19 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 pub(super) fn delete(kind: Kind, name: &str, yes: bool) -> Done {
+    let name = without_suffix(name);
     let path = own_path(kind, name, &home()?)?;
     let what = kind.name();
     if !confirmed(&format!("Delete the {what} {name} for good?"), yes)? {
         return Ok(ExitCode::Failed);
     }
     fs::remove_file(&path).map_err(|source| Error::File { path, source })?;
-    writeln!(anstream::stdout(), "The {what} {name} is deleted. Agents that were made with it keep their memory.")?;
+    writeln!(stdout(), "The {what} {name} is deleted. Agents that were made with it keep their memory.")?;
     Ok(ExitCode::Ok)
 }
 
 pub(super) fn rename(kind: Kind, name: &str, new_name: &str) -> Done {
+    let (name, new_name) = (without_suffix(name), without_suffix(new_name));
     let home = home()?;
     let path = own_path(kind, name, &home)?;
     validate_name(new_name)?;
@@ -161,6 +176,6 @@ pub(super) fn rename(kind: Kind, name: &str, new_name: &str) -> Done {
         return Err(Error::TextExists { kind: what, name: new_name.to_owned() }.into());
     }
     fs::rename(&path, &new_path).map_err(|source| Error::File { path, source })?;
-    writeln!(anstream::stdout(), "The {what} {name} is called {new_name} now.")?;
+    writeln!(stdout(), "The {what} {name} is called {new_name} now.")?;
     Ok(ExitCode::Ok)
 }

@@ -1,13 +1,16 @@
 //! `mneme export` and `mneme import`: files are opened, unpacked and bounded here; what they hold is `memory`'s.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, Write};
+use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::super::Error as Failure;
+use super::super::output::stdout;
 use super::{Done, Error, home, open_store};
 use crate::cli::{ExitCode, ExportArgs, ExportFormat, ImportArgs};
+use crate::config::DATABASE_NAME;
 use crate::memory::{self, AgentForm, Chats, FileKind, Transferred, recognise};
 use crate::types::irregular_file;
 use crate::ui::sanitize;
@@ -38,10 +41,14 @@ pub(super) fn export(arguments: &ExportArgs) -> Done {
     store.view(&arguments.agent)?;
     let target = arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.{ending}", arguments.agent)));
     let done = if target.as_os_str() == "-" {
-        store.export_agent(&arguments.agent, form, arguments.with_sources, &mut std::io::stdout().lock())?
+        let mut out = std::io::stdout().lock();
+        store.export_agent(&arguments.agent, form, arguments.with_sources, &mut out).map_err(|error| match error {
+            memory::Error::Transfer { source, .. } => Failure::Output(source),
+            error => error.into(),
+        })?
     } else {
         let done = export_to(&store, arguments, form, &target)?;
-        writeln!(anstream::stdout(), "{}: {}", sanitize(&target.display().to_string()), counts(&done))?;
+        writeln!(stdout(), "{}: {}", sanitize(&target.display().to_string()), counts(&done))?;
         done
     };
     done.notices.iter().for_each(|notice| super::super::output::tell(notice));
@@ -54,7 +61,7 @@ fn export_to(
     arguments: &ExportArgs,
     form: AgentForm,
     target: &Path,
-) -> Result<Transferred, super::super::Error> {
+) -> Result<Transferred, Failure> {
     if target.exists() {
         return Err(memory::Error::FileExists { path: target.to_owned() }.into());
     }
@@ -85,7 +92,9 @@ pub(super) fn import(arguments: &ImportArgs) -> Done {
     let path = &arguments.file;
     let mut file = open(path)?;
     let is_zip = starts_with_zip(&mut file).map_err(|error| unreadable(path, error.to_string()))?;
-    let mut store = open_store(&home()?)?;
+    let home = home()?;
+    let _held = memory::hold(&home.join(DATABASE_NAME))?;
+    let mut store = open_store(&home)?;
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} read") {
         bar.set_style(style);
@@ -103,7 +112,7 @@ pub(super) fn import(arguments: &ImportArgs) -> Done {
                 let name = arguments.agent.as_deref();
                 let done = store.import_agent(form, &mut BufReader::new(file), name, &mut progress)?;
                 bar.finish_and_clear();
-                let mut out = anstream::stdout();
+                let mut out = stdout();
                 writeln!(out, "The agent {} is there: {}.", done.agent, counts(&done))?;
                 for notice in &done.notices {
                     writeln!(out, "{}", sanitize(notice))?;
@@ -124,7 +133,7 @@ pub(super) fn import(arguments: &ImportArgs) -> Done {
     bar.finish_and_clear();
     let done = code?;
     writeln!(
-        anstream::stdout(),
+        stdout(),
         "{} messages of {} conversations are in the recall storage of {} now; {} were there already, {} were left out \
          (empty, too long, hidden, or of neither side).",
         done.added,
@@ -167,7 +176,7 @@ fn import_archive(
     file: File,
     agent: &str,
     progress: &mut dyn FnMut(u64),
-) -> Result<memory::ChatImport, super::super::Error> {
+) -> Result<memory::ChatImport, Failure> {
     let size_bytes = file.metadata().map_err(|error| unreadable(path, error.to_string()))?.len();
     let mut archive = zip::ZipArchive::new(file).map_err(|error| unreadable(path, error.to_string()))?;
     if archive.len() > MAX_MEMBERS {

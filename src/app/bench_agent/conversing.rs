@@ -47,7 +47,7 @@ impl Bench {
             embedder: embedder.map(SharedEmbedder::new),
             clock: Arc::new(SystemClock),
             cpu: CpuClock::default(),
-            folder: tempfile::tempdir()?,
+            folder: tempfile::tempdir().map_err(Error::Scratch)?,
             stop,
             transcripts,
             begun: 0,
@@ -76,7 +76,7 @@ impl Bench {
             }
         }
         if database.exists() {
-            std::fs::remove_file(&database)?;
+            std::fs::remove_file(&database).map_err(Error::Scratch)?;
         }
         Ok(Some(tally.finish(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX))))
     }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::interrupt::{leave_on_ctrl_c, raise_on_ctrl_c};
 use super::output::tell;
 use super::{Error, bench};
 use crate::bench::agent::{self, Chosen, Half, Report, Row, Selection, Settings, UntouchedRun};
@@ -45,7 +46,10 @@ pub(super) fn run(arguments: &AgentBenchArgs) -> Result<ExitCode, Error> {
         tell(&format!("{of_other_half} conversations are of the other half and left out; --half all takes them, too"));
     }
     let transcripts = Transcripts::open(arguments.transcripts.as_deref())?;
-    let stop = stop_on_interrupt()?;
+    // Pressed once more, Ctrl-C leaves the program.
+    let stop = Cancel::new();
+    leave_on_ctrl_c(&stop.flag())?;
+    raise_on_ctrl_c(&stop)?;
     let engine = super::engine::load(arguments.engine, &config, &stop)?;
     let settings = Settings {
         model: engine.identity().name.clone(),
@@ -101,18 +105,6 @@ fn config_of(arguments: &AgentBenchArgs) -> Result<Config, Error> {
         return Err(agent::Error::SameRuns { seeds }.into());
     }
     Ok(config)
-}
-
-/// A flag that Ctrl-C raises; where it is up already, Ctrl-C leaves the program.
-fn stop_on_interrupt() -> std::io::Result<Cancel> {
-    let stop = Cancel::new();
-    #[cfg(unix)]
-    {
-        use signal_hook::consts::SIGINT;
-        signal_hook::flag::register_conditional_shutdown(SIGINT, ExitCode::Interrupted as i32, stop.flag())?;
-        signal_hook::flag::register(SIGINT, stop.flag())?;
-    }
-    Ok(stop)
 }
 
 /// Holds every conversation once with the first seed, then again with the next: whoever stops early has seen them all.

@@ -70,7 +70,7 @@ impl Transcripts {
 
     pub(super) fn write(&mut self, line: &impl Serialize) -> Result<(), Error> {
         let Some((path, file)) = &mut self.file else { return Ok(()) };
-        let line = serde_json::to_string(line).map_err(std::io::Error::from)? + "\n";
-        file.write_all(line.as_bytes()).map_err(failure(path))
+        let line = serde_json::to_string(line).map_err(std::io::Error::from);
+        line.and_then(|line| file.write_all((line + "\n").as_bytes())).map_err(failure(path))
     }
 }

@@ -138,7 +138,7 @@ fn show_shipped(name: &str) -> Result<ExitCode, Error> {
 
 fn show_next_step(agent: &str, model: Option<&str>, engine: EngineName) -> Result<ExitCode, Error> {
     let home = config::home_from_environment()?;
-    let database = home.join(chat::DATABASE_NAME);
+    let database = home.join(config::DATABASE_NAME);
     if !database.is_file() {
         return Err(memory::Error::UnknownAgent { name: agent.to_owned(), known: Vec::new() }.into());
     }

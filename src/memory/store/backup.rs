@@ -4,14 +4,18 @@
 //! began. Whatever is copied is checked before it gets its name. A restore never touches the present database before
 //! the new one is known to be sound, and keeps it under another name.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::super::error::{During, Error, Result};
 use super::purge::{COPY_EXTENSION, PART, PUT_ASIDE, full_text_indexes, truncate_log};
-use super::{APPLICATION_ID, Store, configure, migrations, prepare_file};
+use super::{APPLICATION_ID, Store, check_header, configure, migrations};
 use crate::types::{FileLock, open_private_file, with_suffix};
+
+/// Behind the name of the database: the lock of those who load into it, or replace it.
+const HELD: &str = ".held.lock";
 
 /// What an examination of the file found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub struct Examination {
     pub agent_count: u64,
     /// Length of the file in bytes.
     pub file_bytes: u64,
+    /// Whether it can be written; else the full-text indexes were not compared with what they index.
+    pub is_writable: bool,
 }
 
 /// What a restore has done.
@@ -48,30 +54,30 @@ impl Store {
             return Err(Error::FileExists { path: target.to_owned() });
         }
         let part = with_suffix(target, PART);
-        let written = copy_checked(&self.connection, &part)
-            .and_then(|()| sync_and_rename(&part, target).map_err(|error| failed(target, &error)));
+        let written = copy_checked(&self.connection, &part).and_then(|()| sync_and_rename(&part, target));
         if written.is_err() {
             remove_copy(&part);
         }
-        written?;
+        written.map_err(|source| Error::Backup { path: target.to_owned(), source })?;
         Ok(std::fs::metadata(target).map_or(0, |metadata| metadata.len()))
     }
 }
 
-/// Looks at the database at `path` without changing it: SQLite's quick check, and where the schema is current the
-/// full-text indexes against the rows that they index.
+/// Looks at the database at `path` without changing it or its mode: SQLite's quick check, and where the schema is
+/// current and the file can be written the full-text indexes against the rows that they index. SQLite asks for the right
+/// to write for that, and writes nothing.
 ///
 /// # Errors
 /// The file cannot be opened, is no database, or belongs to another program.
 pub fn examine(path: &Path) -> Result<Examination> {
-    prepare_file(path)?;
-    let connection = Connection::open_with_flags(path, super::OPEN_FLAGS).during("open the database")?;
-    configure(&connection)?;
+    let cannot_open = |source| Error::CannotOpen { path: path.to_owned(), source };
+    check_header(path, &mut std::fs::File::open(path).map_err(cannot_open)?)?;
+    let (connection, is_writable) = open_to_examine(path)?;
     super::check_application(&connection, path)?;
     let schema_version = migrations::version(&connection)?;
     let supported_version = migrations::supported();
     let mut problems = check(&connection, "quick_check");
-    if problems.is_empty() && schema_version == supported_version {
+    if problems.is_empty() && schema_version == supported_version && is_writable {
         for index in full_text_indexes(&connection).during("list the indexes")? {
             // The name comes from the schema, not from a user; 1 compares with the indexed rows as well.
             let sql = format!("INSERT INTO \"{index}\" (\"{index}\", rank) VALUES ('integrity-check', 1)");
@@ -82,7 +88,43 @@ pub fn examine(path: &Path) -> Result<Examination> {
     }
     let agent_count = if problems.is_empty() && schema_version > 0 { count_agents(&connection)? } else { 0 };
     let file_bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    Ok(Examination { schema_version, supported_version, problems, agent_count, file_bytes })
+    Ok(Examination { schema_version, supported_version, problems, agent_count, file_bytes, is_writable })
+}
+
+/// A connection, and whether it may write. In a folder that cannot be written SQLite has no place for what it shares
+/// with other connections: the file is then read as one that nobody changes, unless there is a log that belongs to it.
+fn open_to_examine(path: &Path) -> Result<(Connection, bool)> {
+    let operation = "open the database";
+    let opened = || -> rusqlite::Result<(Connection, bool)> {
+        let connection = Connection::open_with_flags(path, super::OPEN_FLAGS)?;
+        connection.busy_timeout(super::BUSY_TIMEOUT)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        let is_writable = !connection.is_readonly("main")?;
+        Ok((connection, is_writable))
+    };
+    let has_log = std::fs::metadata(with_suffix(path, "-wal")).is_ok_and(|log| log.len() > 0);
+    match opened().during(operation) {
+        Err(Error::NotWritable { .. }) if !has_log => {
+            let spelled = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            let uri = format!("file:{spelled}?immutable=1");
+            Ok((Connection::open_with_flags(uri, flags).during(operation)?, false))
+        }
+        outcome => outcome,
+    }
+}
+
+/// Keeps the database at `path` from being replaced as long as the lock lives; for work that no agent's lock covers.
+///
+/// # Errors
+/// [`Error::Held`] where it is being replaced; the lock cannot be taken.
+pub fn hold(path: &Path) -> Result<FileLock> {
+    held(path, FileLock::try_share(&with_suffix(path, HELD)))
+}
+
+fn held(path: &Path, lock: io::Result<Option<FileLock>>) -> Result<FileLock> {
+    let lock = lock.map_err(|source| Error::CannotOpen { path: path.to_owned(), source })?;
+    lock.ok_or_else(|| Error::Held { path: path.to_owned() })
 }
 
 /// Puts the database in `source` into the place of the one at `database`, which is kept under another name. Either the
@@ -90,7 +132,7 @@ pub fn examine(path: &Path) -> Result<Examination> {
 ///
 /// # Errors
 /// [`Error::BadBackup`] where the file is no sound database of this program or of an earlier release;
-/// [`Error::AgentsOpen`] where a process has an agent open; the files cannot be written. Nothing was changed then.
+/// [`Error::AgentsOpen`] where a process has an agent open, [`Error::Held`] where one loads into it; the files cannot be written. Nothing was changed then.
 pub fn restore(database: &Path, source: &Path, now_ms: i64) -> Result<Restored> {
     let part = with_suffix(database, PART);
     let outcome = restore_with(database, source, &part, now_ms);
@@ -122,6 +164,7 @@ fn restore_with(database: &Path, source: &Path, part: &Path, now_ms: i64) -> Res
         .map_err(|error| bad(error.to_string()))?;
     drop(from);
     let put_aside = {
+        let _held = held(database, FileLock::try_take(&with_suffix(database, HELD)))?;
         let _locks = lock_all_agents(database)?;
         let put_aside = if database.exists() { Some(keep_aside(database, now_ms)?) } else { None };
         sync_and_rename(part, database).map_err(|source| Error::CannotOpen { path: database.to_owned(), source })?;
@@ -131,23 +174,33 @@ fn restore_with(database: &Path, source: &Path, part: &Path, now_ms: i64) -> Res
 }
 
 /// Copies the database of `connection` to `path` as one file without a log, and checks the copy.
-fn copy_checked(connection: &Connection, path: &Path) -> Result<()> {
-    let fail = |reason: String| Error::BackupFailed { path: path.to_owned(), reason };
+fn copy_checked(connection: &Connection, path: &Path) -> io::Result<()> {
     let _ = std::fs::remove_file(path);
-    drop(open_private_file(path).map_err(|error| fail(error.to_string()))?);
-    let mut copy = Connection::open_with_flags(path, super::OPEN_FLAGS).map_err(|error| fail(error.to_string()))?;
+    drop(open_private_file(path)?);
+    let mut copy = Connection::open_with_flags(path, super::OPEN_FLAGS).map_err(as_io)?;
     {
-        let backup = rusqlite::backup::Backup::new(connection, &mut copy).map_err(|error| fail(error.to_string()))?;
+        let backup = rusqlite::backup::Backup::new(connection, &mut copy).map_err(as_io)?;
         // In one go: in WAL mode nobody waits for it, and what others commit meanwhile does not begin it anew.
-        match backup.step(-1).map_err(|error| fail(error.to_string()))? {
+        match backup.step(-1).map_err(as_io)? {
             rusqlite::backup::StepResult::Done => {}
-            other => return Err(fail(format!("the database is in use ({other:?})"))),
+            other => return Err(io::Error::other(format!("the database is in use ({other:?})"))),
         }
     }
-    copy.pragma_update_and_check(None, "journal_mode", "delete", |row| row.get::<_, String>(0))
-        .map_err(|error| fail(error.to_string()))?;
-    let problems = check(&copy, "integrity_check");
-    if problems.is_empty() { Ok(()) } else { Err(fail(format!("the copy is damaged: {}", problems.join("; ")))) }
+    copy.pragma_update_and_check(None, "journal_mode", "delete", |row| row.get::<_, String>(0)).map_err(as_io)?;
+    match check(&copy, "integrity_check").as_slice() {
+        [] => Ok(()),
+        problems => Err(io::Error::other(format!("the copy is damaged: {}", problems.join("; ")))),
+    }
+}
+
+/// A failure of SQLite on a file, of a kind that tells what to do about it.
+fn as_io(error: rusqlite::Error) -> io::Error {
+    let kind = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => ErrorKind::StorageFull,
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => ErrorKind::PermissionDenied,
+        _ => ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
 }
 
 /// Deletes a copy that is not sound, with what SQLite has written beside it. Where that fails, there is nothing more to
@@ -178,13 +231,9 @@ fn count_agents(connection: &Connection) -> Result<u64> {
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-fn sync_and_rename(from: &Path, to: &Path) -> std::io::Result<()> {
+fn sync_and_rename(from: &Path, to: &Path) -> io::Result<()> {
     open_private_file(from)?.sync_all()?;
     std::fs::rename(from, to)
-}
-
-fn failed(path: &Path, error: &std::io::Error) -> Error {
-    Error::BackupFailed { path: path.to_owned(), reason: error.to_string() }
 }
 
 /// Takes the locks of all agents. They are found by their files: the database itself may be damaged.
@@ -261,6 +310,17 @@ mod tests {
     }
 
     #[test]
+    fn a_database_that_is_loaded_into_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (folder.path().join("m.db"), folder.path().join("copy.db"));
+        open(&path).backup_to(&copy).unwrap();
+        let loads = [hold(&path).unwrap(), hold(&path).unwrap()];
+        assert!(matches!(restore(&path, &copy, 9), Err(Error::Held { .. })));
+        drop(loads);
+        restore(&path, &copy, 9).unwrap();
+    }
+
+    #[test]
     fn what_is_no_sound_backup_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (path, other) = (folder.path().join("m.db"), folder.path().join("other.db"));
@@ -283,6 +343,23 @@ mod tests {
         std::fs::write(&other, &bytes).unwrap();
         refused(&other);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "nothing half-made is left");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_is_examined_stays_as_it_is() {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &Path, bits| std::fs::set_permissions(path, std::fs::Permissions::from_mode(bits)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("100% m?.db");
+        drop(open(&path));
+        mode(&path, 0o444);
+        // Where the tests run as root, nothing keeps SQLite from writing here.
+        mode(folder.path(), 0o500);
+        let found = examine(&path).unwrap();
+        assert_eq!((found.problems.len(), found.schema_version), (0, found.supported_version));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o444);
+        mode(folder.path(), 0o700);
     }
 
     #[test]

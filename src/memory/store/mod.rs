@@ -21,7 +21,7 @@ use super::{Embed, Embedded, View};
 use crate::types::{Cancel, Clock, FileLock, create_private_folder, open_private_file, with_suffix};
 
 pub use agents::AgentOverview;
-pub use backup::{Examination, Restored, examine, restore};
+pub use backup::{Examination, Restored, examine, hold, restore};
 pub use purge::Purge;
 pub(super) use purge::note_purge;
 
@@ -233,8 +233,14 @@ fn prepare_file(path: &Path) -> Result<()> {
         std::io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly { path: path.to_owned() },
         _ => cannot_open(source),
     })?;
+    check_header(path, &mut file)
+}
+
+/// Refuses a file that holds something and is no database.
+fn check_header(path: &Path, file: &mut std::fs::File) -> Result<()> {
     let mut header = Vec::new();
-    file.by_ref().take(SQLITE_HEADER.len() as u64).read_to_end(&mut header).map_err(cannot_open)?;
+    let read = file.by_ref().take(SQLITE_HEADER.len() as u64).read_to_end(&mut header);
+    read.map_err(|source| Error::CannotOpen { path: path.to_owned(), source })?;
     if header.is_empty() || header == SQLITE_HEADER {
         Ok(())
     } else {

@@ -57,7 +57,7 @@ enum Method {
 
 impl<'a> Hub<'a> {
     /// A client; nothing is connected yet.
-    pub(super) fn new(settings: &'a HubSettings, limits: &'a Limits, cancel: &'a Cancel) -> Result<Self, Error> {
+    pub(super) fn new(settings: &'a HubSettings, limits: &'a Limits, cancel: &'a Cancel) -> Result<Self, Failure> {
         let tls = tls(settings)?;
         let agent = |proxy: Option<Proxy>| {
             let config = Agent::config_builder()
@@ -259,9 +259,10 @@ fn read_chunks(body: Body, sender: &SyncSender<Result<Vec<u8>, ureq::Error>>) {
 }
 
 /// Trust: the file that `SSL_CERT_FILE` names (networks with their own authority), else the roots that are built in.
-fn tls(settings: &HubSettings) -> Result<TlsConfig, Error> {
+fn tls(settings: &HubSettings) -> Result<TlsConfig, Failure> {
     let Some(path) = &settings.ca_file else { return Ok(TlsConfig::default()) };
-    let pem = std::fs::read(path).map_err(|source| Error::io("read the certificates", path, source))?;
+    let unusable = |reason: String| Failure::BadCertificates { path: path.clone(), reason };
+    let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
     let certificates: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -269,7 +270,7 @@ fn tls(settings: &HubSettings) -> Result<TlsConfig, Error> {
         })
         .collect();
     if certificates.is_empty() {
-        return Err(Error::BadStoreFile { path: path.clone(), reason: "it holds no certificate".into() });
+        return Err(unusable("it holds no certificate".to_owned()));
     }
     Ok(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(certificates))).build())
 }

@@ -135,6 +135,31 @@ fn a_file_that_is_named_twice_is_one_and_one_that_came_back_is_there_again() {
 }
 
 #[test]
+fn files_of_one_name_are_told_apart_however_they_were_loaded() {
+    let world = world();
+    for (name, text) in [("a/README.md", "alpha"), ("b/README.md", "beta"), ("c/README.md", "gamma")] {
+        write(&world, name, text);
+    }
+    let path = |name: &str| world.path(&format!("files/{name}/README.md"));
+    let load = |paths: &[&str]| {
+        let output = world.run(&[&["load"], paths, &["--name", "docs"]].concat());
+        assert!(output.status.success(), "{}", err(&output));
+    };
+    let titles = || -> Vec<String> {
+        store(&world).documents("docs").unwrap().into_iter().map(|document| document.title).collect()
+    };
+    load(&[&path("a"), &path("b")]);
+    assert_eq!(titles(), ["a/README.md", "b/README.md"]);
+    load(&[&path("c")]);
+    write(&world, "a/README.md", "alpha changed");
+    load(&[&path("a")]);
+    assert_eq!(titles(), ["a/README.md", "b/README.md", "README.md"]);
+    write(&world, "d/README.md", "delta");
+    load(&[&path("d")]);
+    assert_eq!(titles(), ["a/README.md", "b/README.md", "README.md", "d/README.md"]);
+}
+
+#[test]
 fn a_part_of_the_files_is_taken_up_without_losing_the_others() {
     let world = world();
     write(&world, "a.md", "alpha");

@@ -114,6 +114,56 @@ fn an_editor_that_fails_or_changes_nothing_changes_nothing() {
     }
 }
 
+/// An editor that goes on until Ctrl-C is pressed in it, and then writes this.
+fn stubborn_editor(world: &World, writes: &str) -> String {
+    let script = format!(
+        "#!/bin/sh\ntrap 'pressed=1' INT\necho editing\nwhile [ -z \"$pressed\" ]; do sleep 0.1; done\n\
+         echo '{writes}' > \"$1\"\n"
+    );
+    format!("sh {}", world.file("editor", script))
+}
+
+#[test]
+fn ctrl_c_in_the_editor_is_the_editors() {
+    let world = World::new();
+    let mut screen = start(&world, &stubborn_editor(&world, "I row."));
+    screen.line("/core human");
+    screen.until("editor", |text| text.contains("editing"));
+    screen.keys(b"\x03");
+    screen.until("notice", |text| text.contains("human is changed"));
+    screen.until_prompt();
+    assert_eq!(human(&world), "I row.");
+    screen.line("Are you there?");
+    screen.until("reply", |text| text.contains("a> All right."));
+    screen.until_prompt();
+    // At the prompt it leaves, as before.
+    screen.keys(b"\x03");
+    screen.ends(0);
+    let editor = stubborn_editor(&world, "seed = 7");
+    let variables = [("VISUAL", ""), ("EDITOR", editor.as_str())];
+    let mut screen = Screen::run(world.home.path(), &["config", "edit"], &variables);
+    screen.until("editor", |text| text.contains("editing"));
+    screen.keys(b"\x03");
+    screen.ends(0);
+    assert_eq!(std::fs::read_to_string(world.home.path().join("config.toml")).unwrap(), "seed = 7\n");
+}
+
+#[test]
+fn a_message_that_the_end_of_the_input_cuts_off_is_sent() {
+    for (first, last) in [("remember this\\", "\u{4}"), ("//\rremember this", "\u{4}")] {
+        let world = World::new();
+        let mut screen = start(&world, "true");
+        screen.line(first);
+        screen.until("further prompt", |text| text.trim_end().ends_with("...>"));
+        screen.keys(last.as_bytes());
+        screen.until("reply", |text| text.contains("a> All right.") && text.trim_end().ends_with("you>"));
+        screen.leave();
+        let sql = "SELECT searchable FROM messages WHERE kind = 'user'";
+        let said: String = world.database().query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(said, "remember this", "{first:?}");
+    }
+}
+
 #[test]
 fn a_message_has_several_lines_by_a_backslash_or_by_pasting() {
     let world = World::new();
