@@ -25,6 +25,12 @@ use super::text::{clipped, clipped_front};
 use super::{AgentMemory, EditError};
 use crate::types::{Body, Message, MessageId};
 
+/// Begins a stub.
+const STUB: &str = "[This ";
+/// Stands in a stub before the beginning of the message, and before its end.
+const BEGINS: &str = "It begins:] ";
+const ENDS: &str = " [It ends:] ";
+
 /// Measures prompts with the tokenizer of the loaded model.
 pub trait CountTokens {
     /// Tokens of the whole prompt: template, function definitions and everything in `context`.
@@ -250,18 +256,26 @@ fn stub_text(message: &Message, stub_chars: usize) -> String {
     let chars = text.chars().count();
     match &message.body {
         Body::FunctionResult { name, .. } => format!(
-            "[This result of {name} is too long to be shown: {chars} characters. Call {name} again with a narrower \
-             request for the rest. It begins:] {}",
+            "{STUB}result of {name} is too long to be shown: {chars} characters. Call {name} again with a narrower \
+             request for the rest. {BEGINS}{}",
             clipped(&text, stub_chars)
         ),
         _ => format!(
-            "[This message is too long to be shown: {chars} characters. To read all of it, call \
+            "{STUB}message is too long to be shown: {chars} characters. To read all of it, call \
              archival_memory_search with query \"message {}\" and page 0, then page 1 and so on; to find something in \
-             it, search for that. It begins:] {} [It ends:] {}",
+             it, search for that. {BEGINS}{}{ENDS}{}",
             message.id.0,
             clipped(&text, stub_chars / 2),
             clipped_front(&text, stub_chars / 2)
         ),
+    }
+}
+
+/// What a stub quotes of its message, without the words that the program puts around it; all of one that is not ours.
+pub(super) fn quoted(stub: &str) -> String {
+    match stub.split_once(BEGINS).filter(|_| stub.starts_with(STUB)) {
+        Some((_, quoted)) => quoted.replacen(ENDS, "\n", 1),
+        None => stub.to_owned(),
     }
 }
 
