@@ -315,6 +315,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Another process is in the way, though SQLite has not failed.
+    pub(super) fn busy(operation: &'static str) -> Self {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        Self::Busy { operation, source: rusqlite::Error::SqliteFailure(code, None) }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::super::error::{During, Error, Result};
-use super::purge::{COPY_EXTENSION, PART, PUT_ASIDE, full_text_indexes, truncate_log};
+use super::purge::{COPY_EXTENSION, PART, PUT_ASIDE, full_text_indexes};
 use super::{APPLICATION_ID, Store, configure, migrations, prepare_file};
 use crate::types::{FileLock, open_private_file, with_suffix};
 
@@ -90,7 +90,8 @@ pub fn examine(path: &Path) -> Result<Examination> {
 ///
 /// # Errors
 /// [`Error::BadBackup`] where the file is no sound database of this program or of an earlier release;
-/// [`Error::AgentsOpen`] where a process has an agent open; the files cannot be written. Nothing was changed then.
+/// [`Error::AgentsOpen`] where a process has an agent open, [`Error::Busy`] where one has the database open otherwise;
+/// the files cannot be written. Nothing was changed then.
 pub fn restore(database: &Path, source: &Path, now_ms: i64) -> Result<Restored> {
     let part = with_suffix(database, PART);
     let outcome = restore_with(database, source, &part, now_ms);
@@ -123,6 +124,7 @@ fn restore_with(database: &Path, source: &Path, part: &Path, now_ms: i64) -> Res
     drop(from);
     let put_aside = {
         let _locks = lock_all_agents(database)?;
+        let _alone = if database.exists() { shut_out_others(database)? } else { None };
         let put_aside = if database.exists() { Some(keep_aside(database, now_ms)?) } else { None };
         sync_and_rename(part, database).map_err(|source| Error::CannotOpen { path: database.to_owned(), source })?;
         put_aside
@@ -206,16 +208,36 @@ fn lock_all_agents(database: &Path) -> Result<Vec<FileLock>> {
     Ok(locks)
 }
 
+/// Empties the log into the database and gives back a connection beside which there is no other, now or before it is
+/// closed: what another process wrote to a database that has been put aside would be lost. None where the database is
+/// damaged and refuses; then its log is kept beside it.
+fn shut_out_others(database: &Path) -> Result<Option<Connection>> {
+    let alone = || -> Result<Connection> {
+        let connection = Connection::open_with_flags(database, super::OPEN_FLAGS).during("open the database")?;
+        configure(&connection)?;
+        let operation = "put the database aside";
+        // It fails where another connection has the log open. One that comes afterwards may open it again.
+        connection.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(())).during(operation)?;
+        connection.execute_batch("BEGIN EXCLUSIVE").during(operation)?;
+        let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).during(operation)?;
+        if mode != "delete" {
+            return Err(Error::busy(operation));
+        }
+        Ok(connection)
+    };
+    match alone() {
+        Ok(connection) => Ok(Some(connection)),
+        Err(error @ Error::Busy { .. }) => Err(error),
+        Err(error) => {
+            tracing::warn!(?error, "putting a damaged database aside");
+            Ok(None)
+        }
+    }
+}
+
 /// Gives the present database a second name under which it stays, with its log where that could not be emptied.
 fn keep_aside(database: &Path, now_ms: i64) -> Result<PathBuf> {
     let aside = with_suffix(database, &format!("{PUT_ASIDE}{now_ms}{COPY_EXTENSION}"));
-    // A damaged database may refuse; then its log is kept beside it.
-    let emptied = Connection::open_with_flags(database, super::OPEN_FLAGS)
-        .during("open the database")
-        .and_then(|connection| configure(&connection).and_then(|()| truncate_log(&connection)));
-    if let Err(error @ Error::Busy { .. }) = emptied {
-        return Err(error);
-    }
     let cannot = |source| Error::CannotOpen { path: aside.clone(), source };
     if std::fs::hard_link(database, &aside).is_err() {
         std::fs::copy(database, &aside).map_err(cannot)?;
@@ -258,6 +280,23 @@ mod tests {
         assert_eq!(names(&path), ["old"]);
         assert_eq!(restored.agent_count, 1);
         assert_eq!(names(&restored.put_aside.unwrap()), ["new", "old"]);
+    }
+
+    #[test]
+    fn a_database_that_anyone_has_open_is_not_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (folder.path().join("m.db"), folder.path().join("copy.db"));
+        drop(AgentMemory::create(open(&path), &NewAgent::named("a", 0)).unwrap());
+        open(&path).backup_to(&copy).unwrap();
+        // One that imports or loads documents has no agent open, and may be between two transactions.
+        let loading = open(&path);
+        let error = restore(&path, &copy, 9).unwrap_err();
+        assert!(matches!(error, Error::Busy { .. }), "{error:?}");
+        drop(AgentMemory::create(loading, &NewAgent::named("b", 1)).unwrap());
+        assert_eq!(names(&path), ["b", "a"]);
+        restore(&path, &copy, 9).unwrap();
+        assert!(!with_suffix(&path, "-journal").exists() && !with_suffix(&path, "-wal").exists());
+        assert_eq!(names(&path), ["a"]);
     }
 
     #[test]

@@ -140,8 +140,7 @@ pub(super) fn truncate_log(connection: &Connection) -> Result<()> {
     let is_busy: bool =
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).during(operation)?;
     if is_busy {
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-        return Err(Error::Busy { operation, source: rusqlite::Error::SqliteFailure(code, None) });
+        return Err(Error::busy(operation));
     }
     Ok(())
 }
