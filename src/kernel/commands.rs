@@ -204,6 +204,9 @@ impl Agent {
             window_tokens,
             self.clock.now_ms(),
         )?;
+        if report.evicted_messages > 0 {
+            self.begin_new_way()?;
+        }
         self.summarized = report;
         Ok(())
     }

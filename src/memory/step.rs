@@ -161,7 +161,8 @@ impl<'a> Step<'a> {
         self.write_block(block, text, "core")
     }
 
-    /// Gives up what was undone: the user has changed something that it would not fit any more.
+    /// What was taken back cannot be brought back any more: the user has changed something in another way than by a
+    /// message.
     ///
     /// # Errors
     /// The database failed.
@@ -382,14 +383,6 @@ impl<'a> Step<'a> {
     /// [`super::Error::UnknownPassage`]; the database failed.
     pub fn archival_delete(&mut self, id: PassageId) -> Result<()> {
         archival::delete(&self.view(), id)?;
-        turns::drop_redo(&self.transaction, self.agent)
-    }
-
-    /// What was taken back cannot be brought back any more: the user begins a turn in another way than by a message.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub fn begin_new_way(&mut self) -> Result<()> {
         turns::drop_redo(&self.transaction, self.agent)
     }
 

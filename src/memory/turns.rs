@@ -3,7 +3,7 @@
 //! A turn's state is marked in the transaction that records its message, so that there is never one without the other.
 //! A turn can be taken back while its message is visible: one that a checkpoint or `/pop` has taken out of view is no
 //! turn to go back over. Going back marks where it came from; what the user does then to change the memory (a message,
-//! an edit or a turn by a command) drops the way forth. What the agent does by itself does not: a greeting and a timed
+//! an edit or a turn by a command) drops the way forth; a command that changes nothing does not. What the agent does by itself does not: a greeting and a timed
 //! heartbeat are hidden where going forth takes them away, and what memory passes saved behind an undo belongs to
 //! messages whose pass is repeated.
 
