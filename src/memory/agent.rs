@@ -12,7 +12,7 @@ use super::vectors::{Scope, Vectors, embed_rows, pending_count};
 use super::wanted::Wanted;
 use super::{
     ArchivalHit, Embed, Embedded, Embedding, Inbox, IndexSize, Page, RecallHit, Step, Store, View, archival,
-    checkpoint, messages,
+    checkpoint, messages, recall,
 };
 use crate::types::{Body, Cancel, FileLock, InboxId, Message, MessageId, NewMessage, PassageId, validate_name};
 
@@ -246,9 +246,7 @@ impl AgentMemory {
         page: u64,
         page_size: u64,
     ) -> Result<Page<RecallHit>> {
-        let Some(embedding) = embedding else { return self.view().search(query, page, page_size) };
-        let mut nearest = |at_most| self.nearest_messages(embedding, at_most);
-        self.view().search_meaning(query, &mut nearest, page, page_size)
+        recall::search_hybrid(&self.view(), &self.vectors, query, embedding, page, page_size)
     }
 
     /// The passages nearest to an embedding, best first, with their cosines.

@@ -237,14 +237,15 @@ fn page_out(
     let message =
         messages.iter().find(|message| message.id == id).ok_or(Error::UnknownMessage { operation, id: id.0 })?;
     let stub = stub_text(message, limits.stub_chars);
+    let text = message.body.searchable_text().unwrap_or_default();
+    let passages = counter.passages(text);
+    let source = format!("message {}", id.0);
+    // What the user says meanwhile can be kept only when the step is over.
     let mut step = memory.step(at_ms)?;
-    if let Some(text) = message.body.searchable_text() {
-        let source = format!("message {}", id.0);
-        for passage in counter.passages(text) {
-            match step.archival_insert(text.get(passage).unwrap_or_default(), Some(&source)) {
-                Ok(_) | Err(Error::Edit(EditError::DuplicatePassage)) => {}
-                Err(error) => return Err(error),
-            }
+    for passage in passages {
+        match step.archival_insert_unlike(text.get(passage).unwrap_or_default(), Some(&source)) {
+            Ok(_) | Err(Error::Edit(EditError::DuplicatePassage)) => {}
+            Err(error) => return Err(error),
         }
     }
     step.set_stub(id, Some(&stub))?;

@@ -2,11 +2,12 @@
 
 use mneme::memory::main_context::is_call_and_result;
 use mneme::memory::{
-    AgentMemory, BlockLabel, BoxError, CountTokens, Error, MainContext, QueueLimits, Summarize, make_room,
+    AgentMemory, BlockLabel, BoxError, CountTokens, Error, Inbox, MainContext, NewAgent, QueueLimits, Summarize,
+    make_room,
 };
 use mneme::types::{Body, Message};
 
-use super::{call, event, found, in_memory, reply, result, texts, user};
+use super::{at, call, event, found, in_memory, reply, result, texts, user};
 
 /// One token per word of text, plus the overhead of each message, like the plans assume.
 struct Words;
@@ -254,6 +255,36 @@ fn a_pasted_document_drives_nothing_else_out_of_view() {
     let stub = context.messages[12].stub.as_deref().unwrap();
     assert!(stub.contains("archival_memory_search") && stub.contains("characters"), "{stub}");
     assert!(memory.view().archival_count().unwrap() > 20);
+}
+
+#[test]
+fn while_a_pasted_document_is_cut_others_can_write() {
+    struct Cutting(Inbox);
+
+    impl CountTokens for Cutting {
+        fn prompt_tokens(&mut self, context: &MainContext) -> Result<usize, BoxError> {
+            Words.prompt_tokens(context)
+        }
+
+        fn text_tokens(&mut self, text: &str) -> usize {
+            words(text)
+        }
+
+        fn passages(&self, text: &str) -> Vec<std::ops::Range<usize>> {
+            self.0.put("typed meanwhile", 2).unwrap();
+            Words.passages(text)
+        }
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = at(&folder.path().join("m.db"));
+    let mut memory = AgentMemory::create(store, &NewAgent::named("ada", 0)).unwrap();
+    memory.record(&[user(&"heron ".repeat(5000))]).unwrap();
+    let mut counter = Cutting(memory.inbox().unwrap().unwrap());
+    let limits = QueueLimits::default();
+    let mut context = context(&memory);
+    let report = make_room(&mut memory, &mut context, &mut counter, &mut Summaries::Short, &limits, 1000, 1).unwrap();
+    assert_eq!(report.paged_out.len(), 1);
 }
 
 /// A unit of a random talk: its kind, and how many words it has.
