@@ -203,6 +203,20 @@ fn fifty_turns_are_kept() {
 }
 
 #[test]
+fn turns_out_of_view_do_not_count_among_those_that_can_be_taken_back() {
+    let mut memory = in_memory();
+    for number in 0..60 {
+        turn(&mut memory, &format!("early{number}"));
+    }
+    undo(&mut memory, 40).unwrap();
+    for number in 0..45 {
+        turn(&mut memory, &format!("late{number}"));
+    }
+    assert!(matches!(undo(&mut memory, 51), Err(Error::TooFewTurns { available: 50, .. })));
+    assert_eq!(undo(&mut memory, 50).unwrap(), "early15");
+}
+
+#[test]
 fn agents_go_back_by_themselves() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.db");
