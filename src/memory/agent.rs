@@ -384,15 +384,6 @@ impl AgentMemory {
         self.transact("save a checkpoint", |step| checkpoint::save(step.connection(), step.agent(), name, at_ms))
     }
 
-    /// Puts core memory, queue and visibility back to a checkpoint (none: the newest) and gives back its name. What
-    /// came later is hidden, not deleted: a later checkpoint brings it back.
-    ///
-    /// # Errors
-    /// There is no such checkpoint, or the database failed; nothing was changed.
-    pub fn load_checkpoint(&mut self, name: Option<&str>, at_ms: i64) -> Result<String> {
-        self.transact("load a checkpoint", |step| checkpoint::load(step.connection(), step.agent(), name, at_ms))
-    }
-
     /// Deletes everything of this agent that holds a text. What it leaves behind in the file is gone only after
     /// [`Store::purge`].
     ///

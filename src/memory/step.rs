@@ -218,7 +218,8 @@ impl<'a> Step<'a> {
         Ok(message)
     }
 
-    /// Puts everything of the agent back to a checkpoint (none: the newest) and gives back its name.
+    /// Puts everything of the agent back to a checkpoint (none: the newest) and gives back its name. What came later is
+    /// hidden, not deleted: a later checkpoint brings it back.
     ///
     /// # Errors
     /// There is no such checkpoint, or the database failed.

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use mneme::memory::{AgentMemory, BlockLabel, Error};
 use mneme::types::Body;
 
-use super::{call, found, in_memory, reply, result, texts, user};
+use super::{call, found, in_memory, load_checkpoint, reply, result, texts, user};
 
 #[test]
 fn an_eviction_replaces_the_summary_and_stays_searchable() {
@@ -83,18 +83,18 @@ fn a_checkpoint_brings_back_everything_as_it_was() {
     memory.save_checkpoint("late", 200).unwrap();
     let late = state_of(&memory);
 
-    assert_eq!(memory.load_checkpoint(Some("early"), 300).unwrap(), "early");
+    assert_eq!(load_checkpoint(&mut memory, Some("early"), 300).unwrap(), "early");
     assert_eq!(state_of(&memory), early);
     assert!(found(&memory, "otters").is_empty() && found(&memory, "gone").is_empty());
     assert_eq!(memory.view().archival_search("passage", 0, 5).unwrap().total, 1);
     memory.record(&[user("another way")]).unwrap();
-    assert_eq!(memory.load_checkpoint(None, 400).unwrap(), "late");
+    assert_eq!(load_checkpoint(&mut memory, None, 400).unwrap(), "late");
     assert_eq!(state_of(&memory), late);
     assert!(found(&memory, "another").is_empty() && !found(&memory, "otters").is_empty());
     assert!(memory.view().message(popped).unwrap().is_some(), "history is never deleted");
-    let error = memory.load_checkpoint(Some("none"), 0).unwrap_err();
+    let error = load_checkpoint(&mut memory, Some("none"), 0).unwrap_err();
     assert!(matches!(&error, Error::UnknownCheckpoint { known, .. } if *known == ["late", "early"]), "{error:?}");
-    assert!(matches!(in_memory().load_checkpoint(None, 0), Err(Error::NoCheckpoint)));
+    assert!(matches!(load_checkpoint(&mut in_memory(), None, 0), Err(Error::NoCheckpoint)));
 }
 
 /// Everything that a checkpoint promises, as text.
