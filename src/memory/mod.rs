@@ -48,7 +48,7 @@ pub use forget::Forgotten;
 pub use fusion::FusionLimits;
 pub use inbox::Inbox;
 pub use main_context::{BlockLabel, CoreBlock, CoreMemory, MainContext, QueueLimits, same_line};
-pub use queue_manager::{CountTokens, RoomReport, evict_now, make_room};
+pub use queue_manager::{CountTokens, QueueManager, RoomReport};
 pub use recall::{NearestMessages, RecallHit, Role, Said};
 pub use search::Page;
 pub use sources::{DocumentInfo, NewDocument, SourceInfo};
