@@ -29,7 +29,7 @@ fn policy(edit: usize) -> StepPolicy {
     let memory = MemoryView {
         blocks: vec![block("persona", 3), block("human", 20)],
         recall_count: 1000,
-        hidden_count: 900,
+        has_evicted: true,
         archival_count: 100,
         edits_core_memory: true,
         max_answer_chars: 3000,

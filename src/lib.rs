@@ -7,7 +7,7 @@
 //! | pinned pages | core memory: the blocks `persona` and `human` | [`memory::CoreMemory`] |
 //! | page cache | FIFO queue of messages, first entry = recursive summary of what was evicted | `memory::main_context` |
 //! | disk | recall storage (every message) and archival storage (passages), in SQLite | [`memory::Store`] |
-//! | memory manager | queue manager: warns, then evicts before the window overflows | [`memory::make_room`] |
+//! | memory manager | queue manager: warns, then evicts before the window overflows | [`memory::QueueManager`] |
 //! | system calls | functions the model may call | [`functions`] |
 //! | interrupts | user message, login, heartbeat, memory pressure | [`kernel::Interrupt`] |
 //! | scheduler | decides what runs next; a call is followed by a step; caps | [`kernel::step`](mod@kernel::step) |

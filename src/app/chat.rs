@@ -76,6 +76,7 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
     let Some(name) = agent_name(arguments, &store)? else { return Ok(ExitCode::Ok) };
     // Everything that can be refused is refused before minutes go into loading a model.
     let texts = Texts::read(&config, &store, &name)?;
+    let reserved = store.reserve_agent(&name)?;
     let default_model = config.model.clone();
     let chosen = match arguments.model.is_none() && store.has_agent(&name)? {
         true => store.view(&name)?.chosen_model()?,
@@ -87,6 +88,7 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
         (error, _) => error,
     })?;
     refuse_if_stopped(&cancel)?;
+    drop(reserved);
     let Opened { mut agent, mut ready } = open_agent(&config, store, &name, texts, engine, clock, cancel.clone())?;
     let profile = agent.profile();
     let config = Config { model: default_model, ..config };

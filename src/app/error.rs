@@ -421,7 +421,6 @@ fn memory_exit_code(error: &memory::Error) -> ExitCode {
         | memory::Error::BadLimits { .. } => ExitCode::Usage,
         memory::Error::AgentInUse { .. }
         | memory::Error::AgentsOpen
-        | memory::Error::Held { .. }
         | memory::Error::Backup { .. } => ExitCode::Failed,
         _ => ExitCode::Data,
     }

@@ -17,9 +17,9 @@ use super::interrupt::raised_by_ctrl_c;
 use super::output::{print_text, tell, tell_below};
 use super::progress::Progress;
 use crate::cli::{ExitCode, LoadArgs};
-use crate::config::{self, Config, ConfigFile, Overrides};
+use crate::config::{Config, ConfigFile, Overrides};
 use crate::documents::{self, Found, Reader, Selection, Walk, distinct_title, path_of, spelled_path};
-use crate::memory::{self, DocumentInfo, Embed, NewDocument, Store};
+use crate::memory::{DocumentInfo, Embed, NewDocument, Store};
 use crate::types::{Cancel, Clock, SystemClock, counted, validate_name};
 
 /// The hidden command of the reading process.
@@ -45,8 +45,6 @@ pub(super) fn run(arguments: &LoadArgs) -> Result<ExitCode, Error> {
     validate_name(&arguments.name)?;
     let cancel = raised_by_ctrl_c()?;
     let home = admin::home()?;
-    // Before the database is opened: one that a restore is about to replace is not loaded into.
-    let _held = memory::hold(&home.join(config::DATABASE_NAME))?;
     let mut store = admin::open_store(&home)?;
     let limits = Config::new(home.clone(), ConfigFile::read(&home)?, Overrides::default())?.documents;
     let selection = Selection {

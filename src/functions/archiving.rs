@@ -2,7 +2,7 @@
 //! word of what says nearly the same already.
 
 use super::executor::Context;
-use crate::memory::{self, ArchivalHit, EditError, Step, passages_for};
+use crate::memory::{self, ArchivalHit, EditError, Embedding, Step, passages_for};
 use crate::types::PassageId;
 
 /// What became of a text.
@@ -16,24 +16,34 @@ pub struct Archived {
     pub similar: Vec<ArchivalHit>,
 }
 
-/// Stores `text` in as many passages as it needs; `source` names where it comes from, if not from the model.
+/// A text that can be stored: its passages with their embeddings, where there is an embedder.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    passages: Vec<(&'a str, Option<Embedding>)>,
+}
+
+/// Cuts and embeds `text`. It takes as long as the embedder does, and needs no step: nobody else can write while one is
+/// under way.
 ///
 /// # Errors
-/// [`memory::Error::Edit`] where the text is empty or all of it is stored already; the database failed.
-pub fn archive(
-    text: &str,
-    source: Option<&str>,
-    step: &mut Step<'_>,
-    context: &mut Context<'_>,
-) -> Result<Archived, memory::Error> {
-    let ranges = passages_for(text, context.embedder.as_deref());
-    if ranges.is_empty() {
+/// [`memory::Error::Edit`] where the text is empty.
+pub fn prepare<'a>(text: &'a str, context: &mut Context<'_>) -> Result<Prepared<'a>, memory::Error> {
+    let passages: Vec<&str> =
+        passages_for(text, context.embedder.as_deref()).into_iter().filter_map(|range| text.get(range)).collect();
+    if passages.is_empty() {
         return Err(EditError::Empty { argument: "content" }.into());
     }
+    Ok(Prepared { passages: passages.into_iter().map(|passage| (passage, context.embedding(passage))).collect() })
+}
+
+/// Stores what was prepared in as many passages as it needs; `source` names where it comes from, if not from the model.
+///
+/// # Errors
+/// [`memory::Error::Edit`] where all of it is stored already; the database failed.
+pub fn archive(prepared: &Prepared<'_>, source: Option<&str>, step: &mut Step<'_>) -> Result<Archived, memory::Error> {
     let mut archived = Archived::default();
     let mut own: Vec<PassageId> = Vec::new();
-    for passage in ranges.into_iter().filter_map(|range| text.get(range)) {
-        let embedding = context.embedding(passage);
+    for (passage, embedding) in &prepared.passages {
         match step.archival_insert_embedded(passage, source, embedding.as_ref()) {
             Ok(inserted) => {
                 // What the same text says twice is no news.

@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::archiving::{Archived, archive};
+use super::archiving::{Archived, archive, prepare};
 use super::excerpt::excerpt;
 use super::reading::page_of_message;
 use super::table::{Function, MAX_PAUSE_MINUTES};
@@ -203,7 +203,8 @@ fn run(
             Ok(Outcome::ok(conversation(&found, "", &context.zone)))
         }
         Function::ArchivalMemoryInsert => {
-            let archived = archive(arguments.text("content")?, None, step, context)?;
+            let prepared = prepare(arguments.text("content")?, context)?;
+            let archived = archive(&prepared, None, step)?;
             Ok(Outcome::ok(stored(&archived)))
         }
         Function::ArchivalMemorySearch => {

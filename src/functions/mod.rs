@@ -9,7 +9,7 @@ mod reading;
 mod recollection;
 mod table;
 
-pub use archiving::{Archived, archive};
+pub use archiving::{Archived, Prepared, archive, prepare};
 pub(crate) use excerpt::excerpt;
 pub use executor::{Context, Outcome, PAGE_SIZE, SideEffect, execute};
 pub use recollection::{Recollection, recollect};

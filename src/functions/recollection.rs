@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use jiff::tz::TimeZone;
 
 use super::executor::{self, Context};
-use crate::memory::{self, Embedding, RecallHit, Step};
+use crate::memory::{self, AgentMemory, Embedding, RecallHit};
 use crate::types::MessageId;
 
 /// Messages that are shown. On questions about long talks, the evidence stands among the first five in three of four.
@@ -43,13 +43,13 @@ pub struct Recollection {
 pub fn recollect(
     message: &str,
     in_view: &HashSet<MessageId>,
-    step: &Step<'_>,
+    memory: &AgentMemory,
     context: &mut Context<'_>,
 ) -> Result<Option<Recollection>, memory::Error> {
     let query: String = message.chars().take(MAX_QUERY_CHARS).collect();
     let embedding = context.embedding(&query);
-    let mut lines = said(&query, embedding.as_ref(), in_view, step, &context.zone)?;
-    let passages = step.archival_search(&query, embedding.as_ref(), 0, SHOWN_PASSAGES)?;
+    let mut lines = said(&query, embedding.as_ref(), in_view, memory, &context.zone)?;
+    let passages = memory.archival_search(&query, embedding.as_ref(), 0, SHOWN_PASSAGES)?;
     let quotes_document = passages.items.iter().any(|hit| hit.document.is_some());
     lines.extend(passages.items.iter().map(|hit| executor::passage(hit, &query, &context.zone)));
     if quotes_document {
@@ -63,10 +63,10 @@ fn said(
     query: &str,
     embedding: Option<&Embedding>,
     in_view: &HashSet<MessageId>,
-    step: &Step<'_>,
+    memory: &AgentMemory,
     zone: &TimeZone,
 ) -> Result<Vec<String>, memory::Error> {
-    let found = step.conversation_search(query, embedding, 0, FOUND_MESSAGES)?;
+    let found = memory.conversation_search(query, embedding, 0, FOUND_MESSAGES)?;
     let mut hits: Vec<RecallHit> =
         found.items.into_iter().filter(|hit| !in_view.contains(&hit.id)).take(SHOWN_MESSAGES).collect();
     hits.sort_by_key(|hit| hit.id);

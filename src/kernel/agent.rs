@@ -12,7 +12,7 @@ use crate::functions::{self, SideEffect};
 use crate::inference::{Engine, SamplerOptions, StopCause, Warm};
 use crate::memory::{AgentMemory, CoreMemory, Embed, Inbox, MainContext, QueueLimits, RoomReport};
 use crate::types::{
-    Body, Cancel, Clock, CoreMemoryText, Event, InboxId, NewMessage, Notification, StopReason, TurnReport,
+    Body, Cancel, Clock, CoreMemoryText, Event, InboxId, NewMessage, Notification, Status, StopReason, TurnReport,
 };
 
 use super::Error;
@@ -181,6 +181,7 @@ impl Agent {
         self.model.cost = Cost::default();
         let mut progress = Progress {
             by_heartbeat: matches!(interrupt, Interrupt::Heartbeat { .. }),
+            by_warning: interrupt == Interrupt::MemoryPressure,
             message_stored: matches!(interrupt, Interrupt::User { .. }).then_some(false),
             asks_to_save: matches!(&interrupt, Interrupt::User { text, .. } if asks_to_save(text)),
             recalled: self.recalls_at(&interrupt),
@@ -221,10 +222,11 @@ impl Agent {
         self.heartbeats.active(self.clock.instant());
     }
 
-    /// What was taken back cannot be brought back after the turn that the user begins by a command.
+    /// What was taken back cannot be brought back after a turn that the user begins by a command and that changes
+    /// something: a heartbeat does from its beginning, the others where they are carried out.
     pub(super) fn begin_new_way(&mut self) -> Result<(), Error> {
         let mut step = self.memory.step(self.clock.now_ms())?;
-        step.begin_new_way()?;
+        step.drop_redo()?;
         Ok(step.commit()?)
     }
 
@@ -414,6 +416,9 @@ impl Agent {
         let body =
             Body::FunctionResult { name: call.name.clone(), status: outcome.status, message: outcome.message.clone() };
         step.record(&NewMessage { at_ms: now_ms, body, interrupted: false })?;
+        if progress.by_warning && outcome.status == Status::Ok {
+            step.drop_redo()?;
+        }
         step.commit()?;
         if let Some(text) = thoughts {
             emit(Event::Thought { text });

@@ -108,10 +108,11 @@ impl Agent {
 
     /// Puts a text into archival storage.
     pub(super) fn archive(&mut self, text: &str) -> Result<String, Error> {
-        let mut step = self.memory.step(self.clock.now_ms())?;
         let embedder = self.embedder.as_deref_mut();
         let mut context = Context { embedder, ..Context::without_embedder(self.clock.zone()) };
-        let archived = functions::archive(text, Some("the user"), &mut step, &mut context)?;
+        let prepared = functions::prepare(text, &mut context)?;
+        let mut step = self.memory.step(self.clock.now_ms())?;
+        let archived = functions::archive(&prepared, Some("the user"), &mut step)?;
         step.drop_redo()?;
         step.commit()?;
         let count = self.memory.view().archival_count()?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dialect::Dialect;
 use crate::inference::{Engine, SamplerOptions};
-use crate::memory::{BlockLabel, CoreBlock, MainContext, RoomReport, Step, View, evict_now};
+use crate::memory::{BlockLabel, CoreBlock, MainContext, RoomReport, Step, View};
 use crate::types::{Cancel, CoreMemoryEdit, Event, counted};
 
 use super::Error;
@@ -17,7 +17,7 @@ use super::agent::{Agent, Settings};
 use super::by_profile::{default_instructions, make_model};
 use super::context_length::Parts;
 use super::dump::local_time;
-use super::model::{Counter, Model, Summarizer};
+use super::model::Model;
 use super::window::{check_window, fixed_tokens};
 
 /// Edits of core memory that `/memory` shows.
@@ -185,25 +185,10 @@ impl Agent {
     /// Evicts and summarises now; what memory passes have still to save is saved first.
     pub(super) fn summarize(&mut self) -> Result<(), Error> {
         self.settle_passes();
-        let window_tokens = self.model.window_tokens();
-        let (instructions, core_memory) = (self.context.instructions.clone(), self.context.core_memory.clone());
-        let model = std::cell::RefCell::new(&mut self.model);
-        let report = evict_now(
-            &mut self.memory,
-            &mut self.context,
-            &mut Counter { model: &model, embedder: self.embedder.as_deref() },
-            &mut Summarizer {
-                model: &model,
-                instructions: &instructions,
-                core_memory: &core_memory,
-                max_tokens: self.settings.queue.summary_max_tokens,
-                can_be_stopped: true,
-                before: &mut || {},
-            },
-            &self.settings.queue,
-            window_tokens,
-            self.clock.now_ms(),
-        )?;
+        let report = self.manage_queue(true, &mut || {}, |manager| manager.evict_now())?;
+        if report.evicted_messages > 0 {
+            self.begin_new_way()?;
+        }
         self.summarized = report;
         Ok(())
     }

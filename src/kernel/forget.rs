@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::memory::{Forgotten, Wanted};
+use crate::memory::{Forgotten, Purge, Wanted};
 use crate::types::Draft;
 
 use super::Error;
@@ -15,8 +15,8 @@ use super::agent::Agent;
 use super::commands::fixed_context;
 
 impl Agent {
-    /// Deletes everything that holds `text` and says what that was. The file is purged in any case: an earlier attempt
-    /// may have got no further than the rows.
+    /// Deletes everything that holds `text` and says what that was. Where something went, now or in an earlier attempt
+    /// that got no further than the rows, the file is purged and its copies go; else they are left and named.
     pub(super) fn forget(&mut self, text: &str) -> Result<String, Error> {
         let wanted = Wanted::new(text);
         let mut files = Files::default();
@@ -33,8 +33,13 @@ impl Agent {
         self.idle_events.clear();
         self.unstored.retain(|text| !wanted.is_in(text));
         let store = self.memory.store();
-        let purged = store.delete_copies().and_then(|copies| store.purge().map(|()| copies.len()));
-        files.copies = purged.map_err(|source| Error::Purge { source })?;
+        let names = |copies: Vec<PathBuf>| copies.iter().filter_map(|copy| file_name(copy)).collect();
+        if files.lines + files.drafts > 0 || store.is_pending(Purge::Database)? {
+            let purged = store.delete_copies().and_then(|copies| store.purge().map(|()| copies));
+            files.copies = names(purged.map_err(|source| Error::Purge { source })?);
+        } else {
+            files.kept_copies = names(store.copies()?);
+        }
         Ok(notice(&forgotten, &files))
     }
 
@@ -63,11 +68,18 @@ impl Agent {
 }
 
 /// What left the files beside the rows.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Files {
     lines: usize,
     drafts: usize,
-    copies: usize,
+    /// Names of the copies of the database that went.
+    copies: Vec<String>,
+    /// Names of those that stay: nobody has looked into them.
+    kept_copies: Vec<String>,
+}
+
+fn file_name(path: &Path) -> Option<String> {
+    path.file_name().map(|name| name.to_string_lossy().into_owned())
 }
 
 /// What was deleted, in one sentence, and where the text still is, in another.
@@ -80,21 +92,28 @@ fn notice(forgotten: &Forgotten, files: &Files) -> String {
         (forgotten.edits, "entry of its history", "entries of its history"),
         (forgotten.summaries, "part of a summary", "parts of summaries"),
         (forgotten.states, "part of a checkpoint", "parts of checkpoints"),
-        (forgotten.others, "other record", "other records"),
         (files.lines, "line typed or logged", "lines typed or logged"),
         (files.drafts, "draft", "drafts"),
-        (files.copies, "copy of the database", "copies of the database"),
     ];
-    let parts: Vec<String> = counted
-        .into_iter()
-        .filter(|(count, ..)| *count > 0)
-        .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
-        .collect();
-    let mut text = if forgotten.is_nothing() && files.lines + files.drafts == 0 {
+    let copies = (files.copies.len(), "copy of the database", "copies of the database");
+    let told = |(count, one, many)| format!("{count} {}", if count == 1 { one } else { many });
+    let mut parts: Vec<String> = counted.into_iter().filter(|(count, ..)| *count > 0).map(told).collect();
+    let found_nothing = forgotten.is_nothing() && files.lines + files.drafts == 0;
+    if !files.copies.is_empty() {
+        parts.push(format!("{} ({})", told(copies), files.copies.join(", ")));
+    }
+    let mut text = if found_nothing {
         "Nothing was found that holds this text.".to_owned()
     } else {
         format!("Deleted for good: {}.", parts.join(", "))
     };
+    if found_nothing && !files.copies.is_empty() {
+        text.push_str(&format!(" What an earlier /forget had left over is deleted for good: {}.", parts.join(", ")));
+    }
+    if !files.kept_copies.is_empty() {
+        let names = files.kept_copies.join(", ");
+        text.push_str(&format!(" Copies of the database were not looked into, and stay: {names}."));
+    }
     if !forgotten.reloadable.is_empty() {
         let names = forgotten.reloadable.join(", ");
         text.push_str(&format!(
@@ -198,9 +217,19 @@ mod tests {
             "Deleted for good: 2 messages, 1 passage, 1 line typed or logged. It still stands in what other agents have: \
              bo."
         );
+        let copies = Files { copies: vec!["a.backup".to_owned(), "b.backup".to_owned()], ..Files::default() };
+        let text = notice(&forgotten, &copies);
+        assert!(text.contains("1 passage, 2 copies of the database (a.backup, b.backup)."), "{text}");
         let forgotten = Forgotten { sources: one("notes"), ..Default::default() };
-        let text = notice(&forgotten, &Files { copies: 3, ..Files::default() });
-        assert!(text.starts_with("Nothing was found that holds this text. It still stands in documents"), "{text}");
+        assert_eq!(
+            notice(&Forgotten::default(), &copies),
+            "Nothing was found that holds this text. What an earlier /forget had left over is deleted for good: \
+             2 copies of the database (a.backup, b.backup)."
+        );
+        let kept = Files { kept_copies: one("a.backup"), ..Files::default() };
+        let text = notice(&forgotten, &kept);
+        assert!(text.starts_with("Nothing was found that holds this text. Copies of the database were not"), "{text}");
+        assert!(text.contains("looked into, and stay: a.backup. It still stands in documents"), "{text}");
         assert!(text.contains("alone: notes. mneme delete source NAME"), "{text}");
         let forgotten = Forgotten { passages: 1, reloadable: one("notes"), ..Default::default() };
         let text = notice(&forgotten, &Files::default());

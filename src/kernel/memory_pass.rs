@@ -137,12 +137,9 @@ pub(super) fn pieces(message: &str) -> Vec<String> {
         let end = if tail.is_empty() {
             head.len()
         } else {
-            let after = |found: Option<usize>, length: usize| found.map(|at| at + length);
-            after(head.rfind('\n'), 1)
-                .or_else(|| after(head.rfind(". "), 2))
-                .or_else(|| after(head.rfind(' '), 1))
-                .filter(|end| *end > head.len() / 2)
-                .unwrap_or(head.len())
+            // A place near the beginning would leave a piece of a few words.
+            let behind = |mark: &str| head.rfind(mark).map(|at| at + mark.len()).filter(|end| *end > head.len() / 2);
+            ["\n", ". ", " "].into_iter().find_map(behind).unwrap_or(head.len())
         };
         let (piece, behind) = rest.split_at(end);
         pieces.push(piece.trim().to_owned());
@@ -435,6 +432,15 @@ mod tests {
         assert!(pieces.iter().all(|piece| piece.ends_with('.')), "{pieces:?}");
         assert_eq!(pieces.join(" "), message.trim());
         assert!(super::pieces("  ").is_empty());
+    }
+
+    #[test]
+    fn a_line_that_ends_early_does_not_have_the_rest_cut_inside_of_a_word() {
+        let pieces = pieces(&format!("Hi,\n{}", "words without any full stop ".repeat(80)));
+        assert!(pieces.len() > 1);
+        let known = ["Hi,\nwords", "words", "without", "any", "full", "stop"];
+        let is_whole = |piece: &String| piece.split(' ').all(|word| known.contains(&word));
+        assert!(pieces.iter().all(is_whole), "{pieces:?}");
     }
 
     #[test]

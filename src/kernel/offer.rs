@@ -40,8 +40,8 @@ pub struct MemoryView {
     pub blocks: Vec<BlockView>,
     /// Searchable messages in recall storage, those in view included.
     pub recall_count: u64,
-    /// Messages that were evicted from the queue.
-    pub hidden_count: u64,
+    /// Some of these were evicted from the queue.
+    pub has_evicted: bool,
     /// Passages in archival storage.
     pub archival_count: u64,
     /// Calls made in this turn.
@@ -112,10 +112,10 @@ impl MemoryView {
             Function::SendMessage => Vec::new(),
             Function::CoreMemoryAppend => self.blocks.iter().filter_map(append).collect(),
             Function::CoreMemoryReplace => self.blocks.iter().filter_map(replace).collect(),
-            Function::ConversationSearch if self.hidden_count > 0 => {
+            Function::ConversationSearch if self.has_evicted => {
                 vec![vec![text("query", 1, MAX_QUERY_CHARS), page(self.recall_count)]]
             }
-            Function::ConversationSearchDate if self.hidden_count > 0 => vec![vec![
+            Function::ConversationSearchDate if self.has_evicted => vec![vec![
                 named("start_date", ArgumentRule::Date),
                 named("end_date", ArgumentRule::Date),
                 page(self.recall_count),
@@ -210,7 +210,7 @@ mod tests {
     fn searches_are_offered_only_when_there_is_something_to_find() {
         let empty = step_policy(Offer::Everything, &view());
         assert_eq!(names(&empty), ["core_memory_append", "core_memory_replace", "archival_memory_insert"]);
-        let full = MemoryView { recall_count: 12, hidden_count: 3, archival_count: 1, ..view() };
+        let full = MemoryView { recall_count: 12, has_evicted: true, archival_count: 1, ..view() };
         let policy = step_policy(Offer::Everything, &full);
         assert!(names(&policy).contains(&"conversation_search"));
         assert!(names(&policy).contains(&"archival_memory_search"));

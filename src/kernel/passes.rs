@@ -1,5 +1,5 @@
-//! Memory passes as the agent runs them: one message at a time, each in a transaction of its own, so that a pass that is
-//! stopped is simply taken up again.
+//! Memory passes as the agent runs them: one message at a time. What each piece of it brings is a transaction, and that it
+//! was looked at is another: a pass that is stopped in between looks at the whole message again, and saves nothing twice.
 
 use std::time::Instant;
 

@@ -30,7 +30,7 @@ pub(super) fn memory_view(core: &CoreMemory, memory: View<'_>) -> Result<MemoryV
     Ok(MemoryView {
         blocks,
         recall_count: memory.conversation_count()?,
-        hidden_count: memory.evicted_conversation_count()?,
+        has_evicted: memory.has_evicted_conversation()?,
         archival_count: memory.archival_count()?,
         ..MemoryView::default()
     })

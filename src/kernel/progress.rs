@@ -11,6 +11,8 @@ pub(super) struct Progress {
     pub(super) calls: Vec<Call>,
     pub(super) pending: Option<Pending>,
     pub(super) by_heartbeat: bool,
+    /// The user asked for the memory-pressure warning that began the turn.
+    pub(super) by_warning: bool,
     /// Whether the message that began the turn is stored; none where no message began it.
     pub(super) message_stored: Option<bool>,
     pub(super) is_answered: bool,

@@ -82,15 +82,13 @@ impl Agent {
         };
         let (at_ms, text) = (*at_ms, text.clone());
         let memory = self.memory.view();
-        if !asks(&text) || memory.evicted_conversation_count()? + memory.archival_count()? == 0 {
+        if !asks(&text) || !(memory.has_evicted_conversation()? || memory.has_passages()?) {
             return Ok(Recalled::Off);
         }
         let in_view: HashSet<MessageId> = self.context.messages.iter().map(|message| message.id).collect();
-        let step = self.memory.step(self.clock.now_ms())?;
         let embedder = self.embedder.as_deref_mut();
         let mut context = Context { embedder, ..Context::without_embedder(self.clock.zone()) };
-        let found = functions::recollect(&text, &in_view, &step, &mut context)?;
-        drop(step);
+        let found = functions::recollect(&text, &in_view, &self.memory, &mut context)?;
         Ok(found.map_or(Recalled::Off, |found| {
             let notification = Notification::Recollection { text: found.text };
             let body = Body::Notification { notification };

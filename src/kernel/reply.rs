@@ -1,5 +1,7 @@
 //! A reply on its way to the user: shown piece by piece, stored from time to time, so that a killed process loses at
-//! most what has not stood on the screen for half a second.
+//! most what was shown in the quarter of a second before the last piece. A piece that follows none is stored before it is
+//! shown, and so is the first that comes after that time; what stands between is stored with the next one, or with the
+//! end of the reply.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +9,7 @@ use crate::dialect::Piece;
 use crate::memory::AgentMemory;
 use crate::types::{Body, Cancel, Clock, Event, MessageId};
 
-/// A reply on the screen is stored at least this often while it grows.
+/// A reply on the screen is stored with the first piece that comes so long after the last time.
 const STORE_REPLY_EVERY: Duration = Duration::from_millis(250);
 
 /// A reply on its way: shown piece by piece, stored from time to time.

@@ -282,6 +282,7 @@ fn run_command(agent: &mut Agent, command: &Command, sink: &mut dyn Sink) -> boo
 
 fn take_turn(agent: &mut Agent, interrupt: Interrupt, cause: Cause, sink: &mut dyn Sink) -> StopReason {
     if cause == Cause::Command
+        && matches!(interrupt, Interrupt::Heartbeat { .. })
         && let Err(error) = agent.begin_new_way()
     {
         // The turn fails in the same way, and says so.

@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 
-use crate::memory::{CoreMemory, MainContext, RoomReport, make_room};
+use crate::memory::{self, CoreMemory, MainContext, QueueManager, RoomReport};
 use crate::types::Event;
 
 use super::Error;
@@ -94,38 +94,49 @@ impl Agent {
     pub(super) fn describe_functions(&mut self) -> Result<(), Error> {
         let memory = self.memory.view();
         let searchable =
-            Searchable { messages: memory.evicted_conversation_count()? > 0, passages: memory.archival_count()? > 0 };
+            Searchable { messages: memory.has_evicted_conversation()?, passages: memory.has_passages()? };
         self.model.describe(described_functions(&self.settings, searchable));
         Ok(())
     }
 
     /// Puts the queue into the context; evicts and summarises until prompt and answer fit.
     pub(super) fn make_room(&mut self, emit: &mut dyn FnMut(Event)) -> Result<RoomReport, Error> {
+        let mut is_told = false;
+        let mut before = || {
+            if !std::mem::replace(&mut is_told, true) {
+                emit(Event::Notice { text: BEFORE_SUMMARY.to_owned() });
+            }
+        };
+        self.manage_queue(!self.gives_way, &mut before, |manager| manager.make_room())
+    }
+
+    /// Has the queue manager do its work; `before` is called before the model writes a summary.
+    pub(super) fn manage_queue(
+        &mut self,
+        can_be_stopped: bool,
+        before: &mut dyn FnMut(),
+        work: impl FnOnce(&mut QueueManager<'_>) -> memory::Result<RoomReport>,
+    ) -> Result<RoomReport, Error> {
         let window_tokens = self.model.window_tokens();
         let (instructions, core_memory) = (self.context.instructions.clone(), self.context.core_memory.clone());
         let model = RefCell::new(&mut self.model);
-        let mut is_told = false;
-        let report = make_room(
-            &mut self.memory,
-            &mut self.context,
-            &mut Counter { model: &model, embedder: self.embedder.as_deref() },
-            &mut Summarizer {
+        let mut manager = QueueManager {
+            memory: &mut self.memory,
+            context: &mut self.context,
+            counter: &mut Counter { model: &model, embedder: self.embedder.as_deref() },
+            summarizer: &mut Summarizer {
                 model: &model,
                 instructions: &instructions,
                 core_memory: &core_memory,
                 max_tokens: self.settings.queue.summary_max_tokens,
-                can_be_stopped: !self.gives_way,
-                before: &mut || {
-                    if !std::mem::replace(&mut is_told, true) {
-                        emit(Event::Notice { text: BEFORE_SUMMARY.to_owned() });
-                    }
-                },
+                can_be_stopped,
+                before,
             },
-            &self.settings.queue,
+            limits: &self.settings.queue,
             window_tokens,
-            self.clock.now_ms(),
-        )?;
-        Ok(report)
+            at_ms: self.clock.now_ms(),
+        };
+        Ok(work(&mut manager)?)
     }
 
     /// Whether the model is to be warned that its window is nearly full.

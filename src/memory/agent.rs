@@ -12,7 +12,7 @@ use super::vectors::{Scope, Vectors, embed_rows, pending_count};
 use super::wanted::Wanted;
 use super::{
     ArchivalHit, Embed, Embedded, Embedding, Inbox, IndexSize, Page, RecallHit, Step, Store, View, archival,
-    checkpoint, messages,
+    checkpoint, messages, recall,
 };
 use crate::types::{Body, Cancel, FileLock, InboxId, Message, MessageId, NewMessage, PassageId, validate_name};
 
@@ -246,9 +246,7 @@ impl AgentMemory {
         page: u64,
         page_size: u64,
     ) -> Result<Page<RecallHit>> {
-        let Some(embedding) = embedding else { return self.view().search(query, page, page_size) };
-        let mut nearest = |at_most| self.nearest_messages(embedding, at_most);
-        self.view().search_meaning(query, &mut nearest, page, page_size)
+        recall::search_hybrid(&self.view(), &self.vectors, query, embedding, page, page_size)
     }
 
     /// The passages nearest to an embedding, best first, with their cosines.
@@ -384,15 +382,6 @@ impl AgentMemory {
     pub fn save_checkpoint(&mut self, name: &str, at_ms: i64) -> Result<()> {
         validate_name(name)?;
         self.transact("save a checkpoint", |step| checkpoint::save(step.connection(), step.agent(), name, at_ms))
-    }
-
-    /// Puts core memory, queue and visibility back to a checkpoint (none: the newest) and gives back its name. What
-    /// came later is hidden, not deleted: a later checkpoint brings it back.
-    ///
-    /// # Errors
-    /// There is no such checkpoint, or the database failed; nothing was changed.
-    pub fn load_checkpoint(&mut self, name: Option<&str>, at_ms: i64) -> Result<String> {
-        self.transact("load a checkpoint", |step| checkpoint::load(step.connection(), step.agent(), name, at_ms))
     }
 
     /// Deletes everything of this agent that holds a text. What it leaves behind in the file is gone only after

@@ -105,6 +105,26 @@ pub(super) fn insert(
     embedding: Option<&Embedding>,
     at_ms: i64,
 ) -> Result<Inserted> {
+    let text = new_text(view, text)?;
+    let mut similar = similar_passage(view, text).during("look for a similar passage")?;
+    if let (None, Some(embedding)) = (similar, embedding) {
+        let nearest = vectors.nearest(view, embedding, 1, FusionLimits::DEFAULT.same_similarity, &|_| true)?;
+        similar = nearest.first().map(|Near { id, .. }| PassageId(*id));
+    }
+    let id = write(view, text, source, at_ms)?;
+    if let Some(embedding) = embedding {
+        write_one(view.connection, &PASSAGES, (id.0, text), embedding)?;
+    }
+    Ok(Inserted { id, similar })
+}
+
+/// Stores a passage unless one with the same words is there, without a look for one that says nearly the same.
+pub(super) fn insert_unlike(view: &View<'_>, text: &str, source: Option<&str>, at_ms: i64) -> Result<PassageId> {
+    write(view, new_text(view, text)?, source, at_ms)
+}
+
+/// A text of which no passage of the agent has the words.
+fn new_text<'a>(view: &View<'_>, text: &'a str) -> Result<&'a str> {
     let text = trimmed(text)?;
     let known: Option<i64> = view
         .connection
@@ -117,19 +137,7 @@ pub(super) fn insert(
                 .optional()
         })
         .during("look for the same passage")?;
-    if known.is_some() {
-        return Err(EditError::DuplicatePassage.into());
-    }
-    let mut similar = similar_passage(view, text).during("look for a similar passage")?;
-    if let (None, Some(embedding)) = (similar, embedding) {
-        let nearest = vectors.nearest(view, embedding, 1, FusionLimits::DEFAULT.same_similarity, &|_| true)?;
-        similar = nearest.first().map(|Near { id, .. }| PassageId(*id));
-    }
-    let id = write(view, text, source, at_ms)?;
-    if let Some(embedding) = embedding {
-        write_one(view.connection, &PASSAGES, (id.0, text), embedding)?;
-    }
-    Ok(Inserted { id, similar })
+    if known.is_some() { Err(EditError::DuplicatePassage.into()) } else { Ok(text) }
 }
 
 /// Stores a passage without looking at any other.

@@ -71,12 +71,14 @@ const ABBREVIATIONS: [&str; 21] = [
 /// Bytes either side of the middle in which a place to cut is looked for: no word is longer.
 const WINDOW_BYTES: usize = 1024;
 
-/// A piece of the text with its tokens.
+/// A piece of the text, without white space at its ends, with its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Piece {
     range: Range<usize>,
     tokens: usize,
-    chars: usize,
+    /// Characters of the text before it and to its end.
+    from_char: usize,
+    to_char: usize,
 }
 
 /// Cuts `text` for an embedder; none: for one that may be installed later.
@@ -127,7 +129,8 @@ const fn character_tokens(letter: char) -> usize {
 /// Byte ranges of the passages of `text`, in order, without white space at their ends; none of a text without anything
 /// else. With an overlap the ranges overlap, else each begins behind the one before.
 ///
-/// Cost: every sentence is counted once, every passage once more.
+/// Cost: every sentence is counted once, every passage once more; where the counts of sentences do not add up to that of
+/// their passage, some ten times more.
 #[must_use]
 pub fn chunks(text: &str, limits: ChunkLimits, token_count: &dyn Fn(&str) -> usize) -> Vec<Range<usize>> {
     let limits = limits.sound();
@@ -141,7 +144,7 @@ pub fn chunks(text: &str, limits: ChunkLimits, token_count: &dyn Fn(&str) -> usi
     while let Some(piece) = pieces.get(first) {
         let end = cutter.end_of_passage(&pieces, first, piece);
         let last = pieces.get(end - 1).unwrap_or(piece);
-        ranges.push(trimmed(text, piece.range.start..last.range.end));
+        ranges.push(piece.range.start..last.range.end);
         first = if end < pieces.len() { cutter.start_of_next(&pieces, first, end) } else { end };
     }
     ranges
@@ -154,12 +157,11 @@ struct Cutter<'a> {
 }
 
 impl Cutter<'_> {
-    fn piece(&self, range: Range<usize>) -> Piece {
-        let text = self.text.get(trimmed(self.text, range.clone())).unwrap_or_default();
-        // A text that has too many characters is cut anyway: it is not counted for nothing.
+    /// Tokens and characters of a text. One that has too many characters is cut anyway: its tokens are not counted for
+    /// nothing.
+    fn measured(&self, text: &str) -> (usize, usize) {
         let chars = text.chars().count();
-        let tokens = if chars > self.limits.max_chars { 0 } else { (self.token_count)(text) };
-        Piece { range, tokens, chars }
+        (if chars > self.limits.max_chars { 0 } else { (self.token_count)(text) }, chars)
     }
 
     fn fits(&self, tokens: usize, chars: usize) -> bool {
@@ -172,25 +174,33 @@ impl Cutter<'_> {
         // A stack instead of recursion: the text may be hostile. The first part lies on top.
         let mut waiting = vec![range];
         while let Some(range) = waiting.pop() {
-            if trimmed(self.text, range.clone()).is_empty() {
+            let inner = trimmed(self.text, range.clone());
+            if inner.is_empty() {
                 continue;
             }
-            let piece = self.piece(range.clone());
+            let (tokens, chars) = self.measured(self.text.get(inner.clone()).unwrap_or_default());
             match self.text.get(range.clone()).and_then(middle) {
-                Some(middle) if !self.fits(piece.tokens, piece.chars) => {
+                Some(middle) if !self.fits(tokens, chars) => {
                     let middle = range.start + middle;
                     waiting.extend([middle..range.end, range.start..middle]);
                 }
-                _ => pieces.push(piece),
+                _ => {
+                    let (before, before_chars) = pieces.last().map_or((0, 0), |last| (last.range.end, last.to_char));
+                    let between = self.text.get(before..inner.start).unwrap_or_default().chars().count();
+                    let from_char = before_chars + between;
+                    pieces.push(Piece { range: inner, tokens, from_char, to_char: from_char + chars });
+                }
             }
         }
     }
 
     /// Index behind the last piece of the passage that begins with the piece at `first`.
     fn end_of_passage(&self, pieces: &[Piece], first: usize, piece: &Piece) -> usize {
+        let is_short = |last: &Piece| last.to_char - piece.from_char <= self.limits.max_chars;
         let following = pieces.get(first + 1..).unwrap_or_default();
         let (mut tokens, mut end) = (piece.tokens, first + 1);
-        for next in following {
+        // Pieces may have no tokens at all: without a bound in characters, all of the text would be looked at each time.
+        for next in following.iter().take_while(|next| is_short(next)) {
             if tokens + next.tokens > self.limits.target_tokens {
                 break;
             }
@@ -199,28 +209,45 @@ impl Cutter<'_> {
         }
         let small_tokens = self.limits.target_tokens.div_ceil(SMALL_SHARE);
         let add = |sum: usize, next: &Piece| Some(sum + next.tokens).filter(|sum| *sum < small_tokens);
-        if pieces.get(end..).unwrap_or_default().iter().try_fold(0, add).is_some() {
+        if pieces.last().is_some_and(is_short)
+            && pieces.get(end..).unwrap_or_default().iter().try_fold(0, add).is_some()
+        {
             end = pieces.len();
         }
-        // Counts of parts need not add up to the count of the whole, nor does white space count in parts.
-        while end > first + 1 && !self.is_passage(pieces, first, end) {
-            end -= 1;
+        self.end_that_fits(pieces, first, end)
+    }
+
+    /// `end`, or less: counts of parts need not add up to the count of the whole. A single piece is a passage in any
+    /// case.
+    fn end_that_fits(&self, pieces: &[Piece], first: usize, end: usize) -> usize {
+        if end == first + 1 || self.is_passage(pieces, first, end) {
+            return end;
         }
-        end
+        let (mut fitting, mut too_long) = (first + 1, end);
+        while too_long - fitting > 1 {
+            let between = usize::midpoint(fitting, too_long);
+            if self.is_passage(pieces, first, between) {
+                fitting = between;
+            } else {
+                too_long = between;
+            }
+        }
+        fitting
     }
 
     fn is_passage(&self, pieces: &[Piece], first: usize, end: usize) -> bool {
         let (Some(first), Some(last)) = (pieces.get(first), pieces.get(end - 1)) else { return false };
-        let whole = self.piece(first.range.start..last.range.end);
-        self.fits(whole.tokens, whole.chars)
+        let chars = last.to_char - first.from_char;
+        let text = self.text.get(first.range.start..last.range.end).unwrap_or_default();
+        chars <= self.limits.max_chars && self.fits((self.token_count)(text), chars)
     }
 
     /// Index of the first piece of the next passage: with an overlap, pieces before `end` are repeated as long as the
-    /// piece at `end` fits behind them.
+    /// piece at `end` fits behind them. One without tokens says nothing, and is not repeated.
     fn start_of_next(&self, pieces: &[Piece], first: usize, end: usize) -> usize {
         let (mut start, mut tokens) = (end, 0);
         while start > first + 1 {
-            let Some(before) = pieces.get(start - 1) else { break };
+            let Some(before) = pieces.get(start - 1).filter(|before| before.tokens > 0) else { break };
             tokens += before.tokens;
             let next = pieces.get(end).map_or(0, |next| next.tokens);
             let in_target = tokens + next <= self.limits.target_tokens;
@@ -275,10 +302,10 @@ fn sentences(text: &str) -> Vec<Range<usize>> {
 /// Whether `next` belongs to the sentence that `before` begins: `before` ends with an abbreviation, or is a line of a
 /// wrapped paragraph.
 fn goes_on(before: &str, next: &str) -> bool {
-    let text = before.trim_end();
     if next.trim().is_empty() {
         return true;
     }
+    let text = before.trim_end();
     let ending = before.get(text.len()..).unwrap_or_default();
     let is_lower = next.trim_start().starts_with(|first: char| first.is_lowercase());
     match ending.matches('\n').count() {
@@ -303,6 +330,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use std::cell::Cell;
 
     /// Words and punctuation marks, a Chinese character each; unlike an embedder's, a long word counts its letters.
     fn count(text: &str) -> usize {
@@ -392,6 +420,42 @@ mod tests {
         assert!(passages.iter().all(|range| range.len() <= 2000));
         let joined: String = passages.into_iter().map(|range| &text[range]).collect();
         assert_eq!(joined.replace(' ', ""), text.replace(' ', ""));
+    }
+
+    #[test]
+    fn a_text_that_gives_many_pieces_few_tokens_is_counted_only_a_few_times() {
+        let sentences = 20_000;
+        let texts = [
+            // Sentences without a token.
+            "\u{200b}\u{2028}".repeat(sentences),
+            "a\u{2028}".repeat(sentences),
+            format!("a{}\u{2028}", " ".repeat(50)).repeat(sentences),
+            "\n".repeat(10 * sentences) + "end",
+            "QmFzZTY0".repeat(10 * sentences),
+        ];
+        for (text, overlap_tokens) in texts.iter().flat_map(|text| [(text, 0), (text, 20)]) {
+            let (calls, bytes) = (Cell::new(0), Cell::new(0));
+            let count = |part: &str| {
+                calls.set(calls.get() + 1);
+                bytes.set(bytes.get() + part.len());
+                part.chars().filter(|one| !matches!(one, '\u{200b}' | 'a' | ' ' | '\u{2028}')).count().min(1)
+            };
+            let limits = ChunkLimits { overlap_tokens, ..ChunkLimits::default() };
+            let passages = chunks(text, limits, &count);
+            assert!(passages.len() <= 2 * text.chars().count() / limits.max_chars + 1, "{}", passages.len());
+            assert!(calls.get() <= 2 * sentences, "{} calls", calls.get());
+            assert!(bytes.get() <= 4 * text.len(), "{} of {} bytes", bytes.get(), text.len());
+        }
+    }
+
+    #[test]
+    fn passages_are_as_long_as_they_can_be_where_counts_do_not_add_up() {
+        let text = "Word. ".repeat(400);
+        // A passage has a token more for each ten sentences.
+        let count = |part: &str| part.matches('.').count() * 11 / 10;
+        let limits = ChunkLimits { target_tokens: 100, max_tokens: 100, ..ChunkLimits::default() };
+        let lengths: Vec<usize> = chunks(&text, limits, &count).into_iter().map(|range| count(&text[range])).collect();
+        assert!(lengths.iter().rev().skip(1).all(|length| *length == 100), "{lengths:?}");
     }
 
     #[test]

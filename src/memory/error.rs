@@ -299,12 +299,6 @@ pub enum Error {
     /// The database cannot be replaced while a chat uses it.
     #[error("an agent of this home is open in another process")]
     AgentsOpen,
-    /// The database cannot be replaced while another process loads into it, nor loaded into while it is replaced.
-    #[error("another process is loading into the database {} or restoring it", path.display())]
-    Held {
-        /// The database.
-        path: PathBuf,
-    },
     /// A file that should be imported does not hold what it should.
     #[error("the file cannot be imported: {}{reason}", of_line(*line))]
     BadImport {
@@ -331,6 +325,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Another process is in the way, though SQLite has not failed.
+    pub(super) fn busy(operation: &'static str) -> Self {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        Self::Busy { operation, source: rusqlite::Error::SqliteFailure(code, None) }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> &'static str {
@@ -386,7 +386,6 @@ impl Error {
             Self::FileExists { .. } => "choose another name, or delete the file first",
             Self::BadBackup { .. } => "name a file that mneme backup has written; the present database is unchanged",
             Self::AgentsOpen => "leave its chat first",
-            Self::Held { .. } => "wait until it has finished, or stop it",
             Self::BadImport { .. } => {
                 "mneme imports its own exports, Letta's .af, chat exports of ChatGPT and Claude, and JSON lines with role \
                  and text; nothing was changed"

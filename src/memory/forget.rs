@@ -13,39 +13,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Connection, OptionalExtension, named_params};
-use serde_json::Value;
+use rusqlite::{Connection, named_params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::error::{During, Error, Result};
+use super::queue_manager::quoted;
+use super::state::State;
 use super::summary::NOTHING_TO_SAY;
 use super::wanted::Wanted;
 use super::{store, turns};
 use crate::types::Body;
 
-/// Columns of saved states: JSON in which every string is a text of lines.
-const STATES: [(&str, &str); 2] = [("checkpoints", "state"), ("turn_marks", "state")];
-/// Tables that are looked at by themselves.
-const KNOWN: [&str; 10] = [
-    "agents",
-    "attachments",
-    "block_edits",
-    "checkpoints",
-    "core_memory",
-    "documents",
-    "inbox",
-    "messages",
-    "passages",
-    "turn_marks",
-];
-
-/// What agents have, by table: every column in which a text can stand.
-const TEXTS_OF_AGENTS: [(&str, &str); 7] = [
-    ("messages", "t.body, t.stub, t.speaker"),
+/// Tables with saved states, in their column `state`.
+const STATES: [&str; 2] = ["checkpoints", "turn_marks"];
+/// What agents have, by table: every column of plain text in which something can have been said.
+const TEXTS_OF_AGENTS: [(&str, &str); 6] = [
+    ("messages", "t.speaker"),
     ("core_memory", "t.text"),
     ("passages", "t.text, t.source"),
     ("block_edits", "t.before_text, t.after_text"),
-    ("checkpoints", "t.name, t.state"),
-    ("turn_marks", "t.state"),
+    ("checkpoints", "t.name"),
     ("inbox", "t.text"),
 ];
 /// Sources that are attached to the agent and to no other.
@@ -69,8 +57,6 @@ pub struct Forgotten {
     pub edits: usize,
     /// Checkpoints and other saved states that lost lines.
     pub states: usize,
-    /// Rows of other tables.
-    pub others: usize,
     /// Sources of which passages went, by name: their files may hold the text still.
     pub reloadable: Vec<String>,
     /// Other agents that hold the text. They are left alone.
@@ -99,8 +85,7 @@ pub(super) fn forget(connection: &Connection, agent: i64, wanted: &Wanted) -> Re
     forgotten.instruction_lines = work.instructions().during(FORGET)?;
     forgotten.edits = work.edits().during(FORGET)?;
     forgotten.states = work.states()?;
-    forgotten.others = work.others().during(FORGET)?;
-    forgotten.agents = work.other_agents().during(FORGET)?;
+    forgotten.agents = work.other_agents()?;
     forgotten.sources = work.other_sources().during(FORGET)?;
     if !forgotten.is_nothing() {
         turns::drop_redo(connection, agent)?;
@@ -128,19 +113,13 @@ impl Work<'_> {
         ids.into_iter().map(|id| statement.execute(named_params! {":id": id})).sum()
     }
 
-    fn has_column(&self, table: &str, column: &str) -> rusqlite::Result<bool> {
-        self.connection
-            .query_row(
-                "SELECT 1 FROM pragma_table_info(:table) WHERE name = :column",
-                named_params! {":table": table, ":column": column},
-                |_| Ok(()),
-            )
-            .optional()
-            .map(|found| found.is_some())
+    fn parsed<T: DeserializeOwned>(table: &'static str, id: i64, json: &str) -> Result<T> {
+        serde_json::from_str(json).map_err(|source| Error::BadRow { table, id, source })
     }
 
-    fn body(table: &'static str, id: i64, json: &str) -> Result<Value> {
-        serde_json::from_str(json).map_err(|source| Error::BadRow { table, id, source })
+    /// Whether it stands in what a message says or in what is shown of it.
+    fn is_in_message(&self, body: &Body, stub: Option<&String>) -> bool {
+        self.wanted.is_in_body(body) || stub.is_some_and(|stub| self.wanted.is_in(&quoted(stub)))
     }
 
     /// Deletes messages, summaries apart; a call and its result are one. Gives back the ids.
@@ -149,19 +128,20 @@ impl Work<'_> {
         let mut call = None;
         let mut statement = self
             .connection
-            .prepare("SELECT id, kind, body, stub, speaker FROM messages WHERE agent_id = :agent ORDER BY id")
+            .prepare("SELECT id, body, stub, speaker FROM messages WHERE agent_id = :agent ORDER BY id")
             .during(FORGET)?;
         let mut rows = statement.query(named_params! {":agent": self.agent}).during(FORGET)?;
         while let Some(row) = rows.next().during(FORGET)? {
-            let read = || Ok((row.get(0)?, row.get(1)?, row.get(2)?, [row.get(3)?, row.get(4)?]));
-            let (id, kind, json, beside): (i64, String, String, [Option<String>; 2]) = read().during(FORGET)?;
-            if kind == "summary" {
+            let read = || Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+            let (id, json, stub, speaker): (i64, String, Option<String>, Option<String>) = read().during(FORGET)?;
+            let body: Body = Self::parsed("messages", id, &json)?;
+            if matches!(body, Body::Summary { .. }) {
                 continue;
             }
-            let body = Self::body("messages", id, &json)?;
-            let holds = self.wanted.is_in_value(&body) || beside.iter().flatten().any(|text| self.wanted.is_in(text));
+            let holds =
+                self.is_in_message(&body, stub.as_ref()) || speaker.is_some_and(|speaker| self.wanted.is_in(&speaker));
             let call_before = call.take();
-            if kind == "function_result"
+            if matches!(body, Body::FunctionResult { .. })
                 && let Some((call_id, call_holds)) = call_before
                 && (holds || call_holds)
             {
@@ -170,7 +150,7 @@ impl Work<'_> {
             if holds {
                 doomed.insert(id);
             }
-            if body.get("call").is_some_and(|call| !call.is_null()) {
+            if matches!(body, Body::Assistant { call: Some(_), .. }) {
                 call = Some((id, holds));
             }
         }
@@ -194,17 +174,14 @@ impl Work<'_> {
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let mut cut = 0;
         for (id, json, in_queue) in self.rows::<(i64, String, bool)>(sql, read).during(FORGET)? {
-            let bad_row = |source| Error::BadRow { table: "messages", id, source };
-            let Body::Summary { text, hidden_message_count: told } = serde_json::from_str(&json).map_err(bad_row)?
-            else {
-                continue;
-            };
+            let body = Self::parsed("messages", id, &json)?;
+            let Body::Summary { text, hidden_message_count: told } = body else { continue };
             let rest = self.wanted.without_sentences(&text);
             cut += usize::from(rest.is_some());
             let rest = rest.map(|rest| if rest.is_empty() { NOTHING_TO_SAY.to_owned() } else { rest });
             let count = if in_queue { u64::try_from(hidden_message_count).unwrap_or_default() } else { told };
             let body = Body::Summary { text: rest.unwrap_or(text), hidden_message_count: count };
-            let json = serde_json::to_string(&body).map_err(bad_row)?;
+            let json = written("messages", id, &body)?;
             self.connection
                 .execute("UPDATE messages SET body = :body WHERE id = :id", named_params! {":body": json, ":id": id})
                 .during(FORGET)?;
@@ -312,17 +289,18 @@ impl Work<'_> {
 
     fn states(&self) -> Result<usize> {
         let mut cut = 0;
-        for (table, column) in STATES {
-            let sql = format!("SELECT id, {column} FROM {table} WHERE agent_id = :agent");
+        for table in STATES {
+            let sql = format!("SELECT id, state FROM {table} WHERE agent_id = :agent");
             let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
             for (id, json) in self.rows::<(i64, String)>(&sql, read).during(FORGET)? {
-                let mut state = Self::body(table, id, &json)?;
-                if !self.wanted.cut_value(&mut state) {
+                let mut state: State = Self::parsed(table, id, &json)?;
+                if !state.forget(self.wanted) {
                     continue;
                 }
                 cut += 1;
-                let sql = format!("UPDATE {table} SET {column} = :state WHERE id = :id");
-                self.connection.execute(&sql, named_params! {":state": state.to_string(), ":id": id}).during(FORGET)?;
+                let sql = format!("UPDATE {table} SET state = :state WHERE id = :id");
+                let json = written(table, id, &state)?;
+                self.connection.execute(&sql, named_params! {":state": json, ":id": id}).during(FORGET)?;
             }
         }
         let names = self
@@ -334,46 +312,36 @@ impl Work<'_> {
         Ok(cut + self.delete("checkpoints", named).during(FORGET)?)
     }
 
-    /// Rows of tables that are not looked at by themselves, where they belong to the agent.
-    fn others(&self) -> rusqlite::Result<usize> {
-        let tables: Vec<String> = self
-            .connection
-            .prepare(
-                "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND wr = 0
-                 AND name NOT LIKE 'sqlite_%'",
-            )?
-            .query_map([], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
-        let mut deleted = 0;
-        for table in tables.iter().filter(|table| !KNOWN.contains(&table.as_str())) {
-            if !self.has_column(table, "agent_id")? {
-                continue;
-            }
-            let columns: Vec<String> = self
-                .connection
-                .prepare("SELECT name FROM pragma_table_info(:table) WHERE type = 'TEXT'")?
-                .query_map(named_params! {":table": table}, |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?;
-            for column in columns {
-                let sql = format!("SELECT rowid, \"{column}\" FROM \"{table}\" WHERE agent_id = :agent");
-                let texts = self.rows(&sql, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?)))?;
-                let holds = |text: &Option<String>| text.as_ref().is_some_and(|text| self.wanted.is_in(text));
-                deleted += self.delete(table, texts.into_iter().filter(|(_, text)| holds(text)).map(|(id, _)| id))?;
-            }
-        }
-        Ok(deleted)
-    }
-
     /// Names of other agents whose texts hold what is wanted.
-    fn other_agents(&self) -> rusqlite::Result<Vec<String>> {
+    fn other_agents(&self) -> Result<Vec<String>> {
         let mut names = BTreeSet::new();
+        let of = |table: &str, columns: &str| {
+            format!("SELECT a.name, {columns} FROM {table} t JOIN agents a ON a.id = t.agent_id WHERE a.id <> :agent")
+        };
         for (table, columns) in TEXTS_OF_AGENTS {
-            let sql = format!(
-                "SELECT a.name, {columns} FROM {table} t JOIN agents a ON a.id = t.agent_id WHERE a.id <> :agent"
-            );
-            self.find(&sql, &mut names)?;
+            self.find(&of(table, columns), &mut names).during(FORGET)?;
         }
-        self.find("SELECT name, name, instructions FROM agents WHERE id <> :agent", &mut names)?;
+        let sql = "SELECT name, name, instructions FROM agents WHERE id <> :agent";
+        self.find(sql, &mut names).during(FORGET)?;
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        let messages = self
+            .rows::<(String, i64, String, Option<String>)>(&of("messages", "t.id, t.body, t.stub"), read)
+            .during(FORGET)?;
+        for (name, id, json, stub) in messages {
+            if !names.contains(&name) && self.is_in_message(&Self::parsed("messages", id, &json)?, stub.as_ref()) {
+                names.insert(name);
+            }
+        }
+        for table in STATES {
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+            for (name, id, json) in
+                self.rows::<(String, i64, String)>(&of(table, "t.id, t.state"), read).during(FORGET)?
+            {
+                if !names.contains(&name) && Self::parsed::<State>(table, id, &json)?.forget(self.wanted) {
+                    names.insert(name);
+                }
+            }
+        }
         Ok(names.into_iter().collect())
     }
 
@@ -400,17 +368,34 @@ impl Work<'_> {
                 if names.contains(&name) {
                     break;
                 }
-                if row.get::<_, Option<String>>(column)?.is_some_and(|text| self.is_in_stored(&text)) {
+                if row.get::<_, Option<String>>(column)?.is_some_and(|text| self.wanted.is_in(&text)) {
                     names.insert(name.clone());
                 }
             }
         }
         Ok(())
     }
+}
 
-    /// Whether it stands in a text or, where that is JSON, in any text in it: there a line break is written `\n`.
-    fn is_in_stored(&self, text: &str) -> bool {
-        self.wanted.is_in(text)
-            || serde_json::from_str::<Value>(text).is_ok_and(|value| self.wanted.is_in_value(&value))
+fn written<T: Serialize>(table: &'static str, id: i64, value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|source| Error::BadRow { table, id, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Store;
+
+    #[test]
+    fn every_table_that_belongs_to_agents_is_looked_at() {
+        let store = Store::open_in_memory().unwrap();
+        let sql = "SELECT DISTINCT m.name FROM pragma_table_list m, pragma_table_info(m.name) c
+                   WHERE m.schema = 'main' AND m.type = 'table' AND c.name = 'agent_id'";
+        let mut statement = store.connection.prepare(sql).unwrap();
+        let tables: BTreeSet<String> =
+            statement.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap();
+        // What is attached is named by its source, which is looked at by itself.
+        let known = TEXTS_OF_AGENTS.map(|(table, _)| table).into_iter().chain(STATES).chain(["attachments"]);
+        assert_eq!(tables, known.map(str::to_owned).collect());
     }
 }

@@ -11,11 +11,12 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use rusqlite::{OptionalExtension, named_params};
 
-use super::View;
 use super::error::{During, Result};
 use super::scores::term_scores;
 use super::search::{Index, Page, Terms, WordMatches, ranked, ranked_after};
+use super::vectors::Vectors;
 use super::windows::{Turns, WINDOW_REACH, rank};
+use super::{Embedding, View};
 use crate::types::MessageId;
 
 pub(super) const INDEX: Index = Index {
@@ -141,6 +142,20 @@ pub(super) fn search(
         Ok(Page::new(items, total, page, page_size))
     };
     read().during("search the conversation")
+}
+
+/// By words and, where there is an embedding of the query, by meaning.
+pub(super) fn search_hybrid(
+    view: &View<'_>,
+    vectors: &Vectors,
+    query: &str,
+    embedding: Option<&Embedding>,
+    page: u64,
+    page_size: u64,
+) -> Result<Page<RecallHit>> {
+    let Some(embedding) = embedding else { return search(view, query, None, page, page_size) };
+    let mut nearest = |at_most| vectors.nearest_messages(view, embedding, at_most);
+    search(view, query, Some(&mut nearest), page, page_size)
 }
 
 /// Single messages, best first: the windows that a search finds, expanded to their turns.

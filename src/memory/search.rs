@@ -12,7 +12,8 @@ use rusqlite::types::Value;
 
 use super::View;
 
-/// Most pieces of a query that are looked at: a pasted page is a legal query, but not worth a thousand terms.
+/// Most terms that a query is asked for in each of the three ways: a pasted page is a legal query, but not worth a
+/// thousand terms.
 const MAX_TERMS: usize = 48;
 
 /// English words that stand in most sentences. Left out of a query that has others: they would make every message a
@@ -218,29 +219,33 @@ impl<'a> Ranking<'a> {
         Ok(())
     }
 
-    /// Reads every row, once; those with the most terms come first, among them the newest.
+    /// Reads every row, once; those with the most terms come first, among them the newest. SQLite knows the small letters
+    /// of ASCII alone, so the texts are compared here.
     fn add_scanned(&mut self, terms: &[String]) -> rusqlite::Result<()> {
         if terms.is_empty() {
             return Ok(());
         }
         let Index { rows, text, visible, .. } = self.index;
-        let scores: Vec<String> = (0..terms.len()).map(|at| format!("(instr(lower({text}), :term{at}) > 0)")).collect();
-        let mut parameters = self.found_before.clone();
-        parameters.push((":agent".to_owned(), self.view.agent.into()));
-        let terms = terms.iter().enumerate();
-        parameters.extend(terms.map(|(at, term)| (format!(":term{at}"), Value::Text(term.clone()))));
         let sql = format!(
-            "SELECT rowid FROM (SELECT id AS rowid, {} AS score FROM {rows} t
-             WHERE {visible} AND hidden = 0 AND {text} IS NOT NULL)
-             WHERE score > 0{} ORDER BY score DESC, rowid DESC",
-            scores.join(" + "),
+            "SELECT rowid, {text} FROM {rows} t WHERE {visible} AND hidden = 0 AND {text} IS NOT NULL{}",
             self.not_found_before
         );
+        let mut parameters = self.found_before.clone();
+        parameters.push((":agent".to_owned(), self.view.agent.into()));
         let mut statement = self.view.connection.prepare(&sql)?;
-        let found = statement.query_map(&*named(&parameters), |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+        let mut read = statement.query(&*named(&parameters))?;
+        let mut found: Vec<(usize, i64)> = Vec::new();
+        while let Some(row) = read.next()? {
+            let text = row.get_ref(1)?.as_str()?.to_lowercase();
+            let score = terms.iter().filter(|term| text.contains(*term)).count();
+            if score > 0 {
+                found.push((score, row.get(0)?));
+            }
+        }
+        found.sort_unstable_by(|left, right| right.cmp(left));
         let (skip, take) = self.page_of_next();
         let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
-        self.ids.extend(found.iter().skip(count(skip)).take(count(take)));
+        self.ids.extend(found.iter().skip(count(skip)).take(count(take)).map(|(_, id)| id));
         self.total += found.len() as u64;
         Ok(())
     }
@@ -275,10 +280,13 @@ impl Terms {
     pub(super) fn of(query: &str) -> Self {
         let mut terms = Self::default();
         let clean: String = query.chars().map(|c| if c == '"' || c.is_control() { ' ' } else { c }).collect();
-        for piece in clean.split_whitespace().take(MAX_TERMS) {
+        for piece in clean.split_whitespace() {
             let piece = piece.to_lowercase();
             let mut rest = piece.as_str();
             while let Some(first) = rest.chars().next() {
+                if terms.count() == MAX_TERMS {
+                    break;
+                }
                 let is_run = is_unspaced(first);
                 let end = rest.find(|c| is_unspaced(c) != is_run).unwrap_or(rest.len());
                 let (part, after) = rest.split_at(end);
@@ -296,6 +304,10 @@ impl Terms {
             terms.words.retain(|word| !is_common(word));
         }
         terms
+    }
+
+    fn count(&self) -> usize {
+        self.words.len() + self.runs.len() + self.symbols.len()
     }
 
     /// Takes out words that are names of speakers, and gives them back; the last word stays.
@@ -326,6 +338,7 @@ impl Terms {
         if nothing_yet {
             terms.extend(self.words.iter().filter(long_enough).cloned());
         }
+        terms.truncate(MAX_TERMS);
         terms
     }
 
@@ -389,6 +402,31 @@ mod tests {
     }
 
     #[test]
+    fn a_page_of_text_is_asked_for_a_bounded_number_of_terms() {
+        let english = "heron lake ".repeat(1000);
+        let chinese = "天气很好，我们去湖边看鹭。".repeat(1000);
+        for page in [english, chinese.clone(), format!("{chinese} abc").repeat(2)] {
+            let terms = Terms::of(&page);
+            for asked in [terms.for_words(), terms.for_trigrams(true), terms.for_scan(true)] {
+                assert!(asked.len() <= MAX_TERMS, "{} terms", asked.len());
+            }
+            assert!(!terms.for_words().is_empty());
+        }
+    }
+
+    #[test]
+    fn capitals_of_every_alphabet_are_found_inside_of_words() {
+        let mut memory = AgentMemory::create(Store::open_in_memory().unwrap(), &NewAgent::named("a", 0)).unwrap();
+        for text in ["Der Ölpreis steigt.", "Das Ende."] {
+            let body = Body::User { text: text.to_owned() };
+            memory.record(&[NewMessage { at_ms: 0, body, interrupted: false }]).unwrap();
+        }
+        for query in ["öl", "ÖL"] {
+            assert_eq!(memory.view().search(query, 0, 5).unwrap().total, 1, "{query}");
+        }
+    }
+
+    #[test]
     fn names_of_speakers_are_no_search_terms_unless_nothing_else_is_asked() {
         let is_name = |word: &str| word == "ada" || word == "sam";
         let mut terms = Terms::of("Where does Ada's brother live?");
@@ -423,9 +461,9 @@ mod tests {
             statement.query_map((expression, view.agent), |row| row.get(0)).unwrap().map(Result::unwrap).collect()
         };
         let scanned = |terms: &[String]| -> Vec<i64> {
-            let sql = format!("SELECT id, lower({text}) FROM {rows} WHERE agent_id = ?1 AND hidden = 0");
+            let sql = format!("SELECT id, {text} FROM {rows} WHERE agent_id = ?1 AND hidden = 0");
             let mut statement = view.connection.prepare(&sql).unwrap();
-            let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?.to_lowercase()));
             let mut scored: Vec<(usize, i64)> = (statement.query_map([view.agent], read).unwrap().map(Result::unwrap))
                 .map(|(id, text)| (terms.iter().filter(|term| text.contains(*term)).count(), id))
                 .filter(|(score, _)| *score > 0)
@@ -452,12 +490,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
         fn pages_are_the_whole_ranking_cut_up(
-            texts in proptest::collection::vec((0..3_usize, proptest::collection::vec(0..9_usize, 1..8)), 0..60),
-            query in proptest::collection::vec(0..9_usize, 1..5),
+            texts in proptest::collection::vec((0..3_usize, proptest::collection::vec(0..11_usize, 1..8)), 0..60),
+            query in proptest::collection::vec(0..11_usize, 1..5),
             page_size in 1..7_u64,
             agents in 1..3_usize,
         ) {
-            const PIECES: [&str; 9] = ["heron", "herons", "lake", "日", "生日", "生日蛋糕", "🎂", "++", "ok"];
+            const PIECES: [&str; 11] =
+                ["heron", "herons", "lake", "日", "生日", "生日蛋糕", "🎂", "++", "ok", "Öl", "Ölpreis"];
             let write = |pieces: &[usize]| pieces.iter().map(|piece| PIECES[*piece]).collect::<Vec<_>>().join(" ");
             let mut memory = AgentMemory::create(Store::open_in_memory().unwrap(), &NewAgent::named("a0", 0)).unwrap();
             for (of, pieces) in &texts {

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::View;
 use super::error::{During, Result};
 use super::main_context::BlockLabel;
+use super::queue_manager::quoted;
 use super::step::{Edit, write_block};
+use super::wanted::Wanted;
 
 /// What can be put back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +75,19 @@ impl Run {
     const fn holds(self, id: i64) -> bool {
         let (first, last) = self.bounds();
         first <= id && id <= last
+    }
+}
+
+impl State {
+    /// Takes the lines that hold `wanted` out of its texts; whether there were any.
+    pub(super) fn forget(&mut self, wanted: &Wanted) -> bool {
+        let stubs = self.queue.iter_mut().filter_map(|entry| entry.stub.as_mut());
+        // What a stub says around the text of its message is the program's.
+        let stubs = stubs.filter(|stub| wanted.is_in(&quoted(stub)));
+        let own = [&mut self.instructions, &mut self.chosen_model].into_iter().flatten();
+        let texts = [&mut self.persona, &mut self.human].into_iter().chain(own).chain(stubs);
+        // All of them are cut, whether or not one was before.
+        texts.filter_map(|text| wanted.cut_lines(text).then_some(())).count() > 0
     }
 }
 

@@ -8,7 +8,7 @@ use super::main_context::{BlockLabel, CoreBlock};
 use super::vectors::Vectors;
 use super::{
     ArchivalHit, Embedding, Inserted, Page, RecallHit, Retaken, Undone, View, archival, checkpoint, inbox, messages,
-    turns,
+    recall, turns,
 };
 use crate::types::{Body, InboxId, Message, MessageId, NewMessage, PassageId};
 
@@ -161,7 +161,8 @@ impl<'a> Step<'a> {
         self.write_block(block, text, "core")
     }
 
-    /// Gives up what was undone: the user has changed something that it would not fit any more.
+    /// What was taken back cannot be brought back any more: the user has changed something in another way than by a
+    /// message.
     ///
     /// # Errors
     /// The database failed.
@@ -217,7 +218,8 @@ impl<'a> Step<'a> {
         Ok(message)
     }
 
-    /// Puts everything of the agent back to a checkpoint (none: the newest) and gives back its name.
+    /// Puts everything of the agent back to a checkpoint (none: the newest) and gives back its name. What came later is
+    /// hidden, not deleted: a later checkpoint brings it back.
     ///
     /// # Errors
     /// There is no such checkpoint, or the database failed.
@@ -366,6 +368,14 @@ impl<'a> Step<'a> {
         archival::insert(&self.view(), &self.vectors.passages, text, source, embedding, self.at_ms)
     }
 
+    /// The same without a look for a passage that says nearly the same, which takes longer than all else.
+    ///
+    /// # Errors
+    /// As for [`Step::archival_insert`].
+    pub(super) fn archival_insert_unlike(&mut self, text: &str, source: Option<&str>) -> Result<PassageId> {
+        archival::insert_unlike(&self.view(), text, source, self.at_ms)
+    }
+
     /// Adds a passage as it is, for imports: it is compared with no other. `at_ms` is when it was stored first, UTC
     /// milliseconds.
     ///
@@ -385,14 +395,6 @@ impl<'a> Step<'a> {
         turns::drop_redo(&self.transaction, self.agent)
     }
 
-    /// What was taken back cannot be brought back any more: the user begins a turn in another way than by a message.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub fn begin_new_way(&mut self) -> Result<()> {
-        turns::drop_redo(&self.transaction, self.agent)
-    }
-
     /// Searches what was said, best first: by words ([`View::search`]) and, where there is an embedding of the query, by
     /// meaning. Pages count from 0.
     ///
@@ -405,9 +407,7 @@ impl<'a> Step<'a> {
         page: u64,
         page_size: u64,
     ) -> Result<Page<RecallHit>> {
-        let Some(embedding) = embedding else { return self.view().search(query, page, page_size) };
-        let mut nearest = |at_most| self.vectors.nearest_messages(&self.view(), embedding, at_most);
-        self.view().search_meaning(query, &mut nearest, page, page_size)
+        recall::search_hybrid(&self.view(), self.vectors, query, embedding, page, page_size)
     }
 
     /// Searches the passages, best first: by words ([`View::archival_search`]) and, where there is an embedding of the

@@ -3,7 +3,7 @@
 //! A turn's state is marked in the transaction that records its message, so that there is never one without the other.
 //! A turn can be taken back while its message is visible: one that a checkpoint or `/pop` has taken out of view is no
 //! turn to go back over. Going back marks where it came from; what the user does then to change the memory (a message,
-//! an edit or a turn by a command) drops the way forth. What the agent does by itself does not: a greeting and a timed
+//! an edit or a turn by a command) drops the way forth; a command that changes nothing does not. What the agent does by itself does not: a greeting and a timed
 //! heartbeat are hidden where going forth takes them away, and what memory passes saved behind an undo belongs to
 //! messages whose pass is repeated.
 
@@ -15,7 +15,8 @@ use super::messages;
 use super::state::{State, capture, restore};
 use crate::types::{Body, Message, MessageId, NewMessage};
 
-/// Human turns that can be taken back. A mark has the two blocks and the ids of the queue: some kilobytes.
+/// Human turns that can be taken back, and as many that are out of view, which a checkpoint may show again. A mark has
+/// the two blocks and the ids of the queue: some kilobytes.
 const KEPT_TURNS: i64 = 50;
 
 /// What an undo did.
@@ -56,8 +57,11 @@ pub(super) fn begin(connection: &Connection, agent: i64, message: &NewMessage) -
     insert_mark(connection, agent, Some(message.id), message.at_ms, &state)?;
     connection
         .prepare_cached(
-            "DELETE FROM turn_marks WHERE agent_id = :agent AND id NOT IN
-             (SELECT id FROM turn_marks WHERE agent_id = :agent ORDER BY id DESC LIMIT :kept)",
+            "DELETE FROM turn_marks WHERE id IN
+             (SELECT id FROM
+                 (SELECT t.id, row_number() OVER (PARTITION BY m.hidden ORDER BY t.id DESC) AS place FROM turn_marks t
+                  JOIN messages m ON m.id = t.message_id WHERE t.agent_id = :agent)
+              WHERE place > :kept)",
         )
         .and_then(|mut statement| statement.execute(named_params! {":agent": agent, ":kept": KEPT_TURNS}))
         .during("mark a turn")?;

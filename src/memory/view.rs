@@ -11,6 +11,24 @@ use super::store::agent_info;
 use super::{AgentInfo, ArchivalHit, NearestMessages, Page, RecallHit, archival, messages, queue_manager, recall};
 use crate::types::{Message, MessageId, PassageId, RecallCounts};
 
+// Every generation asks how much there is to be found. What counts reads an index that holds all it needs; rows are read
+// only where they are few, or where the first one is the answer.
+const CONVERSATION: &str =
+    "messages INDEXED BY messages_said WHERE agent_id = :agent AND searchable IS NOT NULL AND hidden = 0";
+const EVICTED_CONVERSATION: &str = "messages INDEXED BY messages_said
+     WHERE agent_id = :agent AND searchable IS NOT NULL AND hidden = 0 AND in_queue = 0";
+const OWN_PASSAGES: &str = "passages INDEXED BY passages_by_fingerprint WHERE agent_id = :agent";
+const OWN_HIDDEN_PASSAGES: &str = "passages INDEXED BY passages_hidden WHERE agent_id = :agent AND hidden = 1";
+const VISIBLE_OWN_PASSAGES: &str = "passages INDEXED BY passages_by_fingerprint WHERE agent_id = :agent AND hidden = 0";
+const DOCUMENT_PASSAGES: &str = "attachments a CROSS JOIN documents d ON d.source_id = a.source_id
+     CROSS JOIN passages p INDEXED BY passages_of_document ON p.document_id = d.id WHERE a.agent_id = :agent";
+const HIDDEN_DOCUMENT_PASSAGES: &str = "passages p INDEXED BY passages_hidden
+     CROSS JOIN documents d ON d.id = p.document_id CROSS JOIN attachments a ON a.source_id = d.source_id
+     WHERE p.agent_id IS NULL AND p.hidden = 1 AND a.agent_id = :agent";
+const VISIBLE_DOCUMENT_PASSAGES: &str = "attachments a CROSS JOIN documents d ON d.source_id = a.source_id
+     CROSS JOIN passages p INDEXED BY passages_of_document ON p.document_id = d.id
+     WHERE a.agent_id = :agent AND p.hidden = 0";
+
 /// One edit of a core-memory block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockEdit {
@@ -273,23 +291,42 @@ impl View<'_> {
     /// # Errors
     /// The database failed.
     pub fn conversation_count(&self) -> Result<u64> {
-        self.count("messages WHERE agent_id = :agent AND hidden = 0 AND searchable IS NOT NULL")
+        self.count(CONVERSATION)
     }
 
-    /// Messages that a search can find and that are not in the queue.
+    /// Whether a search can find messages that are not in the queue.
     ///
     /// # Errors
     /// The database failed.
-    pub fn evicted_conversation_count(&self) -> Result<u64> {
-        self.count("messages WHERE agent_id = :agent AND hidden = 0 AND searchable IS NOT NULL AND in_queue = 0")
+    pub fn has_evicted_conversation(&self) -> Result<bool> {
+        self.exists(EVICTED_CONVERSATION)
     }
 
     /// Passages that a search in archival storage can find: the agent's own and those of the sources attached to it.
     ///
+    /// Cost: an entry of an index is read for each, no row.
+    ///
     /// # Errors
     /// The database failed.
     pub fn archival_count(&self) -> Result<u64> {
-        self.count("visible_passages WHERE viewer_id = :agent")
+        let own = self.count(OWN_PASSAGES)?.saturating_sub(self.count(OWN_HIDDEN_PASSAGES)?);
+        let of_documents = self.count(DOCUMENT_PASSAGES)?.saturating_sub(self.count(HIDDEN_DOCUMENT_PASSAGES)?);
+        Ok(own + of_documents)
+    }
+
+    /// Whether a search in archival storage can find anything.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn has_passages(&self) -> Result<bool> {
+        Ok(self.exists(VISIBLE_OWN_PASSAGES)? || self.exists(VISIBLE_DOCUMENT_PASSAGES)?)
+    }
+
+    fn exists(&self, rows: &'static str) -> Result<bool> {
+        self.connection
+            .prepare_cached(&format!("SELECT EXISTS (SELECT 1 FROM {rows})"))
+            .and_then(|mut statement| statement.query_row(named_params! {":agent": self.agent}, |row| row.get(0)))
+            .during("look for rows")
     }
 
     fn count(&self, rows: &'static str) -> Result<u64> {
@@ -402,5 +439,42 @@ impl View<'_> {
     /// [`super::Error::UnknownPassage`]; the database failed.
     pub fn passage(&self, id: PassageId) -> Result<ArchivalHit> {
         archival::visible(self, id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Store;
+
+    #[test]
+    fn what_there_is_to_be_found_is_counted_without_a_look_at_all_rows() {
+        let store = Store::open_in_memory().unwrap();
+        let explained = |sql: &str, column: usize| -> Vec<String> {
+            let mut statement = store.connection.prepare(sql).unwrap();
+            let lines = statement.query_map(named_params! {":agent": 1}, |row| row.get(column)).unwrap();
+            lines.collect::<rusqlite::Result<_>>().unwrap()
+        };
+        for rows in [
+            CONVERSATION,
+            EVICTED_CONVERSATION,
+            OWN_PASSAGES,
+            OWN_HIDDEN_PASSAGES,
+            VISIBLE_OWN_PASSAGES,
+            DOCUMENT_PASSAGES,
+            HIDDEN_DOCUMENT_PASSAGES,
+            VISIBLE_DOCUMENT_PASSAGES,
+        ] {
+            let plan = explained(&format!("EXPLAIN QUERY PLAN SELECT count(*) FROM {rows}"), 3);
+            assert!(plan.iter().all(|line| line.starts_with("SEARCH ")), "{plan:?}");
+        }
+        for rows in [OWN_PASSAGES, DOCUMENT_PASSAGES] {
+            let plan = explained(&format!("EXPLAIN QUERY PLAN SELECT count(*) FROM {rows}"), 3);
+            let of_passages = |line: &&String| line.contains("passages_");
+            assert!(plan.iter().find(of_passages).unwrap().contains("USING COVERING INDEX"), "{plan:?}");
+        }
+        // The condition of the index itself needs no row, though the plan does not say so.
+        let program = explained(&format!("EXPLAIN SELECT count(*) FROM {CONVERSATION}"), 1);
+        assert!(program.iter().all(|operation| operation != "Column"), "{program:?}");
     }
 }

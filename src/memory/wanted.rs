@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::text::folded;
+use crate::types::{Body, Notification};
 
 /// What is to be forgotten, ready for comparing.
 #[derive(Debug, Clone)]
@@ -21,12 +22,34 @@ impl Wanted {
         !self.0.is_empty() && folded(text).contains(&self.0)
     }
 
-    pub(super) fn is_in_value(&self, value: &Value) -> bool {
+    /// Whether it stands in what a message says. How the message is written down (its keys, the names of its kinds) is
+    /// nothing that anybody has said.
+    pub(super) fn is_in_body(&self, body: &Body) -> bool {
+        match body {
+            Body::User { text } | Body::Summary { text, .. } => self.is_in(text),
+            Body::Notification { notification } => match notification {
+                Notification::Heartbeat { reason: text } | Notification::Recollection { text } => self.is_in(text),
+                Notification::Login { .. } | Notification::MemoryPressure => false,
+            },
+            Body::Assistant { thoughts, text, call } => {
+                [thoughts, text].into_iter().flatten().any(|text| self.is_in(text))
+                    || call.as_ref().is_some_and(|call| {
+                        self.is_in(&call.name) || call.arguments.values().any(|value| self.is_in_argument(value))
+                    })
+            }
+            Body::FunctionResult { name, message, .. } => self.is_in(name) || self.is_in(message),
+        }
+    }
+
+    /// Whether it stands in what a call was given. Our own functions take texts and numbers; those of other programs, in
+    /// imports, may take objects, whose keys the caller chose.
+    fn is_in_argument(&self, value: &Value) -> bool {
         match value {
             Value::String(text) => self.is_in(text),
-            Value::Array(values) => values.iter().any(|value| self.is_in_value(value)),
-            Value::Object(entries) => entries.iter().any(|(key, value)| self.is_in(key) || self.is_in_value(value)),
-            other => self.is_in(&other.to_string()),
+            Value::Number(number) => self.is_in(&number.to_string()),
+            Value::Array(values) => values.iter().any(|value| self.is_in_argument(value)),
+            Value::Object(entries) => entries.iter().any(|(key, value)| self.is_in(key) || self.is_in_argument(value)),
+            Value::Null | Value::Bool(_) => false,
         }
     }
 
@@ -49,23 +72,14 @@ impl Wanted {
         self.cut(text, sentences)
     }
 
-    /// Cuts the lines of every string in `value`; whether there were any.
-    pub(super) fn cut_value(&self, value: &mut Value) -> bool {
-        match value {
-            Value::String(text) => match self.without_lines(text) {
-                Some(rest) => {
-                    *text = rest;
-                    true
-                }
-                None => false,
-            },
-            // All of them are cut, whether or not one was before.
-            Value::Array(values) => values.iter_mut().map(|value| self.cut_value(value)).filter(|cut| *cut).count() > 0,
-            Value::Object(entries) => {
-                entries.iter_mut().map(|(_, value)| self.cut_value(value)).filter(|cut| *cut).count() > 0
-            }
-            _ => false,
+    /// Takes the lines that hold it out of a text; whether there were any.
+    pub(super) fn cut_lines(&self, text: &mut String) -> bool {
+        let rest = self.without_lines(text);
+        let is_cut = rest.is_some();
+        if let Some(rest) = rest {
+            *text = rest;
         }
+        is_cut
     }
 }
 
@@ -94,6 +108,8 @@ fn sentences(text: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{Call, Status};
+    use serde_json::json;
 
     #[test]
     fn case_and_white_space_do_not_matter_and_the_rest_does() {
@@ -101,6 +117,34 @@ mod tests {
         assert!(wanted.is_in("In der STRASSE 12") == wanted.is_in("strasse 12"));
         assert!(wanted.is_in("in der straße\n12, hinten") && !wanted.is_in("straße 1 2"));
         assert!(!Wanted::new("  ").is_in("anything"));
+    }
+
+    #[test]
+    fn only_what_a_message_says_counts_and_not_how_it_is_written_down() {
+        let call = Call {
+            name: "archival_memory_search".to_owned(),
+            arguments: json!({"query": "the boat", "page": 12}).as_object().unwrap().clone(),
+        };
+        let told = Body::Assistant { thoughts: Some("I look.".to_owned()), text: None, call: Some(call) };
+        let login = Body::Notification { notification: Notification::Login { last_login_at_ms: None } };
+        let result = Body::FunctionResult { name: "f".to_owned(), status: Status::Ok, message: "No keel.".to_owned() };
+        let user = Body::User { text: "My word is keel.".to_owned() };
+        let bodies = [&told, &login, &result, &user];
+        for (text, held_by) in [
+            ("Stan", [false; 4]),
+            ("Tex", [false; 4]),
+            ("Use", [false; 4]),
+            ("page", [false; 4]),
+            ("query", [false; 4]),
+            ("null", [false; 4]),
+            ("the BOAT", [true, false, false, false]),
+            ("12", [true, false, false, false]),
+            ("look", [true, false, false, false]),
+            ("memory", [true, false, false, false]),
+            ("keel", [false, false, true, true]),
+        ] {
+            assert_eq!(bodies.map(|body| Wanted::new(text).is_in_body(body)), held_by, "{text}");
+        }
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// A file that one holder at a time has locked, or several that share it; the system frees it when the process ends, however it ends.
+/// A file that one holder at a time has locked; the system frees it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
@@ -87,19 +87,8 @@ impl FileLock {
     /// # Errors
     /// The file cannot be opened or locked.
     pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
-        Self::of(open_private_file(path)?, File::try_lock)
-    }
-
-    /// The same for a lock that many may share, as long as nobody has it alone.
-    ///
-    /// # Errors
-    /// The file cannot be opened or locked.
-    pub fn try_share(path: &Path) -> io::Result<Option<Self>> {
-        Self::of(open_private_file(path)?, File::try_lock_shared)
-    }
-
-    fn of(file: File, lock: fn(&File) -> Result<(), TryLockError>) -> io::Result<Option<Self>> {
-        match lock(&file) {
+        let file = open_private_file(path)?;
+        match file.try_lock() {
             Ok(()) => Ok(Some(Self { file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(source)) => Err(source),
@@ -129,11 +118,6 @@ mod tests {
         drop(lock);
         assert!(FileLock::try_take(&path).unwrap().is_some());
         drop(copy);
-        let shared = [FileLock::try_share(&path).unwrap().unwrap(), FileLock::try_share(&path).unwrap().unwrap()];
-        assert!(FileLock::try_take(&path).unwrap().is_none());
-        drop(shared);
-        let _alone = FileLock::try_take(&path).unwrap().unwrap();
-        assert!(FileLock::try_share(&path).unwrap().is_none());
     }
 
     #[test]

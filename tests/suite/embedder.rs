@@ -6,7 +6,7 @@ use std::path::Path;
 
 use jiff::tz::TimeZone;
 use mneme::app::embedder::open_in;
-use mneme::functions::{Context, archive};
+use mneme::functions::{Context, archive, prepare};
 use mneme::inference::{CONFIG_NAME, Embedder, Error, TOKENIZER_NAME, WEIGHTS_NAME};
 use mneme::memory::{AgentMemory, ChunkLimits, Embed, NewAgent, NewDocument, Store, passages_for};
 use mneme::types::{Piece, Place, Unit};
@@ -149,9 +149,10 @@ fn what_is_stored_fits_the_embedder_and_nothing_of_it_is_lost() {
     for text in long_texts() {
         let mut embedder = real();
         let mut memory = AgentMemory::create(Store::open_in_memory().unwrap(), &NewAgent::named("a", 0)).unwrap();
-        let mut step = memory.step(0).unwrap();
         let mut context = Context { embedder: Some(&mut *embedder), ..Context::without_embedder(TimeZone::UTC) };
-        archive(&text, None, &mut step, &mut context).unwrap();
+        let prepared = prepare(&text, &mut context).unwrap();
+        let mut step = memory.step(0).unwrap();
+        archive(&prepared, None, &mut step).unwrap();
         step.commit().unwrap();
         let mut store = memory.into_store();
         let pieces = [Piece { place: Place::at(Unit::Page, 3), text: text.clone() }];

@@ -1,7 +1,7 @@
 //! An agent with an embedder: it finds by meaning, embeds while nobody waits, and stops at once when somebody does.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
@@ -57,6 +57,58 @@ fn what_says_nearly_the_same_is_told_to_the_user_and_to_the_model() {
     let told = results(&events)[0];
     assert!(told.starts_with("Stored in archival memory. A passage that says nearly the same"), "{told}");
     assert!(told.contains("sad"), "{told}");
+}
+
+/// Writes to the database while it embeds, as the thread does that keeps what the user types.
+struct Writing {
+    embedder: HashEmbedder,
+    database: Connection,
+    /// How often it was kept from it, and how often not.
+    writes: Arc<[AtomicUsize; 2]>,
+}
+
+impl Embed for Writing {
+    fn name(&self) -> &str {
+        self.embedder.name()
+    }
+
+    fn dimensions(&self) -> usize {
+        self.embedder.dimensions()
+    }
+
+    fn max_tokens(&self) -> usize {
+        self.embedder.max_tokens()
+    }
+
+    fn token_count(&self, text: &str) -> usize {
+        self.embedder.token_count(text)
+    }
+
+    fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, BoxError> {
+        let written = self.database.execute("UPDATE agents SET heartbeats_paused_until_ms = NULL", []);
+        self.writes[usize::from(written.is_ok())].fetch_add(1, Ordering::SeqCst);
+        self.embedder.embed(texts)
+    }
+}
+
+#[test]
+fn while_a_text_of_the_user_is_embedded_others_can_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.db");
+    let mut setting = Setting::new(Profile::Native, &[]);
+    setting.config.recollection = Some(true);
+    let mut talk = setting.open_in(Store::open(&path, &ManualClock::at(0)).unwrap());
+    let database = Connection::open(&path).unwrap();
+    database.busy_timeout(Duration::ZERO).unwrap();
+    let writes = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    let embedder = Writing { embedder: HashEmbedder::new(), database, writes: Arc::clone(&writes) };
+    talk.agent.set_embedder(Some(Box::new(embedder)));
+    talk.notice("/archive The heron lives by the mill.");
+    let archived = writes[1].load(Ordering::SeqCst);
+    talk.say("Where does the heron live?");
+    assert!(talk.prompt().contains("by the mill"), "{}", talk.prompt());
+    assert!(archived > 0 && writes[1].load(Ordering::SeqCst) > archived);
+    assert_eq!(writes[0].load(Ordering::SeqCst), 0);
 }
 
 #[test]

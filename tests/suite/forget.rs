@@ -273,6 +273,27 @@ fn instructions_that_were_forgotten_leave_the_prompt_and_no_state_of_it_is_saved
 }
 
 #[test]
+fn what_is_not_found_leaves_the_copies_of_the_database_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let mut talk = talk_again(Profile::Native, home);
+    talk.say("My word is Xanthoquark.");
+    let copy = home.join("mneme.db.before-restore-7.backup");
+    std::fs::write(&copy, "a copy").unwrap();
+    assert_eq!(
+        talk.notice("/forget nothing of this kind"),
+        "Nothing was found that holds this text. Copies of the database were not looked into, and stay: \
+         mneme.db.before-restore-7.backup."
+    );
+    assert!(copy.exists());
+    assert_eq!(
+        talk.notice("/forget xanthoquark"),
+        "Deleted for good: 1 message, 1 copy of the database (mneme.db.before-restore-7.backup)."
+    );
+    assert!(!copy.exists());
+}
+
+#[test]
 fn drafts_of_other_agents_stay_and_are_named_and_those_of_none_go() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path();

@@ -53,6 +53,13 @@ fn in_memory() -> AgentMemory {
     AgentMemory::create(Store::open_in_memory().unwrap(), &NewAgent::named("ada", 0)).unwrap()
 }
 
+fn load_checkpoint(memory: &mut AgentMemory, name: Option<&str>, at_ms: i64) -> mneme::memory::Result<String> {
+    let mut step = memory.step(at_ms)?;
+    let name = step.load_checkpoint(name)?;
+    step.commit()?;
+    Ok(name)
+}
+
 fn at(path: &Path) -> Store {
     Store::open(path, &ManualClock::at(0)).unwrap()
 }

@@ -102,6 +102,46 @@ fn going_back_over_an_eviction_puts_the_messages_in_view_again() {
 }
 
 #[test]
+fn a_command_that_changes_nothing_leaves_the_way_forth_open_and_one_that_does_ends_it() {
+    for profile in PROFILES {
+        let silent =
+            ScriptedReply { when: Some("nearly filled".to_owned()), reply: String::new(), ..ScriptedReply::default() };
+        let said = |talk: &mut Talk| {
+            for text in ["I saw a heron.", "I saw an otter.", "I saw a newt."] {
+                talk.say(text);
+            }
+        };
+        let mut talk = talk(profile, &[]);
+        talk.say("I saw a heron.");
+        talk.notice("/undo");
+        assert!(matches!(talk.command("/retry").as_slice(), [Event::Error { .. }, ..]));
+        assert!(talk.notice("/summarize").starts_with("Nothing was summarised"));
+        assert_eq!(talk.notice("/redo"), "Brought back 1 turn.", "{profile:?}");
+        said(&mut talk);
+        talk.notice("/undo");
+        assert!(talk.notice("/summarize").contains("summarised"));
+        refused(&mut talk, "/redo");
+
+        let mut setting = Setting::new(profile, &[]);
+        setting.script.replies.push(silent);
+        setting.script.replies.push(ScriptedReply {
+            reply: append(profile, "The user watches birds."),
+            when: Some("nearly filled".to_owned()),
+            ..ScriptedReply::default()
+        });
+        let mut talk = setting.open();
+        said(&mut talk);
+        talk.notice("/undo");
+        assert_eq!(talk.notice("/memorywarning"), "The agent has been warned.");
+        assert_eq!(talk.notice("/redo"), "Brought back 1 turn.", "{profile:?}: the model saved nothing");
+        talk.notice("/undo");
+        talk.notice("/memorywarning");
+        assert_eq!(talk.memory().0.human, "The user watches birds.");
+        refused(&mut talk, "/redo");
+    }
+}
+
+#[test]
 fn a_retry_takes_the_humans_last_turn_again_from_the_same_prompt() {
     for profile in PROFILES {
         let replies = [

@@ -10,7 +10,6 @@ use super::super::Error as Failure;
 use super::super::output::stdout;
 use super::{Done, Error, home, open_store};
 use crate::cli::{ExitCode, ExportArgs, ExportFormat, ImportArgs};
-use crate::config::DATABASE_NAME;
 use crate::memory::{self, AgentForm, Chats, FileKind, Transferred, recognise};
 use crate::types::irregular_file;
 use crate::ui::sanitize;
@@ -93,7 +92,6 @@ pub(super) fn import(arguments: &ImportArgs) -> Done {
     let mut file = open(path)?;
     let is_zip = starts_with_zip(&mut file).map_err(|error| unreadable(path, error.to_string()))?;
     let home = home()?;
-    let _held = memory::hold(&home.join(DATABASE_NAME))?;
     let mut store = open_store(&home)?;
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} read") {

@@ -10,12 +10,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::super::error::{During, Error, Result};
-use super::purge::{COPY_EXTENSION, PART, PUT_ASIDE, full_text_indexes, truncate_log};
+use super::purge::{COPY_EXTENSION, PART, PUT_ASIDE, full_text_indexes};
 use super::{APPLICATION_ID, Store, check_header, configure, migrations};
 use crate::types::{FileLock, open_private_file, with_suffix};
-
-/// Behind the name of the database: the lock of those who load into it, or replace it.
-const HELD: &str = ".held.lock";
 
 /// What an examination of the file found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -114,25 +111,13 @@ fn open_to_examine(path: &Path) -> Result<(Connection, bool)> {
     }
 }
 
-/// Keeps the database at `path` from being replaced as long as the lock lives; for work that no agent's lock covers.
-///
-/// # Errors
-/// [`Error::Held`] where it is being replaced; the lock cannot be taken.
-pub fn hold(path: &Path) -> Result<FileLock> {
-    held(path, FileLock::try_share(&with_suffix(path, HELD)))
-}
-
-fn held(path: &Path, lock: io::Result<Option<FileLock>>) -> Result<FileLock> {
-    let lock = lock.map_err(|source| Error::CannotOpen { path: path.to_owned(), source })?;
-    lock.ok_or_else(|| Error::Held { path: path.to_owned() })
-}
-
 /// Puts the database in `source` into the place of the one at `database`, which is kept under another name. Either the
 /// old one or the new one is at `database` at any moment.
 ///
 /// # Errors
 /// [`Error::BadBackup`] where the file is no sound database of this program or of an earlier release;
-/// [`Error::AgentsOpen`] where a process has an agent open, [`Error::Held`] where one loads into it; the files cannot be written. Nothing was changed then.
+/// [`Error::AgentsOpen`] where a process has an agent open, [`Error::Busy`] where one has the database open otherwise;
+/// the files cannot be written. Nothing was changed then.
 pub fn restore(database: &Path, source: &Path, now_ms: i64) -> Result<Restored> {
     let part = with_suffix(database, PART);
     let outcome = restore_with(database, source, &part, now_ms);
@@ -164,8 +149,8 @@ fn restore_with(database: &Path, source: &Path, part: &Path, now_ms: i64) -> Res
         .map_err(|error| bad(error.to_string()))?;
     drop(from);
     let put_aside = {
-        let _held = held(database, FileLock::try_take(&with_suffix(database, HELD)))?;
         let _locks = lock_all_agents(database)?;
+        let _alone = if database.exists() { shut_out_others(database)? } else { None };
         let put_aside = if database.exists() { Some(keep_aside(database, now_ms)?) } else { None };
         sync_and_rename(part, database).map_err(|source| Error::CannotOpen { path: database.to_owned(), source })?;
         put_aside
@@ -255,16 +240,36 @@ fn lock_all_agents(database: &Path) -> Result<Vec<FileLock>> {
     Ok(locks)
 }
 
+/// Empties the log into the database and gives back a connection beside which there is no other, now or before it is
+/// closed: what another process wrote to a database that has been put aside would be lost. None where the database is
+/// damaged and refuses; then its log is kept beside it.
+fn shut_out_others(database: &Path) -> Result<Option<Connection>> {
+    let alone = || -> Result<Connection> {
+        let connection = Connection::open_with_flags(database, super::OPEN_FLAGS).during("open the database")?;
+        configure(&connection)?;
+        let operation = "put the database aside";
+        // It fails where another connection has the log open. One that comes afterwards may open it again.
+        connection.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(())).during(operation)?;
+        connection.execute_batch("BEGIN EXCLUSIVE").during(operation)?;
+        let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).during(operation)?;
+        if mode != "delete" {
+            return Err(Error::busy(operation));
+        }
+        Ok(connection)
+    };
+    match alone() {
+        Ok(connection) => Ok(Some(connection)),
+        Err(error @ Error::Busy { .. }) => Err(error),
+        Err(error) => {
+            tracing::warn!(?error, "putting a damaged database aside");
+            Ok(None)
+        }
+    }
+}
+
 /// Gives the present database a second name under which it stays, with its log where that could not be emptied.
 fn keep_aside(database: &Path, now_ms: i64) -> Result<PathBuf> {
     let aside = with_suffix(database, &format!("{PUT_ASIDE}{now_ms}{COPY_EXTENSION}"));
-    // A damaged database may refuse; then its log is kept beside it.
-    let emptied = Connection::open_with_flags(database, super::OPEN_FLAGS)
-        .during("open the database")
-        .and_then(|connection| configure(&connection).and_then(|()| truncate_log(&connection)));
-    if let Err(error @ Error::Busy { .. }) = emptied {
-        return Err(error);
-    }
     let cannot = |source| Error::CannotOpen { path: aside.clone(), source };
     if std::fs::hard_link(database, &aside).is_err() {
         std::fs::copy(database, &aside).map_err(cannot)?;
@@ -310,14 +315,20 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_is_loaded_into_is_not_replaced() {
+    fn a_database_that_anyone_has_open_is_not_put_aside() {
         let folder = tempfile::tempdir().unwrap();
         let (path, copy) = (folder.path().join("m.db"), folder.path().join("copy.db"));
+        drop(AgentMemory::create(open(&path), &NewAgent::named("a", 0)).unwrap());
         open(&path).backup_to(&copy).unwrap();
-        let loads = [hold(&path).unwrap(), hold(&path).unwrap()];
-        assert!(matches!(restore(&path, &copy, 9), Err(Error::Held { .. })));
-        drop(loads);
+        // One that imports or loads documents has no agent open, and may be between two transactions.
+        let loading = open(&path);
+        let error = restore(&path, &copy, 9).unwrap_err();
+        assert!(matches!(error, Error::Busy { .. }), "{error:?}");
+        drop(AgentMemory::create(loading, &NewAgent::named("b", 1)).unwrap());
+        assert_eq!(names(&path), ["b", "a"]);
         restore(&path, &copy, 9).unwrap();
+        assert!(!with_suffix(&path, "-journal").exists() && !with_suffix(&path, "-wal").exists());
+        assert_eq!(names(&path), ["a"]);
     }
 
     #[test]

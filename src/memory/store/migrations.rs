@@ -50,12 +50,12 @@ pub(super) fn migrate(
     now_ms: i64,
     migrations: &[&str],
 ) -> Result<()> {
-    let found = version(connection)?;
+    let mut found = version(connection)?;
+    if let Some(path) = path.filter(|_| found > 0) {
+        found = copy_first(connection, path, found, now_ms, newest(migrations))?;
+    }
     if found >= newest(migrations) {
         return Ok(());
-    }
-    if let Some(path) = path.filter(|_| found > 0) {
-        make_copy(connection, path, found, now_ms)?;
     }
     for (number, sql) in (1_u32..).zip(migrations) {
         // Another process may be doing the same: the version counts once the write lock is held.
@@ -68,6 +68,21 @@ pub(super) fn migrate(
         transaction.commit().during("finish a migration")?;
     }
     Ok(())
+}
+
+/// Copies a database of version `found`, unless that is the newest, and gives back its version: another process may be
+/// migrating it as well, and be further.
+fn copy_first(connection: &Connection, path: &Path, mut found: u32, now_ms: i64, newest: u32) -> Result<u32> {
+    while found < newest
+        && let Err(error) = make_copy(connection, path, found, now_ms)
+    {
+        let now = version(connection)?;
+        if now == found {
+            return Err(error);
+        }
+        found = now;
+    }
+    Ok(found)
 }
 
 /// Copies the database to `<path>.v<version>-<time>.backup` and checks the copy; one that is not sound does not stay.
@@ -154,6 +169,16 @@ mod tests {
         let error = migrate(&mut connection, Some(&path), 9, &[ALL, &[FURTHER]].concat()).unwrap_err();
         assert!(matches!(error, Error::BackupFailed { .. }), "{error:?}");
         assert_eq!(version(&connection).unwrap(), newest(ALL));
+    }
+
+    #[test]
+    fn a_database_that_another_process_migrates_meanwhile_is_no_failed_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.db");
+        let connection = with_one_agent(&path);
+        let found = newest(ALL) - 1;
+        assert_eq!(copy_first(&connection, &path, found, 9, newest(ALL)).unwrap(), newest(ALL));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no copy of another version is left");
     }
 
     #[test]

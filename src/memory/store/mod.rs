@@ -21,7 +21,7 @@ use super::{Embed, Embedded, View};
 use crate::types::{Cancel, Clock, FileLock, create_private_folder, open_private_file, with_suffix};
 
 pub use agents::AgentOverview;
-pub use backup::{Examination, Restored, examine, hold, restore};
+pub use backup::{Examination, Restored, examine, restore};
 pub use purge::Purge;
 pub(super) use purge::note_purge;
 
@@ -198,6 +198,15 @@ impl Store {
         Err(Error::UnknownAgent { name: name.to_owned(), known })
     }
 
+    /// Keeps other processes from opening the agent `name` until what is given back is dropped, for one who will open it
+    /// later; none where there is no such agent, or the database is in memory.
+    ///
+    /// # Errors
+    /// [`Error::AgentInUse`]; the database or the lock failed.
+    pub fn reserve_agent(&self, name: &str) -> Result<Option<FileLock>> {
+        self.agent_id(name)?.map_or(Ok(None), |id| self.lock_agent(id, name))
+    }
+
     /// Takes the lock by which a second process on the same agent is refused; none for a database in memory.
     pub(super) fn lock_agent(&self, id: i64, name: &str) -> Result<Option<FileLock>> {
         let Some(path) = &self.path else { return Ok(None) };
@@ -296,6 +305,20 @@ mod tests {
         assert!(matches!(error, Error::DiskFull { .. }), "{error:?}");
         assert!(error.hint().contains("disk space"));
         assert_eq!(memory.view().recall_count().unwrap(), 0);
+    }
+
+    #[test]
+    fn an_agent_that_is_reserved_is_opened_by_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Store::open(&folder.path().join("m.db"), &ManualClock::at(0)).unwrap();
+        let memory = AgentMemory::create(open(), &NewAgent::named("a", 0)).unwrap();
+        assert!(matches!(open().reserve_agent("a"), Err(Error::AgentInUse { .. })));
+        drop(memory);
+        let reserved = open().reserve_agent("a").unwrap();
+        assert!(matches!(AgentMemory::open(open(), "a"), Err(Error::AgentInUse { .. })));
+        drop(reserved);
+        AgentMemory::open(open(), "a").unwrap();
+        assert!(open().reserve_agent("b").unwrap().is_none());
     }
 
     #[test]

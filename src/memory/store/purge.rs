@@ -103,14 +103,21 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes the copies of the whole database that mneme has made beside it, and gives back their paths: what is
-    /// forgotten must not stay in them.
+    /// The copies of the whole database that mneme has made beside it.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn copies(&self) -> Result<Vec<PathBuf>> {
+        let Some(path) = self.path() else { return Ok(Vec::new()) };
+        copies(path).map_err(|source| Error::CannotOpen { path: path.to_owned(), source })
+    }
+
+    /// Deletes [`Store::copies`] and gives back their paths: what is forgotten must not stay in them.
     ///
     /// # Errors
     /// A copy cannot be deleted.
     pub fn delete_copies(&self) -> Result<Vec<PathBuf>> {
-        let Some(path) = self.path() else { return Ok(Vec::new()) };
-        let copies = copies(path).map_err(|source| Error::CannotOpen { path: path.to_owned(), source })?;
+        let copies = self.copies()?;
         for copy in &copies {
             std::fs::remove_file(copy).map_err(|source| Error::CannotOpen { path: copy.clone(), source })?;
         }
@@ -133,8 +140,7 @@ pub(super) fn truncate_log(connection: &Connection) -> Result<()> {
     let is_busy: bool =
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).during(operation)?;
     if is_busy {
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-        return Err(Error::Busy { operation, source: rusqlite::Error::SqliteFailure(code, None) });
+        return Err(Error::busy(operation));
     }
     Ok(())
 }

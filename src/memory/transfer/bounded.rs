@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -20,6 +20,10 @@ const MAX_FILE_BYTES: u64 = 8 << 30;
 /// What may still be read and held.
 #[derive(Debug)]
 pub(super) struct Budget {
+    /// How a piece is called.
+    piece: &'static str,
+    max_piece_bytes: u64,
+    max_held_bytes: usize,
     file_bytes: Cell<u64>,
     piece_bytes: Cell<u64>,
     held_bytes: Cell<usize>,
@@ -27,19 +31,31 @@ pub(super) struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self {
-            file_bytes: Cell::new(MAX_FILE_BYTES),
-            piece_bytes: Cell::new(MAX_PIECE_BYTES),
-            held_bytes: Cell::new(MAX_HELD_BYTES),
-        }
+        Self::new("a conversation", MAX_PIECE_BYTES, MAX_HELD_BYTES)
     }
 }
 
 impl Budget {
+    fn new(piece: &'static str, max_piece_bytes: u64, max_held_bytes: usize) -> Self {
+        Self {
+            piece,
+            max_piece_bytes,
+            max_held_bytes,
+            file_bytes: Cell::new(MAX_FILE_BYTES),
+            piece_bytes: Cell::new(max_piece_bytes),
+            held_bytes: Cell::new(max_held_bytes),
+        }
+    }
+
+    /// For an agent, whose file is read in pieces of at most `max_piece_bytes`.
+    pub(super) fn of_agent(max_piece_bytes: u64) -> Self {
+        Self::new("it", max_piece_bytes, MAX_HELD_BYTES)
+    }
+
     /// Another piece begins; the one before is held no more.
     pub(super) fn next_piece(&self) {
-        self.piece_bytes.set(MAX_PIECE_BYTES);
-        self.held_bytes.set(MAX_HELD_BYTES);
+        self.piece_bytes.set(self.max_piece_bytes);
+        self.held_bytes.set(self.max_held_bytes);
     }
 
     fn read(&self, bytes: usize) -> io::Result<()> {
@@ -52,14 +68,13 @@ impl Budget {
             None => Err(io::Error::other(format!("{what} is longer than {limit} bytes"))),
         };
         spend(&self.file_bytes, "it", MAX_FILE_BYTES)?;
-        spend(&self.piece_bytes, "a conversation", MAX_PIECE_BYTES)
+        spend(&self.piece_bytes, self.piece, self.max_piece_bytes)
     }
 
     fn hold<E: serde::de::Error>(&self, bytes: usize) -> Result<(), E> {
         let left = self.held_bytes.get().checked_sub(bytes);
-        self.held_bytes.set(
-            left.ok_or_else(|| E::custom(format!("a conversation takes more than {MAX_HELD_BYTES} bytes of memory")))?,
-        );
+        let too_much = || E::custom(format!("{} takes more than {} bytes of memory", self.piece, self.max_held_bytes));
+        self.held_bytes.set(left.ok_or_else(too_much)?);
         Ok(())
     }
 }
@@ -143,10 +158,18 @@ impl<'de> Visitor<'de> for Bounded<'_> {
 }
 
 /// The value that a line holds.
-pub(super) fn line_value(line: &[u8]) -> serde_json::Result<Value> {
-    let budget = Budget::default();
+pub(super) fn line_value(line: &[u8], budget: &Budget) -> serde_json::Result<Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(line);
-    let value = Bounded(&budget).deserialize(&mut deserializer)?;
+    let value = Bounded(budget).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+/// The value that a whole file holds.
+pub(super) fn file_value(input: &mut dyn BufRead, budget: &Budget) -> serde_json::Result<Value> {
+    let input = BufReader::new(Metered { input, budget });
+    let mut deserializer = serde_json::Deserializer::from_reader(input);
+    let value = Bounded(budget).deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
 }
@@ -218,16 +241,26 @@ mod tests {
         let text = r#"[{"a": [1, -2, 2.5, true, null, "é\n"], "b": {}}, 7, "x"]"#;
         let whole: Vec<Value> = serde_json::from_str(text).unwrap();
         assert_eq!(read(text, &Budget::default()).unwrap(), whole);
-        assert_eq!(line_value(br#"{"a": 1}"#).unwrap(), serde_json::json!({"a": 1}));
-        assert!(line_value(b"{} {}").is_err());
+        assert_eq!(line_value(br#"{"a": 1}"#, &Budget::default()).unwrap(), serde_json::json!({"a": 1}));
+        assert!(line_value(b"{} {}", &Budget::default()).is_err());
+        assert_eq!(file_value(&mut &b" {\"a\": 1}\n"[..], &Budget::default()).unwrap(), serde_json::json!({"a": 1}));
+        assert!(file_value(&mut &b"{} {}"[..], &Budget::default()).is_err());
     }
 
     #[test]
     fn what_is_held_and_what_is_read_is_bounded_for_each_piece() {
         let numbers = format!("[[{}0]]", "0,".repeat(1000));
-        let held = Budget { held_bytes: Cell::new(500 * size_of::<Value>()), ..Budget::default() };
-        assert!(read(&numbers, &held).unwrap_err().to_string().contains("bytes of memory"));
+        let held = || Budget::new("a conversation", MAX_PIECE_BYTES, 500 * size_of::<Value>());
+        for error in [
+            read(&numbers, &held()).unwrap_err(),
+            line_value(numbers.as_bytes(), &held()).unwrap_err(),
+            file_value(&mut numbers.as_bytes(), &held()).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("bytes of memory"), "{error}");
+        }
         let long = format!("[\"{}\"]", "x".repeat(1000));
+        let error = file_value(&mut long.as_bytes(), &Budget::of_agent(500)).unwrap_err();
+        assert!(error.to_string().contains("it is longer than 500 bytes"), "{error}");
         let piece = Budget { piece_bytes: Cell::new(500), ..Budget::default() };
         assert!(read(&long, &piece).unwrap_err().to_string().contains("a conversation is longer"));
         let file = Budget { file_bytes: Cell::new(500), ..Budget::default() };

@@ -1,6 +1,6 @@
 //! Making an agent of records. Everything is one transaction: a file that is wrong anywhere leaves nothing behind.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, named_params};
 use sha2::{Digest, Sha256};
@@ -11,6 +11,7 @@ use super::super::main_context::BlockLabel;
 use super::super::messages::{indexed_text, kind_name};
 use super::super::state::State;
 use super::super::text::normalised;
+use super::bounded::{Budget, file_value, line_value};
 use super::documents::Sources;
 use super::export::count;
 use super::record::{
@@ -18,7 +19,7 @@ use super::record::{
     Record, TurnRecord, VERSION, WaitingRecord,
 };
 use super::state::{Renumber, renumber};
-use super::{AgentForm, Transferred, letta, next_line, shown_time};
+use super::{AgentForm, MAX_LINE_BYTES, Transferred, letta, next_line, shown_time};
 use crate::types::{Body, validate_name};
 
 /// Most messages and most passages of one file: far more than a lifetime of talk.
@@ -47,9 +48,12 @@ impl Store {
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).during("begin a transaction")?;
         let mut import = Import::new(&transaction, name);
         match form {
-            AgentForm::Mneme => read_lines(input, &mut import, progress)?,
+            AgentForm::Mneme => {
+                read_lines(input, &mut import, &Budget::of_agent(MAX_LINE_BYTES as u64), progress)?;
+            }
             AgentForm::Letta => {
-                let file = read_document(input)?;
+                let file =
+                    file_value(input, &Budget::of_agent(MAX_LETTA_BYTES)).map_err(|error| wrong(error.to_string()))?;
                 let (records, notices) = letta::to_records(&file)?;
                 import.done.notices = notices;
                 for record in records {
@@ -67,22 +71,16 @@ fn wrong(reason: impl Into<String>) -> Error {
     Error::BadImport { line: None, reason: reason.into() }
 }
 
-fn read_document(input: &mut dyn BufRead) -> Result<serde_json::Value> {
-    let mut bytes = Vec::new();
-    input
-        .take(MAX_LETTA_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|source| Error::Transfer { operation: "read the file", source })?;
-    if bytes.len() as u64 > MAX_LETTA_BYTES {
-        return Err(wrong(format!("it is larger than {MAX_LETTA_BYTES} bytes")));
-    }
-    serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))
-}
-
-fn read_lines(input: &mut dyn BufRead, import: &mut Import<'_>, progress: &mut dyn FnMut(u64)) -> Result<()> {
+fn read_lines(
+    input: &mut dyn BufRead,
+    import: &mut Import<'_>,
+    budget: &Budget,
+    progress: &mut dyn FnMut(u64),
+) -> Result<()> {
     let mut number = 0;
     loop {
         number += 1;
+        budget.next_piece();
         let at_line = |error| match error {
             Error::BadImport { line: None, reason } => Error::BadImport { line: Some(number), reason },
             other => other,
@@ -90,7 +88,9 @@ fn read_lines(input: &mut dyn BufRead, import: &mut Import<'_>, progress: &mut d
         let Some(line) = next_line(input, number)? else {
             return Err(at_line(wrong("the file ends too early: its last record is missing")));
         };
-        let record = serde_json::from_slice(&line).map_err(|error| at_line(wrong(error.to_string())))?;
+        let record = line_value(&line, budget)
+            .and_then(serde_json::from_value)
+            .map_err(|error| at_line(wrong(error.to_string())))?;
         if let Record::End { records } = record {
             let found = number - 1;
             let complete = records == found;
@@ -490,4 +490,24 @@ fn time(at_ms: i64) -> Result<i64> {
 
 fn room(rows: usize, what: &str) -> Result<()> {
     if rows < MAX_ROWS { Ok(()) } else { Err(wrong(format!("it holds more than {MAX_ROWS} {what}"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_that_would_fill_the_memory_is_refused() {
+        // A list takes many times the bytes that it is spelled with.
+        let zeros = format!("[{}0]", "0,".repeat(20_000_000));
+        for (form, text) in [
+            (AgentForm::Mneme, format!("{{\"type\":\"agent\",\"more\":{zeros}}}\n")),
+            (AgentForm::Letta, format!("{{\"agents\":{zeros}}}")),
+        ] {
+            let mut store = Store::open_in_memory().unwrap();
+            let error = store.import_agent(form, &mut text.as_bytes(), None, &mut |_| {}).unwrap_err();
+            assert!(error.to_string().contains("bytes of memory"), "{form:?}: {error}");
+            assert!(store.agents().unwrap().is_empty());
+        }
+    }
 }

@@ -142,7 +142,7 @@ impl Chats<'_> {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let value = line_value(&line).map_err(|error| wrong(Some(number), error.to_string()))?;
+            let value = line_value(&line, &budget).map_err(|error| wrong(Some(number), error.to_string()))?;
             match plain(&value) {
                 Some(said) => self.lay_down(&mut talk, &said).map_err(|error| match error {
                     Error::BadImport { line: None, reason } => wrong(Some(number), reason),

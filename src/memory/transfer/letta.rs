@@ -1,10 +1,11 @@
 //! Letta's agent file (`.af`): what of it we write and read.
 //!
 //! Written is the newer of its two shapes (`agents`, `blocks` ..; `letta/schemas/agent_file.py` of letta-ai/letta): both
-//! blocks, every message that is not removed, which of them are in context. It has no place for archival storage, the
-//! history of edits and checkpoints: passages ride in the agent's `metadata` under `mneme`, the rest is left out and
-//! said. Read are both shapes; of the older one (`core_memory`, `messages`) the exports of 2025 consist. System prompt,
-//! tools and model settings are another program's and are not taken over.
+//! blocks, every message that is not removed, which of them are in context, and the user's own system instructions. It
+//! has no place for archival storage, the history of edits and checkpoints: passages ride in the agent's `metadata` under
+//! `mneme`, the rest is left out and said. Read are both shapes; of the older one (`core_memory`, `messages`) the exports
+//! of 2025 consist. System prompt, tools and model settings are another program's and are not taken over, but for the
+//! system prompt of a file of ours.
 
 use serde_json::{Map, Value, json};
 
@@ -26,7 +27,7 @@ const BLOCK_SOURCE: &str = "letta-block";
 /// The file of an agent, and what it could not hold.
 pub(super) fn to_file(records: Vec<Record>) -> (Value, Vec<String>) {
     let (mut agent, mut blocks, mut messages, mut in_context) = (json!({}), Vec::new(), Vec::new(), Vec::new());
-    let (mut passages, mut left_out, mut sources) = (Vec::new(), [0_u64; 4], 0_u64);
+    let (mut passages, mut left_out, mut sources) = (Vec::new(), [0_u64; 5], 0_u64);
     let (mut created, mut open_call) = (Value::Null, None);
     for record in records {
         match record {
@@ -61,8 +62,9 @@ pub(super) fn to_file(records: Vec<Record>) -> (Value, Vec<String>) {
             Record::Edit(_) => left_out[1] += 1,
             Record::Checkpoint(_) => left_out[2] += 1,
             Record::Turn(_) => left_out[3] += 1,
+            Record::Waiting(_) => left_out[4] += 1,
             Record::Attachment(_) => sources += 1,
-            Record::Source(_) | Record::Document(_) | Record::Part(_) | Record::Waiting(_) | Record::End { .. } => {}
+            Record::Source(_) | Record::Document(_) | Record::Part(_) | Record::End { .. } => {}
         }
     }
     let block_ids: Vec<Value> = blocks.iter().filter_map(|block| block.get("id").cloned()).collect();
@@ -86,13 +88,14 @@ pub(super) fn to_file(records: Vec<Record>) -> (Value, Vec<String>) {
     (file, notices(left_out, sources))
 }
 
-fn notices(left_out: [u64; 4], sources: u64) -> Vec<String> {
-    let [hidden, edits, checkpoints, turns] = left_out;
+fn notices(left_out: [u64; 5], sources: u64) -> Vec<String> {
+    let [hidden, edits, checkpoints, turns, waiting] = left_out;
     let parts: Vec<String> = [
         (hidden, "removed messages"),
         (edits, "edits of core memory"),
         (checkpoints, "checkpoints"),
         (turns, "states that /undo goes back to"),
+        (waiting, "messages that wait for an answer"),
         (sources, "attachments of sources"),
     ]
     .into_iter()
@@ -111,7 +114,7 @@ fn agent_object(record: &AgentRecord) -> Value {
         "name": record.name,
         "agent_type": "letta_v1_agent",
         "description": null,
-        "system": null,
+        "system": record.instructions,
         "memory_blocks": [],
         "tools": [],
         "tool_ids": [],
@@ -241,15 +244,17 @@ pub(super) fn to_records(file: &Value) -> Result<(Vec<Record>, Vec<String>)> {
         instructions: None,
         chosen_model: None,
     })];
+    let ours = agent.get("metadata").and_then(|metadata| metadata.get(OURS));
     let mut passages = Vec::new();
     take_blocks(&blocks, created_at_ms, &mut records, &mut passages);
     let messages = messages_of(agent);
+    let system = agent.get("system").and_then(Value::as_str).filter(|system| !system.trim().is_empty());
     if let Some(Record::Agent(agent)) = records.first_mut() {
         // Nothing of another program's conversation is looked at again by a memory pass.
         agent.passed_message = messages.len() as u64;
+        agent.instructions = ours.and(system).map(str::to_owned);
     }
     records.extend(messages.into_iter().map(Record::Message));
-    let ours = agent.get("metadata").and_then(|metadata| metadata.get(OURS));
     for passage in ours.map(|ours| array(ours, "passages")).unwrap_or_default() {
         let Some(text) = passage.get("text").and_then(Value::as_str) else { continue };
         let source = passage.get("source").and_then(Value::as_str).map(str::to_owned);
@@ -262,7 +267,8 @@ pub(super) fn to_records(file: &Value) -> Result<(Vec<Record>, Vec<String>)> {
         });
     }
     records.extend(passages.into_iter().map(Record::Passage));
-    if !array(agent, "tools").is_empty() || !array(file, "tools").is_empty() {
+    let has_tools = !array(agent, "tools").is_empty() || !array(file, "tools").is_empty();
+    if has_tools || (ours.is_none() && system.is_some()) {
         notices.push("Tools, system prompt and model settings of the file were not taken over.".to_owned());
     }
     Ok((records, notices))

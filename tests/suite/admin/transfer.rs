@@ -257,10 +257,13 @@ fn a_file_that_is_cut_off_or_wrong_leaves_nothing_behind() {
 fn an_agent_file_of_letta_is_written_and_read() {
     let world = rich();
     let file = world.path("a.af");
-    done(&world, &["export", "--agent", "a", "--format", "af", "--output", &file]);
+    world.database().execute("UPDATE agents SET instructions = 'You are kind.'", []).unwrap();
+    let output = world.run(&["export", "--agent", "a", "--format", "af", "--output", &file]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && told.contains("1 messages that wait for an answer"), "{told}");
     let af: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
     let agent = &af["agents"][0];
-    assert_eq!(agent["name"], "a");
+    assert_eq!((&agent["name"], &agent["system"]), (&json!("a"), &json!("You are kind.")));
     assert_eq!(agent["block_ids"].as_array().unwrap().len(), af["blocks"].as_array().unwrap().len());
     let messages = agent["messages"].as_array().unwrap();
     for id in agent["in_context_message_ids"].as_array().unwrap() {
@@ -279,7 +282,8 @@ fn an_agent_file_of_letta_is_written_and_read() {
     };
     assert_eq!(core("a"), core("b"));
     let export = done(&world, &["export", "--agent", "b", "--output", "-"]);
-    for said in ["My brother Osk builds kites.", "\"type\":\"passage\"", "core_memory_append"] {
+    let instructions = "\"instructions\":\"You are kind.\"";
+    for said in ["My brother Osk builds kites.", "\"type\":\"passage\"", "core_memory_append", instructions] {
         assert!(export.contains(said), "{said} is not in {export}");
     }
 }
@@ -290,6 +294,7 @@ fn the_older_shape_of_agent_files_is_read() {
     let file = json!({
         "agent_type": "memgpt_agent",
         "name": "Old One",
+        "system": "You are Letta.",
         "created_at": "2025-03-01T10:00:00.000000+00:00",
         "core_memory": [
             {"label": "human", "value": "The user is Ines.", "limit": 5000},
@@ -320,4 +325,5 @@ fn the_older_shape_of_agent_files_is_read() {
     assert_eq!(messages[1]["body"]["thoughts"], "They greet me.");
     assert_eq!(messages[0]["at_ms"], 1_740_823_260_000_i64);
     assert!(export.contains("projects: A boat is being built."));
+    assert!(!export.contains("You are Letta."), "the prompt of another program");
 }

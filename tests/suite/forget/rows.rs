@@ -42,6 +42,36 @@ fn a_call_goes_with_its_result_and_the_other_way_round() {
 }
 
 #[test]
+fn how_messages_are_written_down_is_nothing_that_can_be_forgotten() {
+    let mut memory = AgentMemory::create(Store::open_in_memory().unwrap(), &NewAgent::named("a", 0)).unwrap();
+    let told = Body::Assistant { thoughts: None, text: Some("Good.".to_owned()), call: None };
+    let told = NewMessage { at_ms: 2, body: told, interrupted: false };
+    let mut step = memory.step(1).unwrap();
+    let long = step.begin_turn(&said("plain")).unwrap().id;
+    step.commit().unwrap();
+    memory.record(&[told, asked("the boat"), found("No results.")]).unwrap();
+    let mut step = memory.step(1).unwrap();
+    let stub = "[This message is too long to be shown: 9 characters. To read all of it, call archival_memory_search. \
+                It begins:] pl [It ends:] in";
+    step.set_stub(long, Some(stub)).unwrap();
+    step.commit().unwrap();
+    memory.save_checkpoint("point", 2).unwrap();
+    let mut other = AgentMemory::create(memory.into_store(), &NewAgent::named("bo", 0)).unwrap();
+    for text in ["Stan", "Tex", "Use", "age", "kind", "null", "archival", "characters", "persona", "stub"] {
+        let forgotten = other.forget(&Wanted::new(text)).unwrap();
+        assert!(forgotten.is_nothing() && forgotten.agents.is_empty(), "{text}: {forgotten:?}");
+    }
+    let mut memory = AgentMemory::open(other.into_store(), "a").unwrap();
+    for text in ["Stan", "Tex", "Use", "age", "kind", "null", "archival", "characters", "persona", "stub"] {
+        let forgotten = memory.forget(&Wanted::new(text)).unwrap();
+        assert!(forgotten.is_nothing(), "{text}: {forgotten:?}");
+    }
+    assert_eq!(memory.view().queue().unwrap().len(), 4);
+    let forgotten = memory.forget(&Wanted::new("plain")).unwrap();
+    assert_eq!((forgotten.messages, forgotten.states), (1, 0), "{forgotten:?}");
+}
+
+#[test]
 fn the_passages_of_a_message_that_was_paged_out_go_with_it() {
     let mut memory = AgentMemory::create(Store::open_in_memory().unwrap(), &NewAgent::named("a", 0)).unwrap();
     let id = memory.record(&[said("a very long text with the xanthoquark in its middle")]).unwrap()[0].id;

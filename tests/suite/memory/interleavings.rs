@@ -7,7 +7,7 @@ use mneme::memory::{AgentMemory, BlockLabel, NewAgent, Wanted};
 use mneme::types::Body;
 use proptest::prelude::*;
 
-use super::{at, call, found, reply, reply_body, result, texts, user};
+use super::{at, call, found, load_checkpoint, reply, reply_body, result, texts, user};
 
 #[derive(Debug, Clone)]
 enum Action {
@@ -314,7 +314,7 @@ proptest! {
                     saved.insert(n, model.clone());
                 }
                 Action::Load(n) => {
-                    let outcome = memory.load_checkpoint(Some(&format!("c{n}")), 1);
+                    let outcome = load_checkpoint(&mut memory, Some(&format!("c{n}")), 1);
                     prop_assert_eq!(outcome.is_ok(), saved.contains_key(&n));
                     changes = outcome.is_ok();
                     if let Some(saved) = saved.get(&n) {

@@ -8,7 +8,7 @@ use mneme::memory::{AgentMemory, BoxError, Embed, Embedded, Embedding, Store};
 use mneme::types::{Cancel, ManualClock};
 use rusqlite::Connection;
 
-use super::{at, texts};
+use super::{at, load_checkpoint, texts};
 
 /// Rows of each version's own tables and columns. Two agents, so that what belongs to whom is seen. The vectors are those
 /// of no text: who finds by them has read them.
@@ -175,7 +175,7 @@ fn check(path: &Path, version: usize) {
     assert_eq!(passages.total, if version >= 3 { 3 } else { 2 }, "version {version}");
     check_vectors(&mut memory, version);
     check_turns(&mut memory, version);
-    assert_eq!(memory.load_checkpoint(None, 100).unwrap(), "point");
+    assert_eq!(load_checkpoint(&mut memory, None, 100).unwrap(), "point");
     assert_eq!(memory.view().core().unwrap().human.text, "", "version {version}");
     memory.record(&[super::user("a new heron")]).unwrap();
     assert!(super::found(&memory, "new heron").contains(&"a new heron".to_owned()));

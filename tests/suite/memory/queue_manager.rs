@@ -2,11 +2,12 @@
 
 use mneme::memory::main_context::is_call_and_result;
 use mneme::memory::{
-    AgentMemory, BlockLabel, BoxError, CountTokens, Error, MainContext, QueueLimits, Summarize, make_room,
+    AgentMemory, BlockLabel, BoxError, CountTokens, Error, Inbox, MainContext, NewAgent, QueueLimits, QueueManager,
+    Summarize,
 };
 use mneme::types::{Body, Message};
 
-use super::{call, event, found, in_memory, reply, result, texts, user};
+use super::{at, call, event, found, in_memory, reply, result, texts, user};
 
 /// One token per word of text, plus the overhead of each message, like the plans assume.
 struct Words;
@@ -61,7 +62,16 @@ fn run_room(
 ) -> mneme::memory::Result<(usize, Vec<Message>)> {
     let limits = QueueLimits::default();
     let mut context = context(memory);
-    let report = make_room(memory, &mut context, &mut Words, summaries, &limits, window, 1)?;
+    let report = QueueManager {
+        memory,
+        context: &mut context,
+        counter: &mut Words,
+        summarizer: summaries,
+        limits: &limits,
+        window_tokens: window,
+        at_ms: 1,
+    }
+    .make_room()?;
     assert_eq!(report.prompt_tokens, Words.prompt_tokens(&context).unwrap());
     assert_eq!(context.messages, memory.view().queue().unwrap());
     assert!(report.prompt_tokens <= limits.prompt_limit_tokens(window), "{report:?}");
@@ -165,7 +175,17 @@ fn an_eviction_refreshes_core_memory_in_the_prompt() {
     step.core_append(BlockLabel::Human, "Has a kite.").unwrap();
     step.commit().unwrap();
     let limits = QueueLimits::default();
-    let report = make_room(&mut memory, &mut context, &mut Words, &mut Summaries::Short, &limits, 600, 1).unwrap();
+    let report = QueueManager {
+        memory: &mut memory,
+        context: &mut context,
+        counter: &mut Words,
+        summarizer: &mut Summaries::Short,
+        limits: &limits,
+        window_tokens: 600,
+        at_ms: 1,
+    }
+    .make_room()
+    .unwrap();
     assert!(report.evicted_messages >= 10, "{report:?}");
     assert!(context.core_memory.contains("Has a kite."));
 }
@@ -196,7 +216,17 @@ fn a_part_that_is_too_long_for_one_call_is_summarised_in_several() {
     let mut watching = Watching::default();
     let limits = QueueLimits::default();
     let mut context = context(&memory);
-    make_room(&mut memory, &mut context, &mut Words, &mut watching, &limits, 600, 1).unwrap();
+    QueueManager {
+        memory: &mut memory,
+        context: &mut context,
+        counter: &mut Words,
+        summarizer: &mut watching,
+        limits: &limits,
+        window_tokens: 600,
+        at_ms: 1,
+    }
+    .make_room()
+    .unwrap();
     let calls = watching.input_tokens.len();
     assert!(calls >= 7, "{:?}", watching.input_tokens);
     assert!(watching.input_tokens.iter().all(|tokens| *tokens <= 300), "{:?}", watching.input_tokens);
@@ -232,7 +262,17 @@ fn a_summariser_is_given_no_more_than_it_has_room_for_and_nothing_where_it_has_n
         }
         let mut summarizer = Roomy { room_tokens, calls: 0 };
         let (limits, mut context) = (QueueLimits::default(), context(&memory));
-        let report = make_room(&mut memory, &mut context, &mut Words, &mut summarizer, &limits, 600, 1).unwrap();
+        let report = QueueManager {
+            memory: &mut memory,
+            context: &mut context,
+            counter: &mut Words,
+            summarizer: &mut summarizer,
+            limits: &limits,
+            window_tokens: 600,
+            at_ms: 1,
+        }
+        .make_room()
+        .unwrap();
         assert_eq!(report.has_mechanical_summary, is_mechanical, "{room_tokens}");
         assert_eq!(summarizer.calls == 0, is_mechanical, "{room_tokens}");
     }
@@ -248,12 +288,62 @@ fn a_pasted_document_drives_nothing_else_out_of_view() {
     memory.record(&[user(&document)]).unwrap();
     let limits = QueueLimits::default();
     let mut context = context(&memory);
-    let report = make_room(&mut memory, &mut context, &mut Words, &mut Summaries::Short, &limits, 1000, 1).unwrap();
+    let report = QueueManager {
+        memory: &mut memory,
+        context: &mut context,
+        counter: &mut Words,
+        summarizer: &mut Summaries::Short,
+        limits: &limits,
+        window_tokens: 1000,
+        at_ms: 1,
+    }
+    .make_room()
+    .unwrap();
     assert_eq!((report.evicted_messages, report.paged_out.len()), (0, 1));
     assert_eq!(context.messages.len(), 13);
     let stub = context.messages[12].stub.as_deref().unwrap();
     assert!(stub.contains("archival_memory_search") && stub.contains("characters"), "{stub}");
     assert!(memory.view().archival_count().unwrap() > 20);
+}
+
+#[test]
+fn while_a_pasted_document_is_cut_others_can_write() {
+    struct Cutting(Inbox);
+
+    impl CountTokens for Cutting {
+        fn prompt_tokens(&mut self, context: &MainContext) -> Result<usize, BoxError> {
+            Words.prompt_tokens(context)
+        }
+
+        fn text_tokens(&mut self, text: &str) -> usize {
+            words(text)
+        }
+
+        fn passages(&self, text: &str) -> Vec<std::ops::Range<usize>> {
+            self.0.put("typed meanwhile", 2).unwrap();
+            Words.passages(text)
+        }
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = at(&folder.path().join("m.db"));
+    let mut memory = AgentMemory::create(store, &NewAgent::named("ada", 0)).unwrap();
+    memory.record(&[user(&"heron ".repeat(5000))]).unwrap();
+    let mut counter = Cutting(memory.inbox().unwrap().unwrap());
+    let limits = QueueLimits::default();
+    let mut context = context(&memory);
+    let report = QueueManager {
+        memory: &mut memory,
+        context: &mut context,
+        counter: &mut counter,
+        summarizer: &mut Summaries::Short,
+        limits: &limits,
+        window_tokens: 1000,
+        at_ms: 1,
+    }
+    .make_room()
+    .unwrap();
+    assert_eq!(report.paged_out.len(), 1);
 }
 
 /// A unit of a random talk: its kind, and how many words it has.
@@ -292,7 +382,8 @@ proptest::proptest! {
             let before = memory.view().queue().unwrap();
             let mut context = context(&memory);
             let report =
-                make_room(&mut memory, &mut context, &mut Words, &mut summaries, &limits, window, 1).unwrap();
+                QueueManager { memory: &mut memory, context: &mut context, counter: &mut Words, summarizer: &mut summaries, limits: &limits, window_tokens: window, at_ms: 1 }
+.make_room().unwrap();
             let queue = context.messages;
             prop_assert!(report.prompt_tokens <= limits.prompt_limit_tokens(window), "{report:?}");
             // One summary at most, first and bounded.

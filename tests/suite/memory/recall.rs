@@ -4,7 +4,7 @@ use mneme::memory::{AgentMemory, NewAgent, Role};
 use mneme::types::{Body, MessageId};
 use proptest::prelude::*;
 
-use super::{call, event, found, in_memory, reply, result, user};
+use super::{call, event, found, in_memory, load_checkpoint, reply, result, user};
 
 /// Ids of all messages, in the order in which they were said.
 fn talk(memory: &mut AgentMemory, texts: &[&str]) -> Vec<MessageId> {
@@ -188,7 +188,7 @@ proptest! {
                     saved = Some(said.clone());
                 }
                 Change::Load => if let Some(saved) = &saved {
-                    memory.load_checkpoint(Some("c"), 1).unwrap();
+                    load_checkpoint(&mut memory, Some("c"), 1).unwrap();
                     said.clone_from(saved);
                 }
             }

@@ -3,7 +3,7 @@
 use mneme::memory::{AgentMemory, Error, NewAgent, NewDocument, Store};
 use mneme::types::{Piece, Place, Unit};
 
-use super::at;
+use super::{at, load_checkpoint};
 
 fn put(store: &mut Store, source: &str, path: &str, text: &str) -> usize {
     let piece = Piece { place: Place::at(Unit::Line, 1), text: text.to_owned() };
@@ -147,7 +147,7 @@ fn a_checkpoint_does_not_touch_documents() {
     let mut store = memory.into_store();
     put(&mut store, "notes", "/more.md", "lighthouse again");
     let mut memory = AgentMemory::open(store, "ada").unwrap();
-    memory.load_checkpoint(Some("before"), 9).unwrap();
+    load_checkpoint(&mut memory, Some("before"), 9).unwrap();
     let mut found = titles(&memory.into_store(), "ada", "lighthouse");
     found.sort();
     assert_eq!(found, ["more.md", "plan.md"]);
@@ -177,7 +177,7 @@ fn a_checkpoint_of_the_whole_agent_has_its_sources_and_its_model() {
     store.delete_source("gone").unwrap();
     assert_eq!(titles(&store, "ada", "lighthouse"), ["diary.md"]);
     let mut memory = AgentMemory::open(store, "ada").unwrap();
-    memory.load_checkpoint(None, 2).unwrap();
+    load_checkpoint(&mut memory, None, 2).unwrap();
     assert_eq!(memory.view().chosen_model().unwrap().as_deref(), Some("large"));
     assert_eq!(titles(memory.store(), "ada", "lighthouse"), ["notes.md"], "under its new name, and no other");
 }

@@ -130,7 +130,7 @@ fn what_the_user_does_ends_the_way_forth_and_what_the_agent_does_by_itself_does_
         },
         |memory| drop(memory.record(&[user("imported")]).unwrap()),
         |memory| drop(memory.pop(1).unwrap()),
-        |memory| drop(memory.load_checkpoint(None, 3).unwrap()),
+        |memory| drop(load_checkpoint(memory, None, 3).unwrap()),
         |memory| {
             let mut step = memory.step(3).unwrap();
             step.set_block(BlockLabel::Human, None, "Edited.").unwrap();
@@ -178,9 +178,9 @@ fn turns_that_a_checkpoint_or_a_pop_took_away_are_none_to_go_back_over() {
     memory.save_checkpoint("one", 2).unwrap();
     turn(&mut memory, "two");
     memory.save_checkpoint("two", 2).unwrap();
-    memory.load_checkpoint(Some("one"), 3).unwrap();
+    load_checkpoint(&mut memory, Some("one"), 3).unwrap();
     assert_eq!(undo(&mut memory, 1).unwrap(), "one");
-    memory.load_checkpoint(Some("two"), 3).unwrap();
+    load_checkpoint(&mut memory, Some("two"), 3).unwrap();
     assert_eq!(undo(&mut memory, 1).unwrap(), "two");
     redo(&mut memory, 1).unwrap();
     memory.pop(2).unwrap();
@@ -200,6 +200,20 @@ fn fifty_turns_are_kept() {
     assert_eq!(memory.view().queue().unwrap().len(), 6);
     redo(&mut memory, 50).unwrap();
     assert_eq!(memory.view().queue().unwrap().len(), 106);
+}
+
+#[test]
+fn turns_out_of_view_do_not_count_among_those_that_can_be_taken_back() {
+    let mut memory = in_memory();
+    for number in 0..60 {
+        turn(&mut memory, &format!("early{number}"));
+    }
+    undo(&mut memory, 40).unwrap();
+    for number in 0..45 {
+        turn(&mut memory, &format!("late{number}"));
+    }
+    assert!(matches!(undo(&mut memory, 51), Err(Error::TooFewTurns { available: 50, .. })));
+    assert_eq!(undo(&mut memory, 50).unwrap(), "early15");
 }
 
 #[test]
@@ -248,7 +262,7 @@ fn a_rewritten_reply_is_another_row_and_an_undo_over_it_brings_the_old_one_back(
     assert_eq!(found(&memory, "three").len(), 1);
     assert_eq!(found(&memory, "two"), ["two"]);
     assert_eq!(memory.view().recall_count().unwrap(), before.3);
-    memory.load_checkpoint(Some("before"), 4).unwrap();
+    load_checkpoint(&mut memory, Some("before"), 4).unwrap();
     assert_eq!(seen(&memory), before);
 }
 

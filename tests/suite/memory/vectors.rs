@@ -8,7 +8,7 @@ use mneme::types::{Cancel, PassageId};
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use super::{at, in_memory, user};
+use super::{at, in_memory, load_checkpoint, user};
 use crate::harness::embedder::HashEmbedder;
 
 const NOT: fn() -> Cancel = Cancel::new;
@@ -273,7 +273,7 @@ fn passages_are_listed_and_deleted_and_come_back_with_a_checkpoint() {
     assert_eq!((listed.total, listed.page_count), (2, 1));
     assert_eq!(hits(&memory, "stone").len(), 2);
     assert_eq!(memory.nearest_passages(&embedding("beta stone"), 9).unwrap().len(), 2);
-    memory.load_checkpoint(Some("before"), 3).unwrap();
+    load_checkpoint(&mut memory, Some("before"), 3).unwrap();
     assert_eq!(hits(&memory, "stone").len(), 3);
     assert_eq!(memory.nearest_passages(&embedding("beta stone"), 1).unwrap()[0].0, ids[1]);
 }
@@ -459,7 +459,7 @@ proptest! {
                     step.commit().unwrap();
                 }
                 Happens::Save => { memory.save_checkpoint("c", 1).unwrap(); saved = true; }
-                Happens::Load => if saved { memory.load_checkpoint(None, 1).unwrap(); }
+                Happens::Load => if saved { load_checkpoint(&mut memory, None, 1).unwrap(); }
                 Happens::Toggle(at) => {
                     other.execute("UPDATE passages SET hidden = 1 - hidden WHERE id = ?1", [ids[at % ids.len()].0]).unwrap();
                 }
