@@ -419,9 +419,7 @@ fn memory_exit_code(error: &memory::Error) -> ExitCode {
         | memory::Error::WindowTooSmall { .. }
         | memory::Error::UnknownPassage { .. }
         | memory::Error::BadLimits { .. } => ExitCode::Usage,
-        memory::Error::AgentInUse { .. }
-        | memory::Error::AgentsOpen
-        | memory::Error::Backup { .. } => ExitCode::Failed,
+        memory::Error::AgentInUse { .. } | memory::Error::AgentsOpen | memory::Error::Backup { .. } => ExitCode::Failed,
         _ => ExitCode::Data,
     }
 }

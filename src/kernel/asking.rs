@@ -18,6 +18,18 @@ const MAKING_WORDS: [&str; 15] = [
     "summarise", "summarize", "translate", "write",
 ];
 
+/// Words by which a question asks for one thing.
+const THING_WORDS: [&str; 8] = ["how", "what", "when", "where", "which", "who", "whom", "whose"];
+
+/// Words that stand before the user in a question about what is so; `should` and `can` ask for advice.
+#[rustfmt::skip]
+const BEING_WORDS: [&str; 12] = [
+    "am", "are", "did", "do", "had", "has", "have", "is", "s", "was", "were", "will",
+];
+
+/// How many words may stand between the word that asks and the user: "which of the two towns do I .."
+const MOST_BETWEEN: usize = 5;
+
 /// Whether a message asks for something.
 pub(super) fn asks(text: &str) -> bool {
     text.contains(QUESTION_MARKS) || text.split(['.', '!', ',', '\n']).any(|part| begins_with(part, &ASKING_WORDS))
@@ -38,6 +50,19 @@ pub(super) fn only_asks(text: &str) -> bool {
     makes || sentences.all(|sentence| ends_in_question(sentence) || begins_with(sentence, &ASKING_WORDS))
 }
 
+/// Whether a message asks what is so about the user or what is theirs: "where do I live", "what's my aunt called".
+pub(super) fn asks_about_user(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    words.iter().enumerate().filter(|(_, word)| THING_WORDS.contains(word)).any(|(at, _)| {
+        let behind = words.get(at + 1..).unwrap_or_default();
+        behind
+            .windows(2)
+            .take(MOST_BETWEEN)
+            .any(|pair| BEING_WORDS.contains(&pair[0]) && matches!(pair[1], "i" | "my" | "mine" | "we" | "our"))
+    })
+}
+
 fn begins_with(sentence: &str, list: &[&str]) -> bool {
     let first: String = sentence.trim_start().chars().take_while(|c| c.is_alphanumeric()).collect();
     list.contains(&first.to_lowercase().as_str())
@@ -45,7 +70,7 @@ fn begins_with(sentence: &str, list: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{asks, only_asks};
+    use super::{asks, asks_about_user, only_asks};
 
     #[test]
     fn questions_are_known_by_their_sign_or_their_first_word() {
@@ -60,6 +85,16 @@ mod tests {
         }
         for telling in ["I live in Turku.", "Good morning!", "My whole day was fine.", "", "..."] {
             assert!(!asks(telling), "{telling}");
+        }
+    }
+
+    #[test]
+    fn a_question_about_the_user_is_none_for_advice() {
+        for asking in ["Where do I live?", "what's my aunt called", "by the way, which of the two towns do I prefer"] {
+            assert!(asks_about_user(asking), "{asking}");
+        }
+        for other in ["What should I give my aunt?", "I know where she lives.", "How deep is the lake?", "who?"] {
+            assert!(!asks_about_user(other), "{other}");
         }
     }
 

@@ -73,7 +73,7 @@ fn commit(
     before_tokens: usize,
 ) -> Result<(), Error> {
     let shown = fixed_context(step.view(), settings)?;
-    let tokens = model.prompt(&shown)?.len();
+    let tokens = model.most_prompt_tokens(&shown)?;
     if tokens >= before_tokens {
         check_window(model, settings, tokens)?;
     }

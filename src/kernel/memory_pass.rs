@@ -10,7 +10,7 @@ use std::collections::HashSet;
 
 use crate::grammar::policy::literal;
 
-use super::asking::{ends_in_question, only_asks};
+use super::asking::{asks_about_user, ends_in_question, only_asks};
 use super::notes::MAX_FACT_CHARS;
 
 /// Facts that one piece of a message can bring.
@@ -28,6 +28,9 @@ const MIN_ODDS_OF_QUESTION: f32 = 1.3;
 
 /// What small models write where a question asks for a thing: it is no fact.
 const VAGUE: [&str; 6] = ["something", "someone", "somebody", "somewhere", "unknown", "unspecified"];
+
+/// Words of greeting.
+const GREETINGS: [&str; 10] = ["aloha", "bonjour", "ciao", "hallo", "hej", "hei", "hello", "hi", "hola", "salut"];
 
 /// What small models note of a question.
 const ASKED: [&str; 8] = [
@@ -78,6 +81,10 @@ const EXAMPLES: &[(&str, &str)] = &[
          in Ghent.",
     ),
     ("I have sold the boat, by the way.", "FACT: The user has sold the boat."),
+    (
+        "Ich backe gern Brot, und meine Tante wohnt in Lund.",
+        "FACT: The user likes baking bread.\nFACT: The user's aunt lives in Lund.",
+    ),
     ("Do you know what my aunt is called?", "NONE"),
     (
         "The exam is at 8 in room 12, and if I pass it I can start my studies in Delft.",
@@ -164,11 +171,12 @@ impl MemoryPass {
         ends_in_question(&self.message)
     }
 
-    /// Whether the message cannot state anything about the user: it only asks, and does not say I or my. What it quotes is
-    /// not its own.
+    /// Whether the message cannot state anything about the user: it only asks, and does not say I or my but in asking what
+    /// is so about the user. What it quotes is not its own.
     pub(super) fn states_nothing(&self) -> bool {
         let own = without_quotations(&self.message);
-        only_asks(&own) && !words(&own).any(|word| FIRST_PERSON.contains(&word.as_str()))
+        let speaks_of_user = || words(&own).any(|word| FIRST_PERSON.contains(&word.as_str()));
+        only_asks(&own) && (asks_about_user(&own) || !speaks_of_user())
     }
 
     /// Leaves out the second half of the message; false where nothing is left to leave out.
@@ -235,7 +243,9 @@ impl MemoryPass {
         let is_number = |name: &String| name.starts_with(char::is_numeric);
         let borrowed = EXAMPLES.iter().flat_map(|(_, answer)| names(answer)).filter(|name| !is_number(name));
         let vague = VAGUE.iter().map(|word| (*word).to_owned());
-        !borrowed.chain(vague).any(|word| stated.contains(&word) && !mentioned(&word))
+        // A greeting in another language is taken for a name.
+        let greeted = GREETINGS.iter().any(|greeting| text.to_lowercase().ends_with(&format!("name is {greeting}.")));
+        !greeted && !borrowed.chain(vague).any(|word| stated.contains(&word) && !mentioned(&word))
     }
 
     /// Whether `fact` comes from a question alone: it tells that something was asked, names the very thing that was asked
@@ -357,8 +367,8 @@ mod tests {
     fn a_question_of_its_own_brings_no_finding() {
         let found = |message: &str, fact: &str| pass(message).findings(&format!("FACT: {fact}")).len();
         assert_eq!(found("Which town do I live in?", "The user lives in a town."), 0);
-        assert_eq!(found("What do I do for a living?", "The user works as a gardener."), 0);
-        assert_eq!(found("What do I play?", "The user has not told what they play."), 0);
+        assert_eq!(found("Could my job be a good one?", "The user works as a gardener."), 0);
+        assert_eq!(found("Have I told you?", "The user has not told what they play."), 0);
         assert_eq!(found("Which town would suit my sister, who sails?", "The user's sister sails."), 1);
         assert_eq!(found("I keep the garden of the council.", "The user works as a gardener."), 1);
     }
@@ -369,6 +379,7 @@ mod tests {
             "How does one spell 'I am a dentist'?",
             "Write a poem. The hero has a horse called Pim.",
             "what's 7 times 8?",
+            "What do I do for a living?",
             "Say \"my cello\" backwards, can you?",
         ] {
             assert!(pass(nothing).states_nothing(), "{nothing}");
@@ -377,7 +388,7 @@ mod tests {
             "What shall I cook for my aunt?",
             "Can you help? I've lost the cello.",
             "The cello is in the attic.",
-            "What's left in the Rex's bowl, my dog's?",
+            "Where can my dog Rex swim?",
         ] {
             assert!(!pass(something).states_nothing(), "{something}");
         }

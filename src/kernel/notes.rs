@@ -30,6 +30,15 @@ const MIN_UPDATE: f32 = 0.6;
 /// The same where note and fact begin alike: notes that became untrue had 0.40 and more, others none above 0.
 const MIN_UPDATE_ALIKE: f32 = 0.2;
 
+/// How facts begin of which there is one at a time: two of them that differ cannot both be true.
+const SINGLE: [&str; 5] = [
+    "the user's name is ",
+    "the user's first name is ",
+    "the user lives in ",
+    "the user is called ",
+    "the user works as ",
+];
+
 /// The possible answers; no two begin alike.
 pub(super) const ANSWERS: [&str; 3] = ["SAME", "UPDATE", "OTHER"];
 /// Logits that say: nothing to do with one another.
@@ -120,6 +129,13 @@ impl Notes {
 
     /// The note on which `fact` bears most, where it bears on any.
     fn bearing(&self, fact: &str, scores: &[[f32; ANSWERS.len()]]) -> Option<(usize, Relation)> {
+        let lower = fact.to_lowercase();
+        if let Some(begin) = SINGLE.iter().find(|begin| lower.starts_with(**begin)) {
+            let is_other = |note: &String| note.to_lowercase().starts_with(begin) && !self.brought.contains(note);
+            if let Some(index) = self.human.iter().position(is_other) {
+                return Some((index, Relation::Replaces));
+            }
+        }
         let skipped = self.human.len() - self.candidates(fact).len();
         let odds = |[same, update, other]: &[f32; 3]| same.max(*update) - other;
         let (index, best) = scores.iter().enumerate().max_by(|(_, one), (_, two)| odds(one).total_cmp(&odds(two)))?;
@@ -298,6 +314,15 @@ mod tests {
         let (name, _) = made(notes.take(&fact("The user lives in Turku."), &[UPDATE]));
         assert_eq!(name, "core_memory_replace");
         let (name, _) = made(notes.take(&fact("The user has a new flat."), &[UPDATE]));
+        assert_eq!(name, "core_memory_append");
+    }
+
+    #[test]
+    fn there_is_one_name_and_one_home_at_a_time() {
+        let mut notes = notes("The user has a boat.\nThe user's name is Quil.");
+        let (_, arguments) = made(notes.take(&fact("The user's name is Quill."), &[OTHER, OTHER]));
+        assert_eq!(arguments["old_content"], "The user's name is Quil.");
+        let (name, _) = made(notes.take(&fact("The user has a car."), &[OTHER, OTHER]));
         assert_eq!(name, "core_memory_append");
     }
 

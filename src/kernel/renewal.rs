@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use crate::memory::same_line;
 
-use super::memory_pass::{is_form_of, words};
+use super::memory_pass::{is_form_of, names, words};
 use super::notes::MAX_FACT_CHARS;
 
 /// Notes that are looked at, the newest of them: each costs a look of the model.
@@ -56,7 +56,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
 ];
 
 /// Words that say: there is one more, the other stays.
-const MORE: [&str; 7] = ["additional", "also", "another", "extra", "more", "second", "too"];
+const MORE: [&str; 4] = ["additional", "also", "second", "too"];
 
 /// Instructions, examples and question for `Dialect::render_side`.
 pub(super) fn prompt(note: &str, message: &str) -> (&'static str, Vec<(String, String)>, String) {
@@ -86,11 +86,12 @@ pub(super) fn renewed(note: &str, message: &str, written: &str) -> Option<String
     if written.is_empty() || same_line(note, written) {
         return None;
     }
-    let (old, said): (Vec<String>, Vec<String>) = (words(note).collect(), words(message).collect());
+    let (old, said): (HashSet<String>, Vec<String>) = (words(note).collect(), words(message).collect());
+    let is_said = |word: &String| said.iter().any(|said| is_form_of(said, word) || said.starts_with(word));
     let new: HashSet<String> = words(written).filter(|word| !old.contains(word)).collect();
-    let from_message = new.iter().filter(|word| said.iter().any(|said| is_form_of(said, word))).count();
+    let names_nothing_else = names(written).filter(|name| !old.contains(name)).all(|name| is_said(&name));
     let kept = words(written).filter(|word| old.contains(word)).count();
-    let is_taken = from_message > 0 && from_message * 2 >= new.len();
+    let is_taken = names_nothing_else && new.iter().filter(|word| is_said(word)).count() * 2 >= new.len().max(1);
     (is_taken && kept * 2 >= old.len()).then(|| written.to_owned())
 }
 
@@ -115,6 +116,7 @@ mod tests {
     #[test]
     fn one_more_of_the_kind_renews_nothing() {
         assert!(!can_renew("We got a second dog, called Luna."));
+        assert!(can_renew("Quill left for another town, and Tamsin leads now."));
         assert!(can_renew("The dog's name is Luna, sorry."));
     }
 

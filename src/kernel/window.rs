@@ -93,8 +93,7 @@ impl Agent {
     /// Describes the functions that can do something by now.
     pub(super) fn describe_functions(&mut self) -> Result<(), Error> {
         let memory = self.memory.view();
-        let searchable =
-            Searchable { messages: memory.has_evicted_conversation()?, passages: memory.has_passages()? };
+        let searchable = Searchable { messages: memory.has_evicted_conversation()?, passages: memory.has_passages()? };
         self.model.describe(described_functions(&self.settings, searchable));
         Ok(())
     }

@@ -270,7 +270,7 @@ fn an_agent_whose_core_memory_is_too_large_opens_and_answers_once_it_is_shorter(
     let mut program = world.start(json!([]), &["--human", &world.file("human.txt", &long)]);
     program.command(&format!("/core persona {long}"));
     assert!(program.close().success());
-    let mut program = world.start(json!([]), &["--context-window", "1600"]);
+    let mut program = world.start(json!([]), &["--context-window", "1500"]);
     let notices = program.ready["notices"].to_string();
     assert!(notices.contains("/core") && notices.contains("--context-window"), "{notices}");
     let events = program.say("Hello?");

@@ -34,10 +34,13 @@ fn setting(window: usize, replies: &[ScriptedReply]) -> Setting<'static> {
 fn after_a_long_talk(replies: &[ScriptedReply]) -> Talk {
     let mut talk = setting(2048, replies).open();
     talk.say(FACT);
-    // So many that the window has just been emptied: no warning comes in between.
-    for turn in 0..50 {
-        talk.say(&format!("Remark {turn} about this and that, with a few more words to fill the window."));
-    }
+    // Until the window has just been emptied: no warning comes in between.
+    let has_made_room = |event: &Event| matches!(event, Event::Notice { text } if text.contains("The window was full"));
+    let emptied = (0..60).map(|turn| {
+        let events = talk.say(&format!("Remark {turn} about this and that, with a few more words to fill the window."));
+        turn > 30 && events.iter().any(has_made_room)
+    });
+    assert!(emptied.into_iter().any(|emptied| emptied));
     assert!(!talk.prompt().contains("flowerpot"));
     talk
 }
