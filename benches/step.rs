@@ -31,7 +31,7 @@ fn policy(edit: usize) -> StepPolicy {
         recall_count: 1000,
         has_evicted: true,
         archival_count: 100,
-        edits_core_memory: true,
+        saves_by_itself: true,
         max_answer_chars: 3000,
         ..MemoryView::default()
     };
@@ -86,7 +86,7 @@ fn prompt(criterion: &mut Criterion) {
             Message { id: MessageId(id), at_ms: id * 60_000, body, interrupted: false, stub: None }
         })
         .collect();
-    let functions = functions::schemas(&[]);
+    let functions = functions::schemas(|_| true);
     let parts = PromptParts {
         instructions: "You are a companion.",
         functions: &functions,

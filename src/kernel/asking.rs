@@ -54,12 +54,11 @@ pub(super) fn only_asks(text: &str) -> bool {
 pub(super) fn asks_about_user(text: &str) -> bool {
     let lower = text.to_lowercase();
     let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let is_user = |word: &&str| matches!(*word, "i" | "my" | "mine" | "we" | "our");
     words.iter().enumerate().filter(|(_, word)| THING_WORDS.contains(word)).any(|(at, _)| {
         let behind = words.get(at + 1..).unwrap_or_default();
-        behind
-            .windows(2)
-            .take(MOST_BETWEEN)
-            .any(|pair| BEING_WORDS.contains(&pair[0]) && matches!(pair[1], "i" | "my" | "mine" | "we" | "our"))
+        let pairs = behind.iter().zip(behind.iter().skip(1)).take(MOST_BETWEEN);
+        pairs.into_iter().any(|(being, user)| BEING_WORDS.contains(being) && is_user(user))
     })
 }
 

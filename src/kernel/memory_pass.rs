@@ -260,15 +260,19 @@ impl MemoryPass {
         }
         let message: Vec<String> = words(&self.message).collect();
         let stated: Vec<String> = words(&fact).collect();
-        let asked_for =
-            message.windows(2).filter(|pair| matches!(pair[0].as_str(), "which" | "what")).map(|pair| &pair[1]);
-        let names_it = |thing: &String| {
-            stated.windows(2).any(|pair| matches!(pair[0].as_str(), "a" | "an" | "some") && pair[1] == *thing)
-        };
+        let mut asked_for = following(&message).filter(|(word, _)| matches!(word.as_str(), "which" | "what"));
+        let is_one = |word: &String| matches!(word.as_str(), "a" | "an" | "some");
+        let names_it =
+            |(_, thing): (&String, &String)| following(&stated).any(|(word, named)| is_one(word) && named == thing);
         let meant = |word: &&String| word.chars().count() >= 3 && !FRAME.contains(&word.as_str());
         let is_said = |word: &String| message.iter().any(|said| is_form_of(said, word));
-        asked_for.into_iter().any(names_it) || !stated.iter().filter(meant).any(is_said)
+        asked_for.any(names_it) || !stated.iter().filter(meant).any(is_said)
     }
+}
+
+/// Each word with the one behind it.
+fn following(words: &[String]) -> impl Iterator<Item = (&String, &String)> {
+    words.iter().zip(words.iter().skip(1))
 }
 
 /// Whether two words have a stem in common, as far as their first letters tell.
