@@ -1,7 +1,7 @@
 //! A long talk of random turns and commands on the scripted engine, checked against a model of what must be the case:
 //! core memory as a list of lines, archival storage, and every text that was said and not taken back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use mneme::dialect::Profile;
@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::agent::{START_MS, Setting, Talk, answer, call, messages};
 
-/// Turns that can be taken back, of all that were begun.
+/// Turns that can be taken back, of those that are there; as many that are gone are kept for checkpoints that bring them back.
 const KEPT_TURNS: usize = 50;
 /// Lines that the talk keeps in core memory at most.
 const MAX_LINES: usize = 5;
@@ -54,6 +54,8 @@ struct Soak {
     ahead: Vec<Expected>,
     /// Turns that were begun, those that were taken back included.
     begun: usize,
+    /// Numbers of those that can be taken back, now or once a checkpoint brings them back.
+    marks: BTreeSet<usize>,
 }
 
 /// Holds `turns` turns with random edits, searches, pops, undos, redos, checkpoints, kills and restarts in between, half
@@ -69,6 +71,7 @@ pub fn soak(seed: u64, turns: usize, window_tokens: usize) {
             saved: None,
             ahead: Vec::new(),
             begun: 0,
+            marks: BTreeSet::new(),
         };
         soak.run(turns / 2);
     }
@@ -218,6 +221,12 @@ impl Soak {
         self.begun += 1;
         let lines_after = self.expected.lines.clone();
         self.expected.turns.push(Turn { number: self.begun, before, lines_after });
+        self.marks.insert(self.begun);
+        let visible: BTreeSet<usize> = self.expected.turns.iter().map(|turn| turn.number).collect();
+        let (seen, hidden): (Vec<usize>, Vec<usize>) =
+            self.marks.iter().rev().partition(|number| visible.contains(number));
+        let kept = |numbers: Vec<usize>| numbers.into_iter().take(KEPT_TURNS);
+        self.marks = kept(seen).chain(kept(hidden)).collect();
         let Some(Event::Turn(report)) = events.last() else { panic!("turn {turn}: {events:?}") };
         assert_eq!(report.stop_reason, StopReason::Answer, "turn {turn}: {events:?}");
         assert_eq!(messages(&events).len(), 1, "turn {turn}: {events:?}");
@@ -259,7 +268,8 @@ impl Soak {
         let count = self.random.random_range(1..4);
         let events = talk.command(&format!("/undo {count}"));
         // A checkpoint of long ago brings turns back that cannot be taken back any more.
-        let is_kept = |first: &usize| self.expected.turns[*first].number + KEPT_TURNS > self.begun;
+        let has_mark = |turn: &Turn| self.marks.contains(&turn.number);
+        let is_kept = |first: &usize| self.expected.turns[*first..].iter().all(has_mark);
         let Some(first) = self.expected.turns.len().checked_sub(count).filter(is_kept) else {
             assert!(matches!(events.as_slice(), [Event::Error { .. }]), "turn {turn}: {events:?}");
             return;
@@ -297,7 +307,7 @@ impl Soak {
         let Some(last) = self.expected.turns.last().cloned() else { return };
         let Some(text) = self.expected.said.last().cloned() else { return };
         let events = talk.command("/retry");
-        if last.number + KEPT_TURNS <= self.begun {
+        if !self.marks.contains(&last.number) {
             assert!(matches!(events.as_slice(), [Event::Error { .. }, ..]), "turn {turn}: {events:?}");
             return;
         }
