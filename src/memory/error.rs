@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use rusqlite::ErrorCode;
 
 use super::main_context::BlockLabel;
+use super::text::clipped;
 use crate::types::InvalidName;
 
 /// Result of the memory layer.
@@ -431,7 +432,10 @@ pub enum EditError {
         closest: Option<String>,
     },
     /// The block says so already.
-    #[error("{label} already says {line:?}. Nothing was changed, and nothing needs to be: go on.")]
+    #[error(
+        "{label} already says {:?}. Nothing was changed, and nothing needs to be: go on.",
+        clipped(line, QUOTED_CHARS)
+    )]
     AlreadyPresent {
         /// Which block.
         label: BlockLabel,
@@ -451,6 +455,9 @@ pub enum EditError {
     #[error("archival memory already holds this passage. Nothing was added, and nothing needs to be: go on.")]
     DuplicatePassage,
 }
+
+/// Characters of a line that is quoted to the model: it has just written it, and its window may be nearly full.
+const QUOTED_CHARS: usize = 60;
 
 /// Names in a message about an agent or a source that is not there; more would hide the nearest.
 const MAX_NAMED: usize = 8;

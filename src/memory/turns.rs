@@ -77,11 +77,8 @@ pub(super) fn undo(connection: &Connection, agent: i64, count: usize, at_ms: i64
         "undone = 0 AND EXISTS (SELECT 1 FROM messages m WHERE m.id = message_id AND m.hidden = 0) ORDER BY id DESC",
         count,
     )?;
-    // A checkpoint can bring back a turn whose mark is gone: what lies behind it cannot be reached one turn at a time.
-    let said = newest_said(connection, agent, marks.len())?;
-    let available = marks.iter().zip(&said).take_while(|(mark, said)| mark.message == Some(**said)).count();
-    let Some(target) = marks.last().filter(|_| available == count) else {
-        return Err(Error::TooFewTurns { asked: count, available });
+    let Some(target) = marks.last().filter(|_| marks.len() == count) else {
+        return Err(Error::TooFewTurns { asked: count, available: marks.len() });
     };
     if marks_ahead(connection, agent)?.is_empty() {
         insert_mark(connection, agent, None, at_ms, &capture(connection, agent)?)?;
@@ -93,22 +90,6 @@ pub(super) fn undo(connection: &Connection, agent: i64, count: usize, at_ms: i64
     let said = target.message.map_or(Ok(None), |id| messages::get(connection, agent, id))?;
     let text = said.as_ref().and_then(|message| message.body.searchable_text()).unwrap_or_default().to_owned();
     Ok(Undone { turns: marks.len(), text })
-}
-
-/// The newest messages of the user that are in view or were evicted, the newest first.
-fn newest_said(connection: &Connection, agent: i64, at_most: usize) -> Result<Vec<MessageId>> {
-    let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
-    connection
-        .prepare_cached(
-            "SELECT id FROM messages WHERE agent_id = :agent AND kind = 'user' AND hidden = 0
-             ORDER BY id DESC LIMIT :at_most",
-        )
-        .and_then(|mut statement| {
-            let rows = statement
-                .query_map(named_params! {":agent": agent, ":at_most": at_most}, |row| Ok(MessageId(row.get(0)?)))?;
-            rows.collect()
-        })
-        .during("take back turns")
 }
 
 /// Brings back `count` turns that were taken back, the oldest first; all or nothing.

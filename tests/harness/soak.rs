@@ -267,10 +267,11 @@ impl Soak {
     fn undo(&mut self, talk: &mut Talk, turn: usize) {
         let count = self.random.random_range(1..4);
         let events = talk.command(&format!("/undo {count}"));
-        // A checkpoint of long ago brings turns back that cannot be taken back any more.
-        let has_mark = |turn: &Turn| self.marks.contains(&turn.number);
-        let is_kept = |first: &usize| self.expected.turns[*first..].iter().all(has_mark);
-        let Some(first) = self.expected.turns.len().checked_sub(count).filter(is_kept) else {
+        // A checkpoint of long ago brings turns back whose marks are gone: they go with the next one before them that has
+        // one.
+        let marked: Vec<usize> =
+            (0..self.expected.turns.len()).filter(|at| self.marks.contains(&self.expected.turns[*at].number)).collect();
+        let Some(first) = marked.len().checked_sub(count).map(|at| marked[at]) else {
             assert!(matches!(events.as_slice(), [Event::Error { .. }]), "turn {turn}: {events:?}");
             return;
         };

@@ -240,7 +240,7 @@ fn core_memory_grows_only_as_far_as_the_window_can_hold() {
             let mut setting = Setting::new(profile, &[]);
             let appends = (0..24).map(|seed| {
                 let section = ["\"human\"", "\"persona\""][seed % 2];
-                let content = format!("{:?}", of(seed, 110));
+                let content = format!("{:?}", of(seed, 150));
                 call(profile, "core_memory_append", &[("section", section), ("content", &content)])
             });
             let replies: Vec<String> = appends.flat_map(|append| [append, answer(profile, "Noted.")]).collect();

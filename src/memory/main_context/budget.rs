@@ -30,7 +30,7 @@ pub struct QueueLimits {
     /// Messages at the end of the queue that an eviction never takes.
     pub keep_last_messages: usize,
     /// Least tokens of the queue that must fit beside the fixed part of the prompt, or an agent does not start: a short
-    /// exchange.
+    /// exchange with a call that saves a line, and its result.
     pub min_queue_tokens: usize,
     /// Upper bound for a summary, in words. A longer one is cut at a sentence.
     pub summary_max_words: usize,
@@ -59,7 +59,7 @@ impl Default for QueueLimits {
             result_reserve_fraction: 0.1,
             result_reserve_max_tokens: 384,
             keep_last_messages: 3,
-            min_queue_tokens: 160,
+            min_queue_tokens: 320,
             summary_max_words: 120,
             summary_min_words: 16,
             summary_max_tokens: 320,
