@@ -258,7 +258,7 @@ fn core_memory_grows_only_as_far_as_the_window_can_hold() {
                 assert!(talk.agent.lacks_room().is_none(), "turn {turn}: {events:?}");
             }
             let core = talk.memory().0;
-            assert!(core.human.len() + core.persona.len() > 110, "nothing was noted: {core:?}");
+            assert!(core.human.len() + core.persona.len() > 150, "nothing was noted: {core:?}");
         }
     }
 }

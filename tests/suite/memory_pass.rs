@@ -220,12 +220,18 @@ fn memory_waits_for_the_passes_that_are_due() {
 #[test]
 fn a_pass_leaves_the_cache_of_the_conversation_alone() {
     for profile in PROFILES {
-        let mut talk = setting(profile, &[("I have a kayak.", "FACT: The user has a kayak.")]).open();
+        let mut setting = setting(profile, &[("I have a kayak.", "FACT: The user has a kayak.")]);
+        // So much that reading it anew would show.
+        setting.persona = "I am calm, I like the sea, and I know the names of the winds, the stars, the islands and the \
+                           boats of this coast. I have an ear for old stories about storms, lighthouses and smugglers, \
+                           and I tell them when the evening is long, the tea is hot and the rain beats on the window. I \
+                           never hurry, I never boast, and I ask back when something is not clear to me.";
+        let mut talk = setting.open();
         talk.say("I have a kayak.");
         let events = talk.say("And it is windy.");
         let Some(Event::Turn(report)) = events.last() else { panic!("{events:?}") };
         assert_eq!(passes_and_prompts(&talk).0.len(), 2);
-        assert!(report.tokens_reused > 5 * report.tokens_read, "{profile:?}: {report:?}");
+        assert!(report.tokens_reused > 10 * report.tokens_read, "{profile:?}: {report:?}");
         assert!(report.idle_passes > 0, "{report:?}");
     }
 }
