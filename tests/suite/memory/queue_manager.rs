@@ -3,7 +3,7 @@
 use mneme::memory::main_context::is_call_and_result;
 use mneme::memory::{
     AgentMemory, BlockLabel, BoxError, CountTokens, Error, Inbox, MainContext, NewAgent, QueueLimits, QueueManager,
-    Summarize,
+    RoomReport, Summarize,
 };
 use mneme::types::{Body, Message};
 
@@ -55,6 +55,18 @@ fn context(memory: &AgentMemory) -> MainContext {
     memory.view().main_context("be kind").unwrap()
 }
 
+/// Has the queue manager make room at a time that plays no part.
+fn make_room(
+    memory: &mut AgentMemory,
+    context: &mut MainContext,
+    counter: &mut dyn CountTokens,
+    summarizer: &mut dyn Summarize,
+    limits: &QueueLimits,
+    window_tokens: usize,
+) -> mneme::memory::Result<RoomReport> {
+    QueueManager { memory, context, counter, summarizer, limits, window_tokens, at_ms: 1 }.make_room()
+}
+
 fn run_room(
     memory: &mut AgentMemory,
     summaries: &mut Summaries,
@@ -62,16 +74,7 @@ fn run_room(
 ) -> mneme::memory::Result<(usize, Vec<Message>)> {
     let limits = QueueLimits::default();
     let mut context = context(memory);
-    let report = QueueManager {
-        memory,
-        context: &mut context,
-        counter: &mut Words,
-        summarizer: summaries,
-        limits: &limits,
-        window_tokens: window,
-        at_ms: 1,
-    }
-    .make_room()?;
+    let report = make_room(memory, &mut context, &mut Words, summaries, &limits, window)?;
     assert_eq!(report.prompt_tokens, Words.prompt_tokens(&context).unwrap());
     assert_eq!(context.messages, memory.view().queue().unwrap());
     assert!(report.prompt_tokens <= limits.prompt_limit_tokens(window), "{report:?}");
@@ -175,17 +178,7 @@ fn an_eviction_refreshes_core_memory_in_the_prompt() {
     step.core_append(BlockLabel::Human, "Has a kite.").unwrap();
     step.commit().unwrap();
     let limits = QueueLimits::default();
-    let report = QueueManager {
-        memory: &mut memory,
-        context: &mut context,
-        counter: &mut Words,
-        summarizer: &mut Summaries::Short,
-        limits: &limits,
-        window_tokens: 600,
-        at_ms: 1,
-    }
-    .make_room()
-    .unwrap();
+    let report = make_room(&mut memory, &mut context, &mut Words, &mut Summaries::Short, &limits, 600).unwrap();
     assert!(report.evicted_messages >= 10, "{report:?}");
     assert!(context.core_memory.contains("Has a kite."));
 }
@@ -216,17 +209,7 @@ fn a_part_that_is_too_long_for_one_call_is_summarised_in_several() {
     let mut watching = Watching::default();
     let limits = QueueLimits::default();
     let mut context = context(&memory);
-    QueueManager {
-        memory: &mut memory,
-        context: &mut context,
-        counter: &mut Words,
-        summarizer: &mut watching,
-        limits: &limits,
-        window_tokens: 600,
-        at_ms: 1,
-    }
-    .make_room()
-    .unwrap();
+    make_room(&mut memory, &mut context, &mut Words, &mut watching, &limits, 600).unwrap();
     let calls = watching.input_tokens.len();
     assert!(calls >= 7, "{:?}", watching.input_tokens);
     assert!(watching.input_tokens.iter().all(|tokens| *tokens <= 300), "{:?}", watching.input_tokens);
@@ -262,17 +245,7 @@ fn a_summariser_is_given_no_more_than_it_has_room_for_and_nothing_where_it_has_n
         }
         let mut summarizer = Roomy { room_tokens, calls: 0 };
         let (limits, mut context) = (QueueLimits::default(), context(&memory));
-        let report = QueueManager {
-            memory: &mut memory,
-            context: &mut context,
-            counter: &mut Words,
-            summarizer: &mut summarizer,
-            limits: &limits,
-            window_tokens: 600,
-            at_ms: 1,
-        }
-        .make_room()
-        .unwrap();
+        let report = make_room(&mut memory, &mut context, &mut Words, &mut summarizer, &limits, 600).unwrap();
         assert_eq!(report.has_mechanical_summary, is_mechanical, "{room_tokens}");
         assert_eq!(summarizer.calls == 0, is_mechanical, "{room_tokens}");
     }
@@ -288,17 +261,7 @@ fn a_pasted_document_drives_nothing_else_out_of_view() {
     memory.record(&[user(&document)]).unwrap();
     let limits = QueueLimits::default();
     let mut context = context(&memory);
-    let report = QueueManager {
-        memory: &mut memory,
-        context: &mut context,
-        counter: &mut Words,
-        summarizer: &mut Summaries::Short,
-        limits: &limits,
-        window_tokens: 1000,
-        at_ms: 1,
-    }
-    .make_room()
-    .unwrap();
+    let report = make_room(&mut memory, &mut context, &mut Words, &mut Summaries::Short, &limits, 1000).unwrap();
     assert_eq!((report.evicted_messages, report.paged_out.len()), (0, 1));
     assert_eq!(context.messages.len(), 13);
     let stub = context.messages[12].stub.as_deref().unwrap();
@@ -332,17 +295,7 @@ fn while_a_pasted_document_is_cut_others_can_write() {
     let mut counter = Cutting(memory.inbox().unwrap().unwrap());
     let limits = QueueLimits::default();
     let mut context = context(&memory);
-    let report = QueueManager {
-        memory: &mut memory,
-        context: &mut context,
-        counter: &mut counter,
-        summarizer: &mut Summaries::Short,
-        limits: &limits,
-        window_tokens: 1000,
-        at_ms: 1,
-    }
-    .make_room()
-    .unwrap();
+    let report = make_room(&mut memory, &mut context, &mut counter, &mut Summaries::Short, &limits, 1000).unwrap();
     assert_eq!(report.paged_out.len(), 1);
 }
 
@@ -382,8 +335,7 @@ proptest::proptest! {
             let before = memory.view().queue().unwrap();
             let mut context = context(&memory);
             let report =
-                QueueManager { memory: &mut memory, context: &mut context, counter: &mut Words, summarizer: &mut summaries, limits: &limits, window_tokens: window, at_ms: 1 }
-.make_room().unwrap();
+                make_room(&mut memory, &mut context, &mut Words, &mut summaries, &limits, window).unwrap();
             let queue = context.messages;
             prop_assert!(report.prompt_tokens <= limits.prompt_limit_tokens(window), "{report:?}");
             // One summary at most, first and bounded.
