@@ -170,6 +170,9 @@ pub struct ConfigFile {
     /// Whether what the memory holds on a question is looked up before the model answers it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recollection: Option<bool>,
+    /// Whether a question about the user is answered from notes and what was said, in a prompt of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_pass: Option<bool>,
     /// Minutes without a turn after which the agent has a heartbeat; 0: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat_minutes: Option<u32>,
@@ -239,6 +242,8 @@ pub struct Config {
     pub memory_pass: bool,
     /// Whether what the memory holds on a question is looked up before the model answers it.
     pub recollection: bool,
+    /// Whether a question about the user is answered from notes and what was said, in a prompt of its own.
+    pub answer_pass: bool,
     /// When a turn ends with work left for idle time.
     pub idle: Idle,
     /// Minutes without a turn after which the agent has a heartbeat; 0: never.
@@ -389,6 +394,7 @@ impl Config {
             max_calls_of_a_function: file.max_calls_of_a_function.unwrap_or(DEFAULT_MAX_CALLS_OF_A_FUNCTION),
             memory_pass: file.memory_pass.unwrap_or(true),
             recollection: file.recollection.unwrap_or(true),
+            answer_pass: file.answer_pass.unwrap_or(true),
             idle: overrides.idle.unwrap_or_default(),
             heartbeat_minutes: overrides.heartbeat_minutes.or(file.heartbeat_minutes).unwrap_or_default(),
             queue: file.queue.unwrap_or_default(),
@@ -416,6 +422,7 @@ impl Config {
             max_steps: Some(self.max_steps),
             memory_pass: Some(self.memory_pass),
             recollection: Some(self.recollection),
+            answer_pass: Some(self.answer_pass),
             max_calls_of_a_function: Some(self.max_calls_of_a_function),
             heartbeat_minutes: Some(self.heartbeat_minutes),
             queue: Some(self.queue.clone()),

@@ -9,6 +9,7 @@ mod harness;
 
 mod suite {
     mod admin;
+    mod answer_pass;
     mod architecture;
     mod bench_agent;
     mod bench_bfcl;

@@ -313,6 +313,8 @@ pub(super) fn settings(config: &Config, profile: Profile) -> kernel::Settings {
         // The classic profile is the paper's: the model edits its memory itself.
         memory_pass: config.memory_pass && profile == Profile::Native,
         recollection: config.recollection && profile == Profile::Native,
+        // Without memory passes the model does all by calls of its own, and there are no notes to answer from.
+        answer_pass: config.answer_pass && config.memory_pass && profile == Profile::Native,
         waits_for_idle: config.idle == Idle::Wait,
         heartbeat: (config.heartbeat_minutes > 0)
             .then(|| std::time::Duration::from_secs(u64::from(config.heartbeat_minutes) * 60)),

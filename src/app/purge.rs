@@ -34,7 +34,8 @@ pub(super) fn finish(store: &Store, home: &Path) -> Result<Vec<String>, Error> {
     let finished = match (store.is_pending(Purge::Home)?, store.is_pending(Purge::Database)?) {
         (false, false) => return Ok(Vec::new()),
         (true, _) => purge(store, home),
-        (false, true) => purge_database(store),
+        // A process that was killed in between may have left states of what is forgotten.
+        (false, true) => remove_states(&home.join(STATES_NAME)).and_then(|()| purge_database(store)),
     };
     Ok(match finished {
         Ok(notices) => {

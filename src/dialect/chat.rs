@@ -72,6 +72,7 @@ pub(super) fn notification_text(notification: &Notification, at: &Zoned, zone: &
              save now what must not be forgotten"
                 .into()
         }
+        Notification::CoreMemoryEdited { text } => format!("your notes have changed:\n{text}"),
         Notification::Recollection { text } => {
             format!("what your memory has on the next message; use what answers it, ignore the rest:\n{text}")
         }

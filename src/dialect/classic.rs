@@ -136,7 +136,7 @@ fn notification_json(
         Notification::Heartbeat { reason } => super::json::to_python_json(
             &json!({"type": "heartbeat", "reason": stub.unwrap_or(reason), "time": stamp(at)}),
         ),
-        Notification::MemoryPressure | Notification::Recollection { .. } => {
+        Notification::MemoryPressure | Notification::CoreMemoryEdited { .. } | Notification::Recollection { .. } => {
             packaged("system_alert", &chat::notification_text(notification, at, zone)?, at)
         }
     })

@@ -136,6 +136,12 @@ impl Function {
         self.edits_core_memory() || matches!(self, Self::ArchivalMemoryInsert)
     }
 
+    /// Whether it looks something up.
+    #[must_use]
+    pub const fn searches(self) -> bool {
+        matches!(self, Self::ConversationSearch | Self::ConversationSearchDate | Self::ArchivalMemorySearch)
+    }
+
     /// The name by which the model calls it.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -36,13 +36,14 @@ const DEFAULT_WINDOW_TOKENS: usize = 8192;
 const LEAST_WINDOW_TOKENS: usize = 2048;
 /// Share of the free memory, as 1/n, that the default window's KV cache may take.
 const KV_MEMORY_SHARE: u64 = 4;
-/// Window of the side sequence, in tokens: a prompt of examples, and a piece of a message.
+/// Window of each long side sequence, in tokens: a prompt of examples, and a piece of a message or what bears on a
+/// question.
 const SIDE_WINDOW_TOKENS: usize = 2048;
 /// Window of each further side sequence, in tokens: a prompt of examples, a line of core memory, and another line or a
 /// piece of a message.
 const FURTHER_SIDE_WINDOW_TOKENS: usize = 1024;
 /// Cells of the cache beside those of the conversation.
-const SIDE_CELLS: usize = SIDE_WINDOW_TOKENS + 2 * FURTHER_SIDE_WINDOW_TOKENS;
+const SIDE_CELLS: usize = 2 * SIDE_WINDOW_TOKENS + 2 * FURTHER_SIDE_WINDOW_TOKENS;
 /// The bindings, and with them the llama.cpp, that write saved states: they carry no version of their own.
 const BINDINGS: &str = "llama-cpp-sys-2 0.1.161";
 /// Parts of a model file that tell it from another one of the same size and time, and their length.
@@ -351,7 +352,7 @@ impl Engine for LlamaCppEngine {
     fn context_window_tokens(&self) -> usize {
         match self.sequence {
             Sequence::Main => self.window_tokens,
-            Sequence::Side => SIDE_WINDOW_TOKENS,
+            Sequence::Side | Sequence::FourthSide => SIDE_WINDOW_TOKENS,
             Sequence::SecondSide | Sequence::ThirdSide => FURTHER_SIDE_WINDOW_TOKENS,
         }
     }
@@ -386,7 +387,7 @@ impl Engine for LlamaCppEngine {
         }
         let mut report = ReadReport { tokens_read: 0, forward_passes: 0 };
         let chunk_tokens = match self.sequence {
-            Sequence::Main => READ_CHUNK_TOKENS,
+            Sequence::Main | Sequence::FourthSide => READ_CHUNK_TOKENS,
             Sequence::Side | Sequence::SecondSide | Sequence::ThirdSide => SIDE_CHUNK_TOKENS,
         };
         for chunk in tokens.chunks(chunk_tokens) {
@@ -550,9 +551,9 @@ mod tests {
         assert_eq!(window_tokens(Some(4096), &info(gigabyte), 32_768, 0), 4096);
         assert_eq!(window_tokens(Some(99_999), &info(gigabyte), 32_768, 0), 32_768);
         assert_eq!(window_tokens(None, &info(gigabyte), 32_768, 8 * gigabyte), 8192);
-        // 0.75 GiB left, a quarter of it for 28 KiB a token: 7021, of which the side sequence takes its part.
-        let tight = window_tokens(None, &info(gigabyte), 32_768, gigabyte + gigabyte / 4 * 3);
-        assert_eq!(tight, 7021 - SIDE_CELLS);
+        // 1 GiB left, a quarter of it for 28 KiB a token: 9362, of which the side sequences take their part.
+        let tight = window_tokens(None, &info(gigabyte), 32_768, 2 * gigabyte);
+        assert_eq!(tight, 9362 - SIDE_CELLS);
         assert_eq!(window_tokens(None, &info(gigabyte), 32_768, 0), LEAST_WINDOW_TOKENS);
         assert_eq!(window_tokens(None, &info(gigabyte), 1024, 0), 1024);
     }

@@ -43,7 +43,7 @@ pub use llama_rates::{Rates, bare_rates, our_rates};
 #[cfg(feature = "llama-cpp")]
 pub use llama_vocab::{NativeGrammar, NativeVocab};
 pub use openmp::patient_threads;
-pub use prefix_cache::{PrefixReport, Session, Warm};
+pub use prefix_cache::{PrefixReport, Restored, Session, Warm};
 pub use sampler::{Sampled, Sampler, SamplerOptions};
 pub use scripted::{Script, ScriptedEngine, ScriptedGeneration, ScriptedLog, ScriptedReply};
 pub use state_store::StateStore;
@@ -87,13 +87,15 @@ pub enum Sequence {
     SecondSide,
     /// The same once more.
     ThirdSide,
+    /// Prompts beside the conversation that the user waits for.
+    FourthSide,
 }
 
 impl Sequence {
     /// How many there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
     /// All of them.
-    pub const ALL: [Self; Self::COUNT] = [Self::Main, Self::Side, Self::SecondSide, Self::ThirdSide];
+    pub const ALL: [Self; Self::COUNT] = [Self::Main, Self::Side, Self::SecondSide, Self::ThirdSide, Self::FourthSide];
 
     /// The place of this one among them.
     #[must_use]

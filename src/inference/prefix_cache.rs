@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::state_store::Kept;
 use super::{Engine, Error, Sequence, StateStore, Vocab};
 use crate::types::{Cancel, TokenId};
 
@@ -25,6 +26,15 @@ pub struct PrefixReport {
     pub read_ms: u64,
     /// Whether the whole prompt is read; false only when cancelled. What was read stays for the next time.
     pub complete: bool,
+}
+
+/// What a saved state has brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// Tokens that need not be read.
+    pub tokens: usize,
+    /// Time for reading the file, verifying it and restoring, in milliseconds.
+    pub ms: u64,
 }
 
 /// An engine between two sessions, with the tokens that are in its cache.
@@ -190,9 +200,9 @@ impl Session {
         if self.cached().starts_with(fixed) {
             return Ok(done(PrefixReport::default()));
         }
-        if let Some(state) = states.load(self.engine.state_key(), fixed) {
+        if let Some(state) = states.load(self.engine.state_key(), Kept::Tokens(fixed)) {
             self.cut(0)?;
-            match self.engine.restore(&state, fixed.len()) {
+            match self.engine.restore(state.bytes(), fixed.len()) {
                 Ok(()) => {
                     self.cached_mut().extend_from_slice(fixed);
                     let read_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -201,7 +211,7 @@ impl Session {
                 Err(error) => {
                     tracing::warn!(%error, "a saved state was refused");
                     if let Some(states) = &self.states {
-                        states.forget(self.engine.state_key(), fixed);
+                        states.forget(self.engine.state_key(), Kept::Tokens(fixed));
                     }
                 }
             }
@@ -209,12 +219,49 @@ impl Session {
         let report = self.prepare(fixed, cancel)?;
         if report.complete {
             match (self.engine.state(), &mut self.states) {
-                (Ok(state), Some(states)) => states.save(self.engine.state_key(), fixed, state),
+                (Ok(state), Some(states)) => {
+                    states.save(self.engine.state_key(), Kept::Tokens(fixed), fixed, state);
+                }
                 (Err(error), _) => tracing::warn!(%error, "a state cannot be saved"),
                 (Ok(_), None) => {}
             }
         }
         Ok(report)
+    }
+
+    /// Brings back the state that [`Session::save_last`] has kept under `name`, where it shares more than `fixed_tokens`
+    /// with `prompt` and nothing is in the cache yet; gives back how many tokens that are, and how long it took.
+    ///
+    /// # Errors
+    /// The cache could not be cut. What concerns the saved state is none: then everything is read.
+    pub fn restore_last(&mut self, name: &str, prompt: &[TokenId], fixed_tokens: usize) -> Result<Restored, Error> {
+        let started = Instant::now();
+        let nothing = Restored::default();
+        let Some(states) = self.states.as_ref().filter(|_| self.cached().is_empty()) else { return Ok(nothing) };
+        let Some(state) = states.load(self.engine.state_key(), Kept::Last(name)) else { return Ok(nothing) };
+        let shared = state.tokens.iter().zip(prompt).take_while(|(saved, wanted)| saved == wanted).count();
+        if shared <= fixed_tokens.max(LEAST_FIXED_TOKENS) {
+            return Ok(nothing);
+        }
+        if let Err(error) = self.engine.restore(state.bytes(), state.tokens.len()) {
+            tracing::warn!(%error, "a saved state was refused");
+            states.forget(self.engine.state_key(), Kept::Last(name));
+            return Ok(nothing);
+        }
+        self.cached_mut().clone_from(&state.tokens);
+        let tokens = self.cut(shared)?;
+        Ok(Restored { tokens, ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) })
+    }
+
+    /// Keeps the state of the selected sequence under `name`, written by a thread of its own. Does nothing where states
+    /// are not saved or the sequence is short.
+    pub fn save_last(&mut self, name: &str) {
+        let tokens = &self.cached[self.sequence.index()];
+        let Some(states) = self.states.as_mut().filter(|_| tokens.len() > LEAST_FIXED_TOKENS) else { return };
+        match self.engine.state() {
+            Ok(state) => states.save(self.engine.state_key(), Kept::Last(name), tokens, state),
+            Err(error) => tracing::warn!(%error, "a state cannot be saved"),
+        }
     }
 
     /// Empties the cache of every sequence and deletes the saved states: nothing of an earlier prompt is left. Gives back

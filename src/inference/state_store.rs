@@ -1,8 +1,9 @@
 //! Saved states of the KV cache: what every start of the program would read anew, it reads once.
 //!
-//! One file for a model, an engine and a sequence of tokens, named by a hash of all three, so that whatever does not fit
-//! is not found. A file is written beside its name and renamed, and its checksum is compared before native code sees it;
-//! one that is damaged is deleted. Losing a file costs time, never more: no failure here stops anything.
+//! One file for a model, an engine and what is kept, named by a hash of all three, so that whatever does not fit is not
+//! found; in it stand the tokens whose state it is. A file is written beside its name and renamed, and its checksum is
+//! compared before native code sees it; one that is damaged is deleted. Losing a file costs time, never more: no failure
+//! here stops anything, and nothing is forced onto the disk.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -13,12 +14,37 @@ use std::time::SystemTime;
 use crate::types::{Hasher, TokenId, create_private_folder, open_private_file, with_suffix};
 
 /// First bytes of a file; the last one counts the formats.
-const MAGIC: &[u8; 8] = b"mnemekv1";
+const MAGIC: &[u8; 8] = b"mnemekv2";
 /// Bytes of magic and checksum.
 const HEADER_BYTES: usize = MAGIC.len() + 32;
-/// Most bytes of all files together: the fixed parts of some models' prompts, at 20 to 100 MB each.
+/// Most bytes of all files together: the fixed parts of some models' prompts and some conversations, at 20 to 250 MB
+/// each.
 const MAX_BYTES: u64 = 1 << 30;
 const EXTENSION: &str = "kv";
+
+/// What a state is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept<'a> {
+    /// These tokens, which prompts begin with.
+    Tokens(&'a [TokenId]),
+    /// Where the conversation of this name stood; the newest takes the place of those before.
+    Last(&'a str),
+}
+
+/// A state with its tokens.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SavedState {
+    pub(super) tokens: Vec<TokenId>,
+    /// Everything behind the checksum.
+    payload: Vec<u8>,
+}
+
+impl SavedState {
+    /// For the engine.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.payload.get(tokens_bytes(self.tokens.len())..).unwrap_or_default()
+    }
+}
 
 /// A folder of saved states.
 #[derive(Debug)]
@@ -41,17 +67,24 @@ impl StateStore {
         &self.folder
     }
 
-    fn path(&self, engine: &str, tokens: &[TokenId]) -> PathBuf {
+    fn path(&self, engine: &str, kept: Kept<'_>) -> PathBuf {
         let mut hasher = Hasher::default();
         hasher.update(&engine.len().to_le_bytes());
         hasher.update(engine.as_bytes());
-        tokens.iter().for_each(|token| hasher.update(&token.0.to_le_bytes()));
+        match kept {
+            Kept::Tokens(tokens) => tokens.iter().for_each(|token| hasher.update(&token.0.to_le_bytes())),
+            Kept::Last(name) => {
+                // No sequence of tokens has such a length.
+                hasher.update(b"last ");
+                hasher.update(name.as_bytes());
+            }
+        }
         self.folder.join(hasher.hex()).with_extension(EXTENSION)
     }
 
-    /// The state of `engine` behind `tokens`, where it was saved.
-    pub(super) fn load(&self, engine: &str, tokens: &[TokenId]) -> Option<Vec<u8>> {
-        let path = self.path(engine, tokens);
+    /// The state of `engine` for `kept`, where it was saved.
+    pub(super) fn load(&self, engine: &str, kept: Kept<'_>) -> Option<SavedState> {
+        let path = self.path(engine, kept);
         match read(&path) {
             Ok(state) => state,
             Err(error) => {
@@ -63,8 +96,8 @@ impl StateStore {
     }
 
     /// Forgets a state that the engine did not take.
-    pub(super) fn forget(&self, engine: &str, tokens: &[TokenId]) {
-        let _ = fs::remove_file(self.path(engine, tokens));
+    pub(super) fn forget(&self, engine: &str, kept: Kept<'_>) {
+        let _ = fs::remove_file(self.path(engine, kept));
     }
 
     /// Deletes all saved states, of other engines and texts too, and gives back how many there were.
@@ -86,15 +119,16 @@ impl StateStore {
         Ok(deleted)
     }
 
-    /// Saves the state of `engine` behind `tokens`, on a thread of its own.
-    pub(super) fn save(&mut self, engine: &str, tokens: &[TokenId], state: Vec<u8>) {
+    /// Saves the state of `engine` behind `tokens` for `kept`, on a thread of its own.
+    pub(super) fn save(&mut self, engine: &str, kept: Kept<'_>, tokens: &[TokenId], state: Vec<u8>) {
         self.finish();
         if state.len() as u64 > self.max_bytes {
             return;
         }
-        let (path, max_bytes) = (self.path(engine, tokens), self.max_bytes);
+        let (path, max_bytes) = (self.path(engine, kept), self.max_bytes);
+        let tokens = spelled(tokens);
         self.writing = Some(std::thread::spawn(move || {
-            if let Err(error) = write(&path, &state).and_then(|()| prune(&path, max_bytes)) {
+            if let Err(error) = write(&path, &tokens, &state).and_then(|()| prune(&path, max_bytes)) {
                 tracing::warn!(%error, "saving a state");
             }
         }));
@@ -113,14 +147,19 @@ impl Drop for StateStore {
     }
 }
 
-fn checksum(state: &[u8]) -> [u8; 32] {
-    let mut hasher = Hasher::default();
-    hasher.update(state);
-    hasher.bytes()
+/// How many bytes so many tokens take in a file, their count included.
+const fn tokens_bytes(count: usize) -> usize {
+    (count + 1) * size_of::<u32>()
+}
+
+/// Tokens as they stand in a file: their count and their ids.
+fn spelled(tokens: &[TokenId]) -> Vec<u8> {
+    let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+    std::iter::once(count).chain(tokens.iter().map(|token| token.0)).flat_map(u32::to_le_bytes).collect()
 }
 
 /// The state in a file; none where there is no file.
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+fn read(path: &Path) -> io::Result<Option<SavedState>> {
     let mut file = match fs::OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -128,28 +167,40 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     };
     let mut header = [0; HEADER_BYTES];
     file.read_exact(&mut header)?;
-    let mut state = Vec::new();
-    file.read_to_end(&mut state)?;
+    let mut payload = Vec::new();
+    file.read_to_end(&mut payload)?;
     let (magic, sum) = header.split_at(MAGIC.len());
-    if magic != MAGIC || sum != checksum(&state) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "its checksum differs"));
+    let mut hasher = Hasher::default();
+    hasher.update(&payload);
+    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "its checksum differs");
+    if magic != MAGIC || sum != hasher.bytes() {
+        return Err(damaged());
+    }
+    let mut numbers = payload.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
+    let count = numbers.next().and_then(|count| usize::try_from(count).ok()).ok_or_else(damaged)?;
+    let tokens: Vec<TokenId> = numbers.take(count).map(TokenId).collect();
+    if tokens.len() < count {
+        return Err(damaged());
     }
     // The time of its last use decides how long it stays.
     let _ = file.set_modified(SystemTime::now());
-    Ok(Some(state))
+    Ok(Some(SavedState { tokens, payload }))
 }
 
-fn write(path: &Path, state: &[u8]) -> io::Result<()> {
+fn write(path: &Path, tokens: &[u8], state: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         create_private_folder(folder)?;
     }
-    // Two programs that save the same state write the same bytes.
+    let mut hasher = Hasher::default();
+    hasher.update(tokens);
+    hasher.update(state);
+    // Two programs may save at once: the last one to be done stays.
     let part = with_suffix(path, &format!(".{}.part", std::process::id()));
     let written = open_private_file(&part).and_then(|mut file| {
         file.write_all(MAGIC)?;
-        file.write_all(&checksum(state))?;
+        file.write_all(&hasher.bytes())?;
+        file.write_all(tokens)?;
         file.write_all(state)?;
-        file.sync_all()?;
         fs::rename(&part, path)
     });
     if written.is_err() {
@@ -189,6 +240,11 @@ mod tests {
         (0..count).map(TokenId).collect()
     }
 
+    fn save(store: &mut StateStore, engine: &str, count: u32, bytes: usize) {
+        let tokens = tokens(count);
+        store.save(engine, Kept::Tokens(&tokens), &tokens, vec![7; bytes]);
+    }
+
     fn stored(folder: &Path) -> usize {
         fs::read_dir(folder).unwrap().count()
     }
@@ -197,15 +253,16 @@ mod tests {
     fn a_state_is_found_for_its_engine_and_tokens_only() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = StateStore::new(folder.path().join("kv"));
-        assert_eq!(store.load("m", &tokens(3)), None, "not even the folder is there");
-        store.save("m", &tokens(3), vec![7; 100]);
+        assert_eq!(store.load("m", Kept::Tokens(&tokens(3))), None, "not even the folder is there");
+        save(&mut store, "m", 3, 100);
         store.finish();
-        assert_eq!(store.load("m", &tokens(3)), Some(vec![7; 100]));
-        assert_eq!(store.load("m", &tokens(4)), None);
-        assert_eq!(store.load("n", &tokens(3)), None);
+        let saved = store.load("m", Kept::Tokens(&tokens(3))).unwrap();
+        assert_eq!((&*saved.tokens, saved.bytes()), (&*tokens(3), &[7; 100][..]));
+        assert_eq!(store.load("m", Kept::Tokens(&tokens(4))), None);
+        assert_eq!(store.load("n", Kept::Tokens(&tokens(3))), None);
         assert_eq!(stored(&folder.path().join("kv")), 1, "nothing half-written is left");
-        store.forget("m", &tokens(3));
-        assert_eq!(store.load("m", &tokens(3)), None);
+        store.forget("m", Kept::Tokens(&tokens(3)));
+        assert_eq!(store.load("m", Kept::Tokens(&tokens(3))), None);
     }
 
     #[test]
@@ -213,18 +270,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for damage in [0, 8, HEADER_BYTES, HEADER_BYTES + 50] {
             let mut store = StateStore::new(folder.path().to_owned());
-            store.save("m", &tokens(3), vec![7; 100]);
+            save(&mut store, "m", 3, 100);
             store.finish();
-            let path = store.path("m", &tokens(3));
+            let path = store.path("m", Kept::Tokens(&tokens(3)));
             let mut bytes = fs::read(&path).unwrap();
             bytes[damage] ^= 1;
             fs::write(&path, &bytes).unwrap();
-            assert_eq!(store.load("m", &tokens(3)), None, "byte {damage}");
+            assert_eq!(store.load("m", Kept::Tokens(&tokens(3))), None, "byte {damage}");
             assert_eq!(stored(folder.path()), 0);
-            store.save("m", &tokens(3), vec![7; 100]);
+            save(&mut store, "m", 3, 100);
             store.finish();
             fs::write(&path, &fs::read(&path).unwrap()[..damage]).unwrap();
-            assert_eq!(store.load("m", &tokens(3)), None, "cut at {damage}");
+            assert_eq!(store.load("m", Kept::Tokens(&tokens(3))), None, "cut at {damage}");
         }
     }
 
@@ -234,17 +291,19 @@ mod tests {
         let mut store = StateStore::new(folder.path().to_owned());
         store.max_bytes = 350;
         for count in 1..=3 {
-            store.save("m", &tokens(count), vec![7; 100]);
+            save(&mut store, "m", count, 100);
             store.finish();
             let age = std::time::Duration::from_secs(u64::from(100 - count));
-            let file = fs::File::options().write(true).open(store.path("m", &tokens(count))).unwrap();
+            let file = fs::File::options().write(true).open(store.path("m", Kept::Tokens(&tokens(count)))).unwrap();
             file.set_modified(SystemTime::now() - age).unwrap();
         }
-        assert!(store.load("m", &tokens(1)).is_none(), "three do not fit");
-        assert!(store.load("m", &tokens(2)).is_some() && store.load("m", &tokens(3)).is_some());
-        store.save("m", &tokens(4), vec![7; 1000]);
+        assert!(store.load("m", Kept::Tokens(&tokens(1))).is_none(), "three do not fit");
+        assert!(
+            store.load("m", Kept::Tokens(&tokens(2))).is_some() && store.load("m", Kept::Tokens(&tokens(3))).is_some()
+        );
+        save(&mut store, "m", 4, 1000);
         store.finish();
-        assert!(store.load("m", &tokens(4)).is_none(), "too large by itself");
+        assert!(store.load("m", Kept::Tokens(&tokens(4))).is_none(), "too large by itself");
         assert_eq!(stored(folder.path()), 2);
     }
 
@@ -253,8 +312,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = StateStore::new(folder.path().join("kv"));
         assert_eq!(store.clear().unwrap(), 0);
-        store.save("m", &tokens(3), vec![7; 100]);
-        store.save("n", &tokens(3), vec![7; 100]);
+        save(&mut store, "m", 3, 100);
+        save(&mut store, "n", 3, 100);
         assert_eq!(store.clear().unwrap(), 2);
         assert_eq!(stored(&folder.path().join("kv")), 0);
     }
@@ -265,10 +324,10 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let mut store = StateStore::new(folder.path().join("kv"));
-        store.save("m", &tokens(3), vec![7; 100]);
+        save(&mut store, "m", 3, 100);
         store.finish();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&store.path("m", &tokens(3))), 0o600);
+        assert_eq!(mode(&store.path("m", Kept::Tokens(&tokens(3)))), 0o600);
         assert_eq!(mode(&folder.path().join("kv")), 0o700);
     }
 }

@@ -16,6 +16,7 @@ use crate::types::{
 };
 
 use super::Error;
+use super::answering::{Lookup, only_searches};
 use super::attach::asks_to_save;
 use super::by_profile::{default_instructions, make_model};
 use super::command::{self, Command};
@@ -28,12 +29,16 @@ use super::model::{Model, Written};
 use super::offer::{MemoryView, step_policy};
 use super::preview::{ANSWER_CHARS_PER_TOKEN, memory_view};
 use super::progress::{Pending, Progress};
+use super::related::Related;
 use super::reply::{Reply, Started};
 use super::step::{Effect, Generated, Happened, Offer, Turn};
 use super::window::{self, check_window, room_notice};
 
 /// Reason of a heartbeat while the user waits for an answer: without it, a small model answers the event instead.
 const UNANSWERED: &str = "The user's last message has no answer yet. Answer it now.";
+
+/// Quiet time after which the state of the conversation is saved: at every turn, it would be written in vain.
+const SAVE_STATE_AFTER: Duration = Duration::from_secs(60);
 
 /// Settings of an agent loop.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +57,8 @@ pub struct Settings {
     pub memory_pass: bool,
     /// Whether what the memory holds on a question is looked up before the model answers it.
     pub recollection: bool,
+    /// Whether a question about the user is answered from notes and what was said, in a prompt of its own.
+    pub answer_pass: bool,
     /// Whether a turn is reported only after the memory passes.
     pub waits_for_idle: bool,
     /// Time without a turn after which the agent has a heartbeat of its own; none: never.
@@ -70,6 +77,7 @@ pub struct Agent {
     pub(super) model: Model,
     /// Finds memories by their meaning; without one, words are searched alone.
     pub(super) embedder: Option<Box<dyn Embed>>,
+    pub(super) related: Related,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) cancel: Cancel,
     pub(super) settings: Settings,
@@ -121,7 +129,8 @@ impl Agent {
         cancel: Cancel,
         settings: Settings,
     ) -> Result<Self, Error> {
-        let model = make_model(engine, dialect, &*clock, &cancel, &settings)?;
+        let mut model = make_model(engine, dialect, &*clock, &cancel, &settings)?;
+        model.keep_as(memory.id());
         let instructions = memory.view().instructions()?.unwrap_or_else(|| default_instructions(&settings));
         let mut context = memory.view().main_context(&instructions)?;
         context.messages.clear();
@@ -130,6 +139,7 @@ impl Agent {
             memory,
             model,
             embedder: None,
+            related: Related::default(),
             clock,
             cancel,
             settings,
@@ -185,6 +195,7 @@ impl Agent {
             message_stored: matches!(interrupt, Interrupt::User { .. }).then_some(false),
             asks_to_save: matches!(&interrupt, Interrupt::User { text, .. } if asks_to_save(text)),
             recalled: self.recalls_at(&interrupt),
+            lookup: self.looks_up_at(&interrupt),
             ..Progress::default()
         };
         let is_retry = interrupt == Interrupt::Retry;
@@ -228,6 +239,19 @@ impl Agent {
         let mut step = self.memory.step(self.clock.now_ms())?;
         step.drop_redo()?;
         Ok(step.commit()?)
+    }
+
+    /// How long nothing must happen until the state of the conversation is worth saving; zero: now. None where there is
+    /// nothing new to save.
+    #[must_use]
+    pub fn state_due_in(&self) -> Option<Duration> {
+        let quiet = self.heartbeats.quiet_for(self.clock.instant());
+        self.model.is_unsaved().then(|| SAVE_STATE_AFTER.saturating_sub(quiet))
+    }
+
+    /// Saves what the model has read of the conversation, for the next start. A thread of its own writes it.
+    pub fn save_state(&mut self) {
+        self.model.save();
     }
 
     /// How long nothing must happen until the agent is due a heartbeat of its own; zero: it is due. None where it has
@@ -324,11 +348,17 @@ impl Agent {
         }
         let window_tokens = self.model.window_tokens();
         let reserve_tokens = self.settings.queue.answer_reserve_tokens(window_tokens);
+        if offer != Offer::SaveOnly
+            && let Some(told) = self.tell(offer, progress, emit)?
+        {
+            return Ok(told);
+        }
         let prompt_tokens =
             self.recall(&mut progress.recalled, room.prompt_tokens, window_tokens.saturating_sub(reserve_tokens))?;
         progress.has_read_document |= progress.recalled.quotes_document();
         let answer_tokens = reserve_tokens.min(window_tokens.saturating_sub(prompt_tokens));
         let policy = step_policy(offer, &self.view(progress, answer_tokens * ANSWER_CHARS_PER_TOKEN)?);
+        let policy = if progress.lookup == Lookup::MustSearch { only_searches(policy) } else { policy };
         let mut reply = Reply::new(&mut self.memory, &*self.clock, &self.cancel);
         let written = self.model.write(&self.context, &policy, answer_tokens, &mut |piece| reply.take(piece, emit));
         let is_text = matches!(&written, Ok(Written { action: Ok(Action::Text { .. }), .. }));
@@ -339,7 +369,7 @@ impl Agent {
     }
 
     /// Stores the action and shows it.
-    fn keep(
+    pub(super) fn keep(
         &mut self,
         written: Written,
         Started { row, thought_is_shown }: Started,
@@ -410,7 +440,8 @@ impl Agent {
             functions::Outcome::ok("You have made this call already. Go on.")
         } else {
             let embedder = self.embedder.as_deref_mut();
-            let mut context = functions::Context { zone: self.clock.zone(), embedder, holds: &holds };
+            let result_tokens = settings.queue.result_reserve_tokens(model.window_tokens());
+            let mut context = functions::Context { zone: self.clock.zone(), embedder, holds: &holds, result_tokens };
             functions::execute(&call, &mut step, &mut context)?
         };
         let body =
@@ -439,7 +470,7 @@ impl Agent {
         Ok(())
     }
 
-    fn view(&self, progress: &Progress, max_answer_chars: usize) -> Result<MemoryView, Error> {
+    pub(super) fn view(&self, progress: &Progress, max_answer_chars: usize) -> Result<MemoryView, Error> {
         Ok(MemoryView {
             calls: progress.calls.clone(),
             can_pause_heartbeats: progress.by_heartbeat || self.settings.heartbeat.is_some(),

@@ -1,5 +1,7 @@
 //! What a message asks, as far as its words and signs tell. Pure.
 
+use super::memory_pass::{speaks_of_user, without_quotations, words};
+
 /// Signs of a question, in the scripts that have one.
 const QUESTION_MARKS: [char; 4] = ['?', '？', '؟', '՞'];
 
@@ -62,6 +64,14 @@ pub(super) fn asks_about_user(text: &str) -> bool {
     })
 }
 
+/// Whether a message does nothing but ask, and speaks of the user in it: a question to which notes and what was said may
+/// have the answer. One about the agent has another: who the agent is stands in its own block.
+pub(super) fn asks_of_user(text: &str) -> bool {
+    let of_agent = |word: String| matches!(word.as_str(), "your" | "yours" | "yourself");
+    let own = without_quotations(text);
+    asks(&own) && only_asks(&own) && speaks_of_user(&own) && !words(&own).any(of_agent)
+}
+
 fn begins_with(sentence: &str, list: &[&str]) -> bool {
     let first: String = sentence.trim_start().chars().take_while(|c| c.is_alphanumeric()).collect();
     list.contains(&first.to_lowercase().as_str())
@@ -69,7 +79,7 @@ fn begins_with(sentence: &str, list: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{asks, asks_about_user, only_asks};
+    use super::{asks, asks_about_user, asks_of_user, only_asks};
 
     #[test]
     fn questions_are_known_by_their_sign_or_their_first_word() {
@@ -94,6 +104,27 @@ mod tests {
         }
         for other in ["What should I give my aunt?", "I know where she lives.", "How deep is the lake?", "who?"] {
             assert!(!asks_about_user(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_question_of_the_user_speaks_of_them_and_tells_nothing() {
+        for asking in [
+            "where do I live",
+            "Do you know what my aunt is called?",
+            "Wie heißt mein Hund?",
+            "And me, what do I play?",
+        ] {
+            assert!(asks_of_user(asking), "{asking}");
+        }
+        for other in [
+            "How deep is the lake?",
+            "I live in Ghent. Nice, no?",
+            "What is your name?",
+            "Say 'I am tall' in Dutch?",
+            "I live.",
+        ] {
+            assert!(!asks_of_user(other), "{other}");
         }
     }
 

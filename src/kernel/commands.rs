@@ -288,12 +288,13 @@ impl Agent {
         };
         let chosen = (name != DEFAULT).then_some(name);
         let LoadedModel { engine, dialect, notices } = loader.load(chosen, &self.cancel)?;
-        let model = make_model(engine.into(), dialect, &*self.clock, &self.cancel, &self.settings)?;
+        let mut model = make_model(engine.into(), dialect, &*self.clock, &self.cancel, &self.settings)?;
         let core = self.memory.view().core()?;
         check_window(&model, &self.settings, fixed_tokens(&model, &self.context.instructions, &core)?)?;
         let mut step = self.memory.step(self.clock.now_ms())?;
         step.switch_model(chosen, model.name(), model.window_tokens())?;
         step.commit()?;
+        model.keep_as(self.memory.id());
         self.model = model;
         self.context.core_memory = core.render();
         self.context.messages.clear();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::inference::{GenerateStats, PrefixReport};
+use crate::inference::{GenerateStats, PrefixReport, Restored};
 use crate::types::{StopReason, TurnReport};
 
 /// Sums since a turn began.
@@ -14,6 +14,7 @@ pub(super) struct Cost {
     tokens_recalled: u64,
     tokens_sampled: u64,
     tokens_forced: u64,
+    restore_ms: u64,
     read_ms: u64,
     decode_ms: u64,
     mask_us: u64,
@@ -25,6 +26,10 @@ impl Cost {
         self.tokens_read += report.tokens_read as u64;
         self.tokens_reused += report.tokens_reused as u64;
         self.read_ms += report.read_ms;
+    }
+
+    pub(super) fn add_restored(&mut self, restored: &Restored) {
+        self.restore_ms += restored.ms;
     }
 
     pub(super) fn add_generation(&mut self, stats: &GenerateStats) {
@@ -53,6 +58,7 @@ impl Cost {
             tokens_recalled: self.tokens_recalled,
             tokens_sampled: self.tokens_sampled,
             tokens_forced: self.tokens_forced,
+            restore_ms: self.restore_ms,
             read_ms: self.read_ms,
             decode_ms: self.decode_ms,
             mask_us: self.mask_us,

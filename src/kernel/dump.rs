@@ -44,6 +44,7 @@ fn line(message: &Message, zone: &TimeZone) -> String {
             Notification::Login { .. } => "event: login".to_owned(),
             Notification::Heartbeat { reason } => format!("event: heartbeat ({reason})"),
             Notification::MemoryPressure => "event: memory pressure".to_owned(),
+            Notification::CoreMemoryEdited { text } => format!("event: core memory edited: {text}"),
             Notification::Recollection { text } => format!("event: recollection: {text}"),
         },
         Body::Assistant { thoughts, text, call } => {

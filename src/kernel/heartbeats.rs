@@ -40,10 +40,15 @@ impl Heartbeats {
         self.idle_since = now;
     }
 
+    /// How long nothing has happened.
+    pub(super) fn quiet_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.idle_since)
+    }
+
     /// Time until the next heartbeat is due if nothing happens; zero: now. None where there are none.
     pub(super) fn due_in(&mut self, now: Instant, now_ms: i64, paused_until_ms: Option<i64>) -> Option<Duration> {
         let interval = self.interval?;
-        let rest = interval.saturating_sub(now.saturating_duration_since(self.idle_since));
+        let rest = interval.saturating_sub(self.quiet_for(now));
         Some(rest.max(self.pause_left(now, now_ms, paused_until_ms)))
     }
 

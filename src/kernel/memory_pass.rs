@@ -108,9 +108,10 @@ const EXAMPLES: &[(&str, &str)] = &[
 ];
 
 /// Words by which a message speaks of the user, and of the agent, in some languages. In others it may do both.
-const FIRST_PERSON: [&str; 21] = [
+const FIRST_PERSON: [&str; 35] = [
     "i", "im", "ive", "my", "mine", "we", "our", "ich", "mein", "meine", "wir", "unser", "je", "mon", "ma", "mes",
-    "yo", "mi", "mis", "io", "mio",
+    "yo", "mi", "mis", "io", "mio", "mia", "miei", "eu", "meu", "minha", "meus", "jag", "min", "mitt", "mina", "ik",
+    "mijn", "jeg", "mit",
 ];
 const SECOND_PERSON: [&str; 24] = [
     "you", "your", "yours", "yourself", "u", "du", "dich", "dir", "dein", "deine", "sie", "ihr", "ihnen", "tu", "te",
@@ -124,6 +125,16 @@ pub(super) enum Finding {
     Fact(String),
     /// How the agent is to be.
     Wish(String),
+}
+
+impl Finding {
+    /// The fact, where it is one.
+    pub(super) fn fact(&self) -> Option<&str> {
+        match self {
+            Self::Fact(fact) => Some(fact),
+            Self::Wish(_) => None,
+        }
+    }
 }
 
 /// A look at one piece of a message.
@@ -175,8 +186,7 @@ impl MemoryPass {
     /// is so about the user. What it quotes is not its own.
     pub(super) fn states_nothing(&self) -> bool {
         let own = without_quotations(&self.message);
-        let speaks_of_user = || words(&own).any(|word| FIRST_PERSON.contains(&word.as_str()));
-        only_asks(&own) && (asks_about_user(&own) || !speaks_of_user())
+        only_asks(&own) && (asks_about_user(&own) || !speaks_of_user(&own))
     }
 
     /// Leaves out the second half of the message; false where nothing is left to leave out.
@@ -264,9 +274,8 @@ impl MemoryPass {
         let is_one = |word: &String| matches!(word.as_str(), "a" | "an" | "some");
         let names_it =
             |(_, thing): (&String, &String)| following(&stated).any(|(word, named)| is_one(word) && named == thing);
-        let meant = |word: &&String| word.chars().count() >= 3 && !FRAME.contains(&word.as_str());
         let is_said = |word: &String| message.iter().any(|said| is_form_of(said, word));
-        asked_for.any(names_it) || !stated.iter().filter(meant).any(is_said)
+        asked_for.any(names_it) || !meaning_words(&fact).iter().any(is_said)
     }
 }
 
@@ -282,7 +291,7 @@ pub(super) fn is_form_of(one: &str, two: &str) -> bool {
 }
 
 /// A text without what stands in quotation marks. An apostrophe within a word is none.
-fn without_quotations(text: &str) -> String {
+pub(super) fn without_quotations(text: &str) -> String {
     let mut own = String::with_capacity(text.len());
     let mut closing = None;
     let mut chars = text.chars().peekable();
@@ -306,6 +315,11 @@ fn without_quotations(text: &str) -> String {
     if closing.is_some() { text.to_owned() } else { own }
 }
 
+/// Whether a text speaks of who writes it.
+pub(super) fn speaks_of_user(text: &str) -> bool {
+    words(text).any(|word| FIRST_PERSON.contains(&word.as_str()))
+}
+
 fn question(message: &str) -> String {
     format!("Message:\n{message}")
 }
@@ -313,6 +327,11 @@ fn question(message: &str) -> String {
 /// The words of a text, in lower case.
 pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+}
+
+/// The words of a sentence that mean something beyond the frame of a fact.
+pub(super) fn meaning_words(text: &str) -> Vec<String> {
+    words(text).filter(|word| word.chars().count() >= 3 && !FRAME.contains(&word.as_str())).collect()
 }
 
 /// The words of a sentence that name or count something: those with a digit, and those with a capital letter that do not

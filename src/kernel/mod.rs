@@ -4,6 +4,7 @@
 //! faces; no SQL, no tensors, no terminal.
 
 mod agent;
+mod answering;
 mod archive;
 mod asking;
 mod attach;
@@ -26,6 +27,7 @@ mod passes;
 mod preview;
 mod progress;
 mod recall;
+mod related;
 mod renewal;
 mod reply;
 mod requests;

@@ -29,6 +29,9 @@ const MAX_ASIDE_TOKENS: usize = 256;
 /// Most tokens of a short text beside the conversation: a line of core memory.
 const MAX_SHORT_TOKENS: usize = 96;
 
+/// Most tokens of an answer that is written beside the conversation.
+const MAX_TOLD_TOKENS: usize = 128;
+
 /// Why a summary was not written.
 const STOPPED: &str = "the user has stopped the summary";
 
@@ -68,8 +71,19 @@ pub(super) struct Model {
     cancel: Cancel,
     /// What all prompts of a sequence have begun with so far, by [`Sequence::index`].
     fixed: [Vec<TokenId>; Sequence::COUNT],
+    /// The conversation whose last state is kept for the next start, and whether that start is still to come.
+    last: Option<Last>,
     /// What was spent since it was last taken.
     pub(super) cost: Cost,
+}
+
+/// A conversation whose state is kept from one start to the next.
+struct Last {
+    name: String,
+    /// Nothing was read since the start.
+    is_new: bool,
+    /// What was read since the state was saved.
+    is_unsaved: bool,
 }
 
 /// What one generation gave.
@@ -108,6 +122,7 @@ impl Model {
             zone,
             cancel,
             fixed: Default::default(),
+            last: None,
             cost: Cost::default(),
         })
     }
@@ -115,6 +130,35 @@ impl Model {
     /// The model's name.
     pub(super) fn name(&self) -> &str {
         &self.session.engine().identity().name
+    }
+
+    /// Keeps the state of the conversation of the agent `id` for the next start, which takes it up before it reads.
+    pub(super) fn keep_as(&mut self, id: i64) {
+        self.last = Some(Last { name: format!("agent {id}"), is_new: true, is_unsaved: false });
+    }
+
+    /// Whether more of the conversation was read than was saved.
+    pub(super) fn is_unsaved(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.is_unsaved)
+    }
+
+    /// Saves the state of the conversation, where that was asked for and there is more of it than before.
+    pub(super) fn save(&mut self) {
+        if let Some(last) = self.last.as_mut().filter(|last| last.is_unsaved) {
+            last.is_unsaved = false;
+            self.session.save_last(&last.name);
+        }
+    }
+
+    /// Takes up what an earlier start has kept of the conversation, before the first prompt is read.
+    fn resume(&mut self, prompt: &[TokenId], fixed_tokens: usize) -> Result<(), Error> {
+        let Some(last) = &mut self.last else { return Ok(()) };
+        last.is_unsaved = true;
+        if std::mem::take(&mut last.is_new) {
+            let restored = self.session.restore_last(&last.name, prompt, fixed_tokens)?;
+            self.cost.add_restored(&restored);
+        }
+        Ok(())
     }
 
     /// Chooses tokens in this way from now on.
@@ -188,6 +232,7 @@ impl Model {
             let (core_memory, messages) = (String::new(), Vec::new());
             model.prompt(&MainContext { instructions: context.instructions.clone(), core_memory, messages })
         })?;
+        self.resume(&prompt, fixed)?;
         let cancel = self.cancel.clone();
         if !self.read(&prompt, fixed, &cancel)? {
             return Ok(Written { action: Ok(Action::Nothing), stop: StopCause::Cancelled });
@@ -249,6 +294,51 @@ impl Model {
         let written = self.short_text(prompt, grammar, cancel);
         self.session.select(Sequence::Main);
         written
+    }
+
+    /// Writes an answer to the user beside the conversation under `grammar`. `on_text` sees it as it grows, as soon as
+    /// `can_be_shown` says so of all that was written.
+    pub(super) fn tell_aside(
+        &mut self,
+        prompt: AsidePrompt<'_>,
+        grammar: &str,
+        can_be_shown: &dyn Fn(&str) -> bool,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<(String, StopCause), Error> {
+        self.session.select(Sequence::FourthSide);
+        let told = self.told(prompt, grammar, can_be_shown, on_text);
+        self.session.select(Sequence::Main);
+        told
+    }
+
+    fn told(
+        &mut self,
+        prompt: AsidePrompt<'_>,
+        grammar: &str,
+        can_be_shown: &dyn Fn(&str) -> bool,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<(String, StopCause), Error> {
+        let cancel = self.cancel.clone();
+        let mut matcher = self.matcher(grammar)?;
+        if !self.read_aside(prompt, MAX_TOLD_TOKENS, &cancel)? {
+            return Ok((String::new(), StopCause::Cancelled));
+        }
+        let (mut written, mut shown) = (Vec::new(), 0);
+        let options = GenerateOptions { max_tokens: MAX_TOLD_TOKENS, stop_stuck: true, ..GenerateOptions::default() };
+        let generation =
+            generate(&mut self.session, &mut matcher, &mut self.aside_sampler, &options, &cancel, &mut |_, bytes| {
+                written.extend_from_slice(bytes);
+                let whole = str::from_utf8(&written).map_or_else(|error| error.valid_up_to(), str::len);
+                let text = written.get(..whole).and_then(|whole| str::from_utf8(whole).ok()).unwrap_or_default();
+                if let Some(new) = text.get(shown..).filter(|new| !new.is_empty() && can_be_shown(text)) {
+                    on_text(new);
+                    shown = whole;
+                }
+            })?;
+        self.cost.add_generation(&generation.stats);
+        let text = String::from_utf8_lossy(&written).into_owned();
+        tracing::debug!(question = prompt.2, answer = %text, "told");
+        Ok((text, generation.stop))
     }
 
     fn first_logits<const N: usize>(

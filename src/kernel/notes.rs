@@ -18,8 +18,8 @@ use super::offer::MAX_CORE_LINE_CHARS;
 
 /// Characters of a fact.
 pub(super) const MAX_FACT_CHARS: usize = MAX_CORE_LINE_CHARS / 2;
-/// Notes that a fact is compared with, the newest of them.
-const MAX_COMPARED: usize = 40;
+/// Notes that a fact is compared with: those that have most to do with it.
+pub(super) const MAX_COMPARED: usize = 4;
 /// Lines that share so many first words speak of the same thing.
 const ALIKE_WORDS: usize = 3;
 /// Least difference between the logits of `SAME` and `OTHER`. A fact that is noted twice does less harm than one that is
@@ -41,6 +41,8 @@ const SINGLE: [&str; 5] = [
 
 /// The possible answers; no two begin alike.
 pub(super) const ANSWERS: [&str; 3] = ["SAME", "UPDATE", "OTHER"];
+/// The place of a note, and the logits of [`ANSWERS`] to how a fact bears on it.
+pub(super) type Score = (usize, [f32; ANSWERS.len()]);
 /// Logits that say: nothing to do with one another.
 pub(super) const UNRELATED: [f32; ANSWERS.len()] = [f32::NEG_INFINITY, f32::NEG_INFINITY, 0.0];
 
@@ -102,21 +104,23 @@ impl Notes {
         }
     }
 
-    /// The notes with which `fact` must be compared; none where one of them is the fact, word for word.
-    pub(super) fn candidates(&self, fact: &str) -> &[String] {
-        if self.human.iter().any(|note| same_line(note, fact)) {
-            return &[];
-        }
-        let skipped = self.human.len().saturating_sub(MAX_COMPARED);
-        self.human.get(skipped..).unwrap_or_default()
+    /// The notes about the user, oldest first.
+    pub(super) fn about_user(&self) -> &[String] {
+        &self.human
+    }
+
+    /// Whether a note says the same as `fact`, word for word: then it need not be compared with any.
+    pub(super) fn knows(&self, fact: &str) -> bool {
+        self.human.iter().any(|note| same_line(note, fact))
     }
 
     /// What `finding` changes: the call to make, if any, which can be executed behind all calls that were given before.
-    /// `scores` has, for each of [`Self::candidates`] of a fact, the logits of [`ANSWERS`].
-    pub(super) fn take(&mut self, finding: &Finding, scores: &[[f32; ANSWERS.len()]]) -> Option<Call> {
+    /// `scores` has the places in [`Self::about_user`] of the notes that a fact was compared with, and for each of them
+    /// the logits of [`ANSWERS`].
+    pub(super) fn take(&mut self, finding: &Finding, scores: &[Score]) -> Option<Call> {
         match finding {
             Finding::Wish(wish) => self.adopt(wish),
-            Finding::Fact(fact) if self.human.iter().any(|note| same_line(note, fact)) => None,
+            Finding::Fact(fact) if self.knows(fact) => None,
             Finding::Fact(fact) => match self.bearing(fact, scores) {
                 Some((_, Relation::Repeats)) => None,
                 Some((index, Relation::Replaces)) if !self.asked || self.names_more(fact, index) => {
@@ -128,7 +132,7 @@ impl Notes {
     }
 
     /// The note on which `fact` bears most, where it bears on any.
-    fn bearing(&self, fact: &str, scores: &[[f32; ANSWERS.len()]]) -> Option<(usize, Relation)> {
+    fn bearing(&self, fact: &str, scores: &[Score]) -> Option<(usize, Relation)> {
         let lower = fact.to_lowercase();
         if let Some(begin) = SINGLE.iter().find(|begin| lower.starts_with(**begin)) {
             let is_other = |note: &String| note.to_lowercase().starts_with(begin) && !self.brought.contains(note);
@@ -136,10 +140,8 @@ impl Notes {
                 return Some((index, Relation::Replaces));
             }
         }
-        let skipped = self.human.len() - self.candidates(fact).len();
         let odds = |[same, update, other]: &[f32; 3]| same.max(*update) - other;
-        let (index, best) = scores.iter().enumerate().max_by(|(_, one), (_, two)| odds(one).total_cmp(&odds(two)))?;
-        let index = skipped + index;
+        let (index, best) = *scores.iter().max_by(|(_, one), (_, two)| odds(one).total_cmp(&odds(two)))?;
         let note = self.human.get(index)?;
         let [same, update, _] = best;
         if update > same {
@@ -147,9 +149,9 @@ impl Notes {
                 return None;
             }
             let needed = if begin_alike(note, fact) { MIN_UPDATE_ALIKE } else { MIN_UPDATE };
-            return (odds(best) >= needed).then_some((index, Relation::Replaces));
+            return (odds(&best) >= needed).then_some((index, Relation::Replaces));
         }
-        if odds(best) < MIN_SAME {
+        if odds(&best) < MIN_SAME {
             return None;
         }
         // What names or counts more than the note says more than the note.
@@ -176,13 +178,6 @@ impl Notes {
         self.human.push(fact.to_owned());
         self.brought.insert(fact.to_owned());
         Some(append(BlockLabel::Human, fact))
-    }
-
-    /// The newest notes, with their places, that a message may make untrue.
-    pub(super) fn renewable(&self, most: usize) -> Vec<(usize, String)> {
-        let skipped = self.human.len().saturating_sub(most);
-        let notes = self.human.iter().cloned().enumerate().skip(skipped);
-        notes.filter(|(_, note)| !note.trim().is_empty()).collect()
     }
 
     /// Puts `fact` into the place of a note; a fact for which core memory has no room goes to archival storage.
@@ -280,6 +275,11 @@ mod tests {
         Finding::Wish(text.to_owned())
     }
 
+    /// Scores of the first notes.
+    fn scored(logits: &[[f32; 3]]) -> Vec<Score> {
+        logits.iter().copied().enumerate().collect()
+    }
+
     fn made(call: Option<Call>) -> (String, Value) {
         let call = call.expect("a call");
         (call.name, Value::Object(call.arguments))
@@ -288,102 +288,105 @@ mod tests {
     #[test]
     fn a_fact_that_bears_on_no_note_is_added() {
         let mut notes = notes("The user has a dog.\n\nThe user is tired.");
-        assert_eq!(notes.candidates("The user has a garden."), ["The user has a dog.", "The user is tired."]);
-        let call = notes.take(&fact("The user has a garden."), &[OTHER, OTHER]);
+        assert_eq!(notes.about_user(), ["The user has a dog.", "The user is tired."]);
+        let call = notes.take(&fact("The user has a garden."), &scored(&[OTHER, OTHER]));
         let expected = json!({"section": "human", "content": "The user has a garden."});
         assert_eq!(made(call), ("core_memory_append".to_owned(), expected));
-        assert_eq!(notes.candidates("The user has a shed.").len(), 3, "the next fact is compared with it too");
+        assert_eq!(notes.about_user().len(), 3, "the next fact is compared with it too");
     }
 
     #[test]
     fn a_fact_takes_the_place_of_the_note_that_it_makes_untrue() {
         let mut notes = notes("The user has a dog.\nThe user is tired.");
-        let call = notes.take(&fact("The user is wide awake."), &[OTHER, UPDATE]);
+        let call = notes.take(&fact("The user is wide awake."), &scored(&[OTHER, UPDATE]));
         let expected = json!({
             "section": "human",
             "old_content": "The user is tired.",
             "new_content": "The user is wide awake.",
         });
         assert_eq!(made(call), ("core_memory_replace".to_owned(), expected));
-        assert_eq!(notes.candidates("").last().unwrap(), "The user is wide awake.");
+        assert_eq!(notes.about_user().last().unwrap(), "The user is wide awake.");
     }
 
     #[test]
     fn two_facts_of_one_message_do_not_replace_each_other() {
         let mut notes = notes("The user lives in Ghent.");
-        let (name, _) = made(notes.take(&fact("The user lives in Turku."), &[UPDATE]));
+        let (name, _) = made(notes.take(&fact("The user lives in Turku."), &scored(&[UPDATE])));
         assert_eq!(name, "core_memory_replace");
-        let (name, _) = made(notes.take(&fact("The user has a new flat."), &[UPDATE]));
+        let (name, _) = made(notes.take(&fact("The user has a new flat."), &scored(&[UPDATE])));
         assert_eq!(name, "core_memory_append");
     }
 
     #[test]
     fn there_is_one_name_and_one_home_at_a_time() {
         let mut notes = notes("The user has a boat.\nThe user's name is Quil.");
-        let (_, arguments) = made(notes.take(&fact("The user's name is Quill."), &[OTHER, OTHER]));
+        let (_, arguments) = made(notes.take(&fact("The user's name is Quill."), &scored(&[OTHER, OTHER])));
         assert_eq!(arguments["old_content"], "The user's name is Quil.");
-        let (name, _) = made(notes.take(&fact("The user has a car."), &[OTHER, OTHER]));
+        let (name, _) = made(notes.take(&fact("The user has a car."), &scored(&[OTHER, OTHER])));
         assert_eq!(name, "core_memory_append");
     }
 
     #[test]
     fn of_several_notes_the_surest_is_replaced() {
         let mut notes = notes("One.\nTwo.\nThree.");
-        let (_, arguments) = made(notes.take(&fact("Four."), &[[0.0, 1.0, 0.0], [0.0, 2.0, 0.0], [0.0, 1.5, 0.0]]));
+        let (_, arguments) =
+            made(notes.take(&fact("Four."), &scored(&[[0.0, 1.0, 0.0], [0.0, 2.0, 0.0], [0.0, 1.5, 0.0]])));
         assert_eq!(arguments["old_content"], "Two.");
     }
 
     #[test]
     fn lines_that_begin_alike_are_taken_for_the_same_sooner() {
         let doubtful = [0.0, 0.4, 0.0];
-        let (name, _) = made(notes("The user has a dog.").take(&fact("Rex is old."), &[doubtful]));
+        let (name, _) = made(notes("The user has a dog.").take(&fact("Rex is old."), &scored(&[doubtful])));
         assert_eq!(name, "core_memory_append");
-        let (name, _) = made(notes("The user's boss is Rex.").take(&fact("The user's boss is Max."), &[doubtful]));
+        let (name, _) =
+            made(notes("The user's boss is Rex.").take(&fact("The user's boss is Max."), &scored(&[doubtful])));
         assert_eq!(name, "core_memory_replace");
     }
 
     #[test]
     fn a_doubtful_repetition_is_noted_rather_than_lost() {
         let (name, _) =
-            made(notes("The user is vegetarian.").take(&fact("A sister is vegetarian."), &[[1.3, 0.0, 0.0]]));
+            made(notes("The user is vegetarian.").take(&fact("A sister is vegetarian."), &scored(&[[1.3, 0.0, 0.0]])));
         assert_eq!(name, "core_memory_append");
     }
 
     #[test]
     fn a_question_replaces_a_note_only_with_something_that_can_be_looked_up() {
         let asking = |human| Notes { asked: true, ..notes(human) };
-        let (name, _) = made(asking("The user is tired.").take(&fact("The user is wide awake."), &[UPDATE]));
+        let (name, _) = made(asking("The user is tired.").take(&fact("The user is wide awake."), &scored(&[UPDATE])));
         assert_eq!(name, "core_memory_append");
-        let (name, _) = made(asking("The user lives in Bergen.").take(&fact("The user lives in Turku."), &[UPDATE]));
+        let (name, _) =
+            made(asking("The user lives in Bergen.").take(&fact("The user lives in Turku."), &scored(&[UPDATE])));
         assert_eq!(name, "core_memory_replace");
     }
 
     #[test]
     fn what_is_known_changes_nothing() {
         let mut notes = notes("The user has a dog called Rex.");
-        assert!(notes.candidates("the user has a dog called Rex. ").is_empty(), "word for word: no question is needed");
+        assert!(notes.knows("the user has a dog called Rex. "), "word for word: no question is needed");
         assert_eq!(notes.take(&fact("the user has a dog called Rex. "), &[]), None);
-        assert_eq!(notes.take(&fact("The user's dog is called Rex."), &[SAME]), None);
+        assert_eq!(notes.take(&fact("The user's dog is called Rex."), &scored(&[SAME])), None);
     }
 
     #[test]
     fn a_fact_that_names_more_than_the_note_is_not_lost() {
         let mut known = notes("The user's exam is on Monday.\nThe user has a dog called Rex.");
-        let (name, _) = made(known.take(&fact("The user's exam is on Monday at 8."), &[SAME, OTHER]));
+        let (name, _) = made(known.take(&fact("The user's exam is on Monday at 8."), &scored(&[SAME, OTHER])));
         assert_eq!(name, "core_memory_replace");
-        let (name, _) = made(known.take(&fact("The user has a dog called Max."), &[OTHER, SAME]));
+        let (name, _) = made(known.take(&fact("The user has a dog called Max."), &scored(&[OTHER, SAME])));
         assert_eq!(name, "core_memory_append");
     }
 
     #[test]
     fn what_core_memory_has_no_room_for_goes_to_archival_storage() {
         let mut full = notes(&"x".repeat(1960));
-        let (name, _) = made(full.take(&fact("The user has a garden."), &[OTHER]));
+        let (name, _) = made(full.take(&fact("The user has a garden."), &scored(&[OTHER])));
         assert_eq!(name, "core_memory_append");
-        let (name, _) = made(full.take(&fact("The user has a shed."), &[OTHER, OTHER]));
+        let (name, _) = made(full.take(&fact("The user has a shed."), &scored(&[OTHER, OTHER])));
         assert_eq!(name, "archival_memory_insert");
         let mut full = notes(&format!("{}\nShort.", "x".repeat(1990)));
-        let (name, _) = made(full.take(&fact("Not so short any more."), &[OTHER, UPDATE]));
+        let (name, _) = made(full.take(&fact("Not so short any more."), &scored(&[OTHER, UPDATE])));
         assert_eq!(name, "archival_memory_insert");
     }
 
@@ -408,14 +411,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_newest_notes_are_compared_and_the_right_one_is_replaced() {
-        let many: Vec<String> = (0..MAX_COMPARED + 5).map(|number| format!("Note {number}.")).collect();
-        let mut notes = notes(&many.join("\n"));
-        assert_eq!(notes.candidates("Another.").len(), MAX_COMPARED);
-        let mut scores = vec![OTHER; MAX_COMPARED];
-        scores[0] = UPDATE;
-        let (_, arguments) = made(notes.take(&fact("Another."), &scores));
-        assert_eq!(arguments["old_content"], "Note 5.");
+    fn the_note_whose_place_is_given_is_replaced() {
+        let mut notes = notes("Note 0.\nNote 1.\nNote 2.\nNote 3.");
+        let (_, arguments) = made(notes.take(&fact("Another."), &[(3, OTHER), (2, UPDATE), (0, OTHER)]));
+        assert_eq!(arguments["old_content"], "Note 2.");
     }
 
     #[test]

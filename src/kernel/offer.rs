@@ -105,6 +105,17 @@ impl MemoryView {
         self.calls.iter().filter(|call| call.name == function.name()).count()
     }
 
+    /// The page of a search of what was said: the first one, or the next for each search that was made in this turn.
+    fn next_page(&self, function: Function) -> NamedRule {
+        let NamedRule { name, rule } = page(self.recall_count);
+        let made = u32::try_from(self.calls_of(function)).unwrap_or(u32::MAX);
+        let rule = match rule {
+            ArgumentRule::Integer { min, max } => ArgumentRule::Integer { min, max: max.min(made) },
+            other => other,
+        };
+        NamedRule { name, rule }
+    }
+
     /// The call with its arguments, or nothing where it could not be executed now.
     fn allowed_call(&self, function: Function) -> Option<AllowedCall> {
         let variants = match function {
@@ -113,12 +124,12 @@ impl MemoryView {
             Function::CoreMemoryAppend => self.blocks.iter().filter_map(append).collect(),
             Function::CoreMemoryReplace => self.blocks.iter().filter_map(replace).collect(),
             Function::ConversationSearch if self.has_evicted => {
-                vec![vec![text("query", 1, MAX_QUERY_CHARS), page(self.recall_count)]]
+                vec![vec![text("query", 1, MAX_QUERY_CHARS), self.next_page(function)]]
             }
             Function::ConversationSearchDate if self.has_evicted => vec![vec![
                 named("start_date", ArgumentRule::Date),
                 named("end_date", ArgumentRule::Date),
-                page(self.recall_count),
+                self.next_page(function),
             ]],
             Function::ArchivalMemoryInsert => vec![vec![text("content", 1, MAX_PASSAGE_CHARS)]],
             Function::ArchivalMemorySearch if self.archival_count > 0 => {

@@ -3,9 +3,11 @@
 
 use std::time::Instant;
 
-use crate::functions::{self, SideEffect};
+use serde_json::Value;
+
+use crate::functions::{self, Function, Outcome, SideEffect};
 use crate::memory::CoreMemory;
-use crate::types::{Body, Call, Cancel, Event};
+use crate::types::{Body, Call, Cancel, Event, NewMessage, Notification, Status};
 
 use super::Error;
 use super::agent::Agent;
@@ -105,10 +107,13 @@ impl Agent {
         }
         let asks = pass.asks();
         let Some(findings) = self.find(pass, preempt)? else { return Ok(None) };
-        let states_fact = findings.iter().any(|finding| matches!(finding, Finding::Fact(_)));
+        let facts: Vec<&str> = findings.iter().filter_map(Finding::fact).collect();
         let mut calls = Vec::new();
-        if states_fact && !asks && renewal::can_renew(piece) {
-            for (index, note) in notes.renewable(renewal::MAX_LOOKED_AT) {
+        if (!facts.is_empty() || renewal::corrects(piece)) && !asks && renewal::can_renew(piece) {
+            let mut texts = facts;
+            texts.push(piece);
+            for index in self.related(notes.about_user(), &texts, renewal::MAX_LOOKED_AT) {
+                let Some(note) = notes.about_user().get(index).cloned() else { continue };
                 let Some(written) = self.renew(&note, piece, preempt)? else { return Ok(None) };
                 if let Some(now) = renewal::renewed(&note, piece, &written) {
                     calls.extend(notes.replace_note(index, &now));
@@ -117,16 +122,17 @@ impl Agent {
         }
         for finding in &findings {
             let mut scores = Vec::new();
-            if let Finding::Fact(fact) = finding {
-                for note in notes.candidates(fact) {
+            if let Some(fact) = finding.fact().filter(|fact| !notes.knows(fact)) {
+                for index in self.related(notes.about_user(), &[fact], notes::MAX_COMPARED) {
+                    let Some(note) = notes.about_user().get(index) else { continue };
                     let (instructions, examples, question) = notes::comparison(note, fact);
                     let prompt = (instructions, examples.as_slice(), question.as_str());
                     match self.model.weigh_aside(prompt, notes::ANSWERS, preempt) {
-                        Ok(Some(logits)) => scores.push(logits),
+                        Ok(Some(logits)) => scores.push((index, logits)),
                         Ok(None) => return Ok(None),
                         // A note too long to be compared keeps no fact out.
                         Err(Error::Inference(crate::inference::Error::ContextOverflow { .. })) => {
-                            scores.push(notes::UNRELATED);
+                            scores.push((index, notes::UNRELATED));
                         }
                         Err(error) => return Err(error),
                     }
@@ -135,6 +141,11 @@ impl Agent {
             calls.extend(notes.take(finding, &scores));
         }
         Ok(Some(calls))
+    }
+
+    /// The places of the notes that have most to do with what is said.
+    pub(super) fn related(&mut self, notes: &[String], texts: &[&str], most: usize) -> Vec<usize> {
+        self.related.rank(notes, texts, most, self.embedder.as_deref_mut())
     }
 
     /// The note as it is after a message, as the model writes it; empty where it could not; `None` when pre-empted.
@@ -174,8 +185,11 @@ impl Agent {
         let mut step = self.memory.step(self.clock.now_ms())?;
         step.caused_by(message);
         let mut done = Vec::with_capacity(calls.len());
-        let mut context =
-            functions::Context { zone: self.clock.zone(), embedder: self.embedder.as_deref_mut(), holds: &holds };
+        let mut context = functions::Context {
+            embedder: self.embedder.as_deref_mut(),
+            holds: &holds,
+            ..functions::Context::without_embedder(self.clock.zone())
+        };
         for call in calls {
             let outcome = functions::execute(call, &mut step, &mut context)?;
             // No pass comes back to the message: what the window has no room for is kept elsewhere.
@@ -188,15 +202,31 @@ impl Agent {
                 None => (call.clone(), outcome),
             });
         }
+        let edits: Vec<String> = done.iter().filter_map(|(call, outcome)| edit(call, outcome)).collect();
+        if !edits.is_empty() {
+            // Core memory stands in the prompt as it was, so that what follows it need not be read again.
+            let notification = Notification::CoreMemoryEdited { text: edits.join("\n") };
+            let body = Body::Notification { notification };
+            step.record(&NewMessage { at_ms: step.at_ms(), body, interrupted: false })?;
+        }
         step.commit()?;
         for (Call { name, arguments }, outcome) in done {
             emit(Event::Call { name: name.clone(), arguments });
             emit(Event::Result { name, status: outcome.status, message: outcome.message });
-            if outcome.side_effect == Some(SideEffect::CoreMemoryCorrected) {
-                // The line that was corrected still stands in the prompt and would mislead the next turn.
-                self.refresh_core()?;
-            }
         }
         Ok(())
+    }
+}
+
+/// What an edit of core memory has changed, as the model is told; none for other calls and refused edits.
+fn edit(call: &Call, outcome: &Outcome) -> Option<String> {
+    let text = |key: &str| call.arguments.get(key).and_then(Value::as_str);
+    if outcome.status == Status::Failed {
+        return None;
+    }
+    match Function::by_name(&call.name)? {
+        Function::CoreMemoryAppend => text("content").map(str::to_owned),
+        Function::CoreMemoryReplace => Some(format!("{} (no longer: {})", text("new_content")?, text("old_content")?)),
+        _ => None,
     }
 }

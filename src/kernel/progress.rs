@@ -3,6 +3,7 @@
 use crate::types::{Call, Event};
 
 use super::Error;
+use super::answering::Lookup;
 use super::recall::Recalled;
 
 /// What a turn gathers while it runs.
@@ -21,6 +22,7 @@ pub(super) struct Progress {
     /// The user's message asks for something to be kept.
     pub(super) asks_to_save: bool,
     pub(super) recalled: Recalled,
+    pub(super) lookup: Lookup,
 }
 
 /// A call that is written but not executed.

@@ -31,6 +31,18 @@ pub(super) enum Recalled {
 }
 
 impl Recalled {
+    /// What was found.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Found { notice: Message { body: Body::Notification { notification }, .. }, .. } => match notification
+            {
+                Notification::Recollection { text } => Some(text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     pub(super) const fn quotes_document(&self) -> bool {
         matches!(self, Self::Found { quotes_document: true, .. })
     }
@@ -76,7 +88,7 @@ impl Agent {
         Ok(with_notice)
     }
 
-    fn look_up(&mut self, at: usize) -> Result<Recalled, Error> {
+    pub(super) fn look_up(&mut self, at: usize) -> Result<Recalled, Error> {
         let Some(Message { at_ms, body: Body::User { text }, .. }) = self.context.messages.get(at) else {
             return Ok(Recalled::Off);
         };

@@ -14,8 +14,8 @@ use crate::memory::same_line;
 use super::memory_pass::{is_form_of, names, words};
 use super::notes::MAX_FACT_CHARS;
 
-/// Notes that are looked at, the newest of them: each costs a look of the model.
-pub(super) const MAX_LOOKED_AT: usize = 12;
+/// Notes that are looked at: those that have most to do with the message.
+pub(super) const MAX_LOOKED_AT: usize = 4;
 
 const INSTRUCTIONS: &str =
     "You keep notes about the user of a chat up to date. You read one old note and a new message \
@@ -57,6 +57,18 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
 
 /// Words that say: there is one more, the other stays.
 const MORE: [&str; 4] = ["additional", "also", "second", "too"];
+
+/// Words that say: something told before was not so, or is not so any more.
+#[rustfmt::skip]
+const CORRECTING: [&str; 16] = [
+    "actually", "anymore", "correction", "instead", "longer", "meant", "misread", "misremembered", "mistake", "mistyped",
+    "not", "oops", "rather", "sorry", "typo", "wrong",
+];
+
+/// Whether a message may correct what is noted although it states no fact by itself: "it's Wednesday, not Thursday".
+pub(super) fn corrects(message: &str) -> bool {
+    words(message).any(|word| CORRECTING.contains(&word.as_str()))
+}
 
 /// Instructions, examples and question for `Dialect::render_side`.
 pub(super) fn prompt(note: &str, message: &str) -> (&'static str, Vec<(String, String)>, String) {
@@ -118,6 +130,12 @@ mod tests {
         assert!(!can_renew("We got a second dog, called Luna."));
         assert!(can_renew("Quill left for another town, and Tamsin leads now."));
         assert!(can_renew("The dog's name is Luna, sorry."));
+    }
+
+    #[test]
+    fn a_correction_is_known_by_its_words() {
+        assert!(corrects("Sorry, it's Wednesday.") && corrects("typo!! one z"));
+        assert!(!corrects("It's Wednesday evenings."));
     }
 
     #[test]

@@ -106,12 +106,16 @@ impl Service {
                     }
                     rested = true;
                     let due_in = if asked { self.agent.heartbeat_due_in() } else { None };
-                    match wait(incoming, due_in) {
+                    match wait(incoming, due_in, self.agent.state_due_in()) {
                         Ok(Waited::Request(input)) => input,
                         Ok(Waited::InVain) => continue,
                         Ok(Waited::HeartbeatDue) => {
                             self.have_heartbeat();
                             rested = false;
+                            continue;
+                        }
+                        Ok(Waited::StateDue) => {
+                            self.agent.save_state();
                             continue;
                         }
                         Err(RecvError) => return,
@@ -129,6 +133,7 @@ impl Service {
             if leaving {
                 // The database is closed before the program may end.
                 let unstored_messages = self.agent.unstored_messages();
+                self.agent.save_state();
                 drop((self.agent, self.inbox));
                 let _ = self.outgoing.send(Outgoing::Left { unstored_messages });
                 return;
@@ -172,15 +177,25 @@ impl Service {
 enum Waited {
     Request(Incoming),
     HeartbeatDue,
+    StateDue,
     InVain,
 }
 
-/// Waits for a request, or until a heartbeat is due.
-fn wait(incoming: &Receiver<Incoming>, due_in: Option<Duration>) -> Result<Waited, RecvError> {
-    let Some(due_in) = due_in else { return incoming.recv().map(Waited::Request) };
-    if due_in.is_zero() {
+/// Waits for a request, or until a heartbeat or the saving of the conversation's state is due.
+fn wait(
+    incoming: &Receiver<Incoming>,
+    heartbeat_in: Option<Duration>,
+    state_in: Option<Duration>,
+) -> Result<Waited, RecvError> {
+    if heartbeat_in.is_some_and(|due_in| due_in.is_zero()) {
         return Ok(Waited::HeartbeatDue);
     }
+    if state_in.is_some_and(|due_in| due_in.is_zero()) {
+        return Ok(Waited::StateDue);
+    }
+    let Some(due_in) = heartbeat_in.into_iter().chain(state_in).min() else {
+        return incoming.recv().map(Waited::Request);
+    };
     match incoming.recv_timeout(due_in.min(LONGEST_WAIT)) {
         Ok(input) => Ok(Waited::Request(input)),
         Err(RecvTimeoutError::Timeout) => Ok(Waited::InVain),

@@ -123,6 +123,12 @@ impl AgentMemory {
         Self::open(store, &agent.name)
     }
 
+    /// The agent's number in its database, which it keeps when it is renamed.
+    #[must_use]
+    pub const fn id(&self) -> i64 {
+        self.id
+    }
+
     /// Opens an agent. A reply that was streaming when its process died becomes an interrupted message, and what waited
     /// in the inbox becomes messages of the user.
     ///

@@ -28,7 +28,9 @@ impl Wanted {
         match body {
             Body::User { text } | Body::Summary { text, .. } => self.is_in(text),
             Body::Notification { notification } => match notification {
-                Notification::Heartbeat { reason: text } | Notification::Recollection { text } => self.is_in(text),
+                Notification::Heartbeat { reason: text }
+                | Notification::CoreMemoryEdited { text }
+                | Notification::Recollection { text } => self.is_in(text),
                 Notification::Login { .. } | Notification::MemoryPressure => false,
             },
             Body::Assistant { thoughts, text, call } => {

@@ -87,6 +87,11 @@ pub enum Notification {
     },
     /// The window is nearly full; older messages will be evicted soon.
     MemoryPressure,
+    /// Core memory was edited beside the conversation; it stands in the prompt as it was before.
+    CoreMemoryEdited {
+        /// The edits, one a line.
+        text: String,
+    },
     /// What was found in the memory for the message that follows. It stands in the prompt of one turn and is not stored.
     Recollection {
         /// What was found, one entry a line.

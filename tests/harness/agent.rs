@@ -44,7 +44,12 @@ impl<'a> Setting<'a> {
             script,
             persona: "I am a test.",
             human: "",
-            config: ConfigFile { memory_pass: Some(false), recollection: Some(false), ..ConfigFile::default() },
+            config: ConfigFile {
+                memory_pass: Some(false),
+                recollection: Some(false),
+                answer_pass: Some(false),
+                ..ConfigFile::default()
+            },
             idle: Idle::Now,
         }
     }

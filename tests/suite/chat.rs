@@ -47,6 +47,7 @@ fn a_message_is_answered_by_a_reply_and_exactly_one_turn() {
         "tokens_reused",
         "tokens_sampled",
         "tokens_forced",
+        "restore_ms",
         "read_ms",
         "decode_ms",
         "mask_us",

@@ -57,7 +57,7 @@ impl Default for QueueLimits {
             answer_reserve_fraction: 0.25,
             answer_reserve_max_tokens: 512,
             result_reserve_fraction: 0.1,
-            result_reserve_max_tokens: 384,
+            result_reserve_max_tokens: 768,
             keep_last_messages: 3,
             min_queue_tokens: 320,
             summary_max_words: 120,
@@ -170,7 +170,7 @@ mod tests {
         let limits = QueueLimits::default();
         assert_eq!(limits.answer_reserve_tokens(1024), 256);
         assert_eq!(limits.answer_reserve_tokens(32_768), 512);
-        assert_eq!(limits.result_reserve_tokens(32_768), 384);
+        assert_eq!(limits.result_reserve_tokens(32_768), 768);
         assert_eq!(limits.prompt_limit_tokens(32_768), 32_256);
         assert_eq!(limits.warn_from_tokens(32_768), 22_937);
     }

@@ -34,7 +34,7 @@ pub fn shown_text(message: &Message) -> String {
             Notification::Login { .. } => "login".into(),
             Notification::Heartbeat { reason } => format!("heartbeat: {reason}"),
             Notification::MemoryPressure => "the context window is nearly full".into(),
-            Notification::Recollection { text } => text.clone(),
+            Notification::CoreMemoryEdited { text } | Notification::Recollection { text } => text.clone(),
         },
         Body::Assistant { thoughts, text, call } => {
             let call = call.as_ref().map(|call| {

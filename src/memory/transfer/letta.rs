@@ -170,7 +170,9 @@ fn message_object(id: &str, message: &MessageRecord, open_call: &mut Option<Stri
                 }
                 Notification::Heartbeat { reason } => event("heartbeat", "reason", reason),
                 Notification::MemoryPressure => event("system_alert", "message", "The window is nearly full."),
-                Notification::Recollection { text } => event("system_alert", "message", text),
+                Notification::CoreMemoryEdited { text } | Notification::Recollection { text } => {
+                    event("system_alert", "message", text)
+                }
             },
         ),
         Body::Assistant { thoughts, text: said, call } => {

@@ -1,0 +1,129 @@
+//! Which notes a fact can bear on. Only these are put to the model: each costs it a look, and a message with ten facts
+//! beside forty notes would keep two cores busy for minutes.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::memory::Embed;
+
+use super::memory_pass::{is_form_of, meaning_words};
+
+/// What a word that two sentences share adds to the cosine of their meanings ..
+const SHARED_WORD: f32 = 0.2;
+/// .. and how many such words count.
+const MOST_SHARED: usize = 3;
+
+/// Ranks notes by how much they have to do with a fact, and keeps the vectors of those that it has seen.
+#[derive(Default)]
+pub(super) struct Related {
+    /// By text; of one embedder.
+    vectors: HashMap<String, Vec<f32>>,
+    embedder: String,
+}
+
+impl Related {
+    /// The places of the `most` of `notes` that have most to do with one of `texts`, best first: by words and meaning, or
+    /// by words alone without an embedder. Of two that are alike in that, the newer one, which stands behind, comes first.
+    pub(super) fn rank(
+        &mut self,
+        notes: &[String],
+        texts: &[&str],
+        most: usize,
+        embedder: Option<&mut (dyn Embed + 'static)>,
+    ) -> Vec<usize> {
+        if notes.len() > most
+            && let Some(embedder) = embedder
+        {
+            self.embed(notes.iter().map(String::as_str).chain(texts.iter().copied()), embedder);
+        }
+        let of_texts: Vec<(&str, Vec<String>)> = texts.iter().map(|text| (*text, meaning_words(text))).collect();
+        let mut scored: Vec<(f32, usize)> = notes
+            .iter()
+            .enumerate()
+            .map(|(place, note)| {
+                let words = meaning_words(note);
+                let score = |(text, of_text): &(&str, Vec<String>)| {
+                    self.cosine(note, text) + SHARED_WORD * shared(&words, of_text).min(MOST_SHARED) as f32
+                };
+                (of_texts.iter().map(score).fold(f32::NEG_INFINITY, f32::max), place)
+            })
+            .collect();
+        scored.sort_by(|(one, first), (two, second)| two.total_cmp(one).then(second.cmp(first)));
+        scored.into_iter().take(most).map(|(_, place)| place).collect()
+    }
+
+    /// Makes the vectors that are missing, and forgets those of other texts. Without them words alone count.
+    fn embed<'t>(&mut self, texts: impl Iterator<Item = &'t str>, embedder: &mut dyn Embed) {
+        if self.embedder != embedder.name() {
+            self.vectors.clear();
+            embedder.name().clone_into(&mut self.embedder);
+        }
+        let texts: HashSet<&str> = texts.collect();
+        self.vectors.retain(|text, _| texts.contains(text.as_str()));
+        let missing: Vec<&str> = texts.into_iter().filter(|text| !self.vectors.contains_key(*text)).collect();
+        match embedder.embed(&missing) {
+            Ok(vectors) => {
+                self.vectors.extend(missing.into_iter().map(str::to_owned).zip(vectors));
+            }
+            Err(error) => tracing::warn!(%error, "notes are compared by their words alone"),
+        }
+    }
+
+    fn cosine(&self, one: &str, two: &str) -> f32 {
+        match (self.vectors.get(one), self.vectors.get(two)) {
+            (Some(one), Some(two)) => one.iter().zip(two).map(|(left, right)| left * right).sum(),
+            _ => 0.0,
+        }
+    }
+}
+
+fn shared(one: &[String], two: &[String]) -> usize {
+    one.iter().filter(|word| two.iter().any(|other| is_form_of(word, other))).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranked(notes: &[&str], text: &str, most: usize) -> Vec<usize> {
+        let notes: Vec<String> = notes.iter().map(|note| (*note).to_owned()).collect();
+        Related::default().rank(&notes, &[text], most, None)
+    }
+
+    #[test]
+    fn notes_with_the_words_of_a_fact_come_first_then_the_newest() {
+        let notes = ["The user has a dog.", "The user's boat is green.", "The user is tired.", "The user sings."];
+        assert_eq!(ranked(&notes, "The user has sold the boats.", 2), [1, 3]);
+        assert_eq!(ranked(&notes, "Something else.", 9), [3, 2, 1, 0]);
+        assert_eq!(ranked(&[], "The user has a dog.", 3), [0_usize; 0]);
+    }
+
+    #[test]
+    fn notes_alike_in_meaning_come_first() {
+        /// Texts about water have one direction, others another.
+        struct Water;
+        impl Embed for Water {
+            fn name(&self) -> &str {
+                "water"
+            }
+            fn dimensions(&self) -> usize {
+                2
+            }
+            fn max_tokens(&self) -> usize {
+                100
+            }
+            fn token_count(&self, text: &str) -> usize {
+                text.len()
+            }
+            fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, crate::memory::BoxError> {
+                let is_wet = |text: &&str| text.contains("lake") || text.contains("sail");
+                Ok(texts.iter().map(|text| if is_wet(text) { vec![1.0, 0.0] } else { vec![0.0, 1.0] }).collect())
+            }
+        }
+        let notes = ["She sails.".to_owned(), "He sings.".to_owned(), "They bake.".to_owned()];
+        let mut related = Related::default();
+        assert_eq!(related.rank(&notes, &["A lake dried up."], 1, Some(&mut Water)), [0]);
+        assert_eq!(related.vectors.len(), 4);
+        assert_eq!(related.rank(&notes[1..], &["A lake dried up."], 1, Some(&mut Water)).len(), 1);
+        assert_eq!(related.vectors.len(), 3, "what is no note any more is forgotten");
+    }
+}
