@@ -6,6 +6,8 @@ export CARGO_TARGET_DIR ?= $(CACHE_HOME)/mneme/target-$(shell scripts/cpu-key)
 export RUSTFLAGS ?= -C target-cpu=native
 # The tests run models in their own process; see src/inference/openmp.rs.
 test test-namespaces test-long: export GOMP_SPINCOUNT ?= 1000
+# The official judge of function calls, beside which ours is tested.
+test-long: export MNEME_BFCL_WHEEL ?= $(CARGO_TARGET_DIR)/bfcl_eval-2026.3.23-py3-none-any.whl
 
 MNEME := $(CARGO_TARGET_DIR)/release/mneme
 TEST_MODELS := smollm2-135m-instruct-q4_1 all-minilm-l6-v2
@@ -54,6 +56,8 @@ test-namespaces: build ## The tests that need user namespaces: a chat without a 
 
 test-long: build ## Also the long tests: the 1.5B model and soak runs
 	@for model in $(TEST_MODELS) $(LONG_TEST_MODELS); do $(MNEME) models pull $$model || exit 1; done
+	@test -f "$$MNEME_BFCL_WHEEL" || \
+		python3 -m pip download --quiet --no-deps --dest "$$(dirname "$$MNEME_BFCL_WHEEL")" bfcl-eval==2026.3.23
 	@$(CARGO) test --release --locked -- --include-ignored
 
 fuzz: setup ## Fuzz what reads foreign text (FUZZ_SECONDS=60 each; what breaks it is kept in tests/fuzz/artifacts)

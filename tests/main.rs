@@ -14,6 +14,7 @@ mod suite {
     mod bench_agent;
     mod bench_bfcl;
     mod bench_conversations;
+    mod bench_functions;
     mod bench_recall;
     mod chat;
     mod clock;

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod bfcl;
 pub mod embed;
 pub mod engine;
+pub mod functions;
 pub mod grammar;
 pub mod memory;
 pub mod nested_kv;

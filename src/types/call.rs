@@ -26,6 +26,26 @@ pub struct FunctionSchema {
     pub parameters: &'static [Parameter],
 }
 
+/// A function that is not one of the agent's own, as its schema describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FunctionDefinition {
+    /// Name by which the model calls it.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// JSON Schema of the arguments, an object.
+    pub parameters: Value,
+}
+
+impl FunctionDefinition {
+    /// As [`FunctionSchema::to_json`].
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let Self { name, description, parameters } = self;
+        json!({"type": "function", "function": {"name": name, "description": description, "parameters": parameters}})
+    }
+}
+
 /// One parameter of a function; all are required, because a grammar spells them all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {

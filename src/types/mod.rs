@@ -15,7 +15,7 @@ mod name;
 mod place;
 mod policy;
 
-pub use call::{Argument, Call, FunctionSchema, Parameter, ParameterKind};
+pub use call::{Argument, Call, FunctionDefinition, FunctionSchema, Parameter, ParameterKind};
 pub use cancel::Cancel;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use constraint::{Constraint, ConstraintError, Unconstrained};

@@ -4,6 +4,7 @@
 use crate::harness::endurance::endure;
 use crate::harness::kills::kills;
 use crate::harness::soak::soak;
+use crate::suite::bench_functions::official;
 use mneme::dialect::Profile;
 
 #[test]
@@ -22,6 +23,11 @@ fn five_thousand_turns_at_4k_end_with_the_memory_of_a_thousand() {
 fn three_hundred_kills_at_random_moments_lose_nothing_and_do_nothing_twice() {
     kills(20_260_323, 220, Profile::Native);
     kills(20_260_324, 80, Profile::Classic);
+}
+
+#[test]
+fn function_calls_are_judged_as_the_official_judge_does() {
+    official::verdicts_and_errors_are_the_official_ones();
 }
 
 #[cfg(feature = "llama-cpp")]

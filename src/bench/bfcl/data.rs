@@ -216,7 +216,7 @@ fn said_by_user(id: &str, turns: Vec<Vec<Said>>) -> Result<Vec<String>, Error> {
 }
 
 /// The objects of a file, one a line.
-fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Error> {
+pub(in crate::bench) fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Error> {
     let unreadable = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::NotFound => Error::Missing { path: path.to_owned() },
         _ => Error::Unreadable { path: path.to_owned(), source },

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use crate::memory;
 
+pub(in crate::bench) use data::lines;
 pub use data::{Question, Scenario, ScenarioName, Selection, Session, WHEEL, read};
 pub use judge::Judge;
 pub use passages::{Bm25, passages};
