@@ -124,7 +124,7 @@ fn model_of(engine: EngineName, config: &Config) -> Result<(String, PathBuf), Er
 }
 
 /// Size of a file in bytes and when it was changed, UTC milliseconds.
-fn state_of(path: &Path) -> Result<(u64, i64), Error> {
+pub(super) fn state_of(path: &Path) -> Result<(u64, i64), Error> {
     let read = || -> std::io::Result<(u64, i64)> {
         let metadata = std::fs::metadata(path)?;
         let age = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

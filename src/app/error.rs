@@ -132,6 +132,9 @@ pub enum Error {
     /// The questions of BFCL cannot be asked.
     #[error(transparent)]
     BfclBench(#[from] bench::bfcl::Error),
+    /// Function calls cannot be measured.
+    #[error(transparent)]
+    FunctionsBench(#[from] bench::functions::Error),
     /// A conversation with an agent cannot be run.
     #[error(transparent)]
     AgentBench(#[from] bench::agent::Error),
@@ -259,6 +262,7 @@ impl Error {
             }
             Self::BenchData { source } => source.hint(),
             Self::BfclBench(error) => error.hint(),
+            Self::FunctionsBench(error) => error.hint(),
             Self::AgentBench(error) => error.hint().to_owned(),
             Self::RecallBench(error) => error.hint(),
             Self::Kernel(error) => error.hint(),
@@ -369,6 +373,10 @@ impl Error {
             Self::BfclBench(bench::bfcl::Error::Memory(error)) => memory_exit_code(error),
             Self::BfclBench(bench::bfcl::Error::Work { .. } | bench::bfcl::Error::Busy { .. }) => ExitCode::Failed,
             Self::BfclBench(_) => ExitCode::Data,
+            Self::FunctionsBench(bench::functions::Error::Data(
+                bench::bfcl::Error::Work { .. } | bench::bfcl::Error::Busy { .. },
+            )) => ExitCode::Failed,
+            Self::FunctionsBench(_) => ExitCode::Data,
             Self::AgentBench(error) if error.is_usage() => ExitCode::Usage,
             Self::RecallBench(bench::recall::Error::Unreadable { .. }) => ExitCode::Usage,
             Self::AgentBench(_) | Self::RecallBench(_) => ExitCode::Data,

@@ -5,6 +5,7 @@ mod admin;
 mod bench;
 mod bench_agent;
 mod bench_bfcl;
+mod bench_functions;
 mod bench_nested_kv;
 mod bench_recall;
 pub mod chat;
@@ -53,6 +54,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Attach(arguments) => sources::attach(&arguments),
         Command::Detach(arguments) => sources::detach(&arguments),
         Command::ReadDocuments => load::serve(),
+        Command::Bench(BenchCommand::Functions(arguments)) => bench_functions::run(&arguments),
         Command::Bench(BenchCommand::Memory(command)) => bench::memory(&command),
         Command::Bench(BenchCommand::Fetch { name }) => bench::fetch(name),
     };

@@ -3,6 +3,7 @@
 mod admin;
 mod bench_agent;
 mod bench_bfcl;
+mod bench_functions;
 mod bench_memory;
 mod exit_code;
 mod grammar;
@@ -21,6 +22,7 @@ pub use admin::{
 };
 pub use bench_agent::AgentBenchArgs;
 pub use bench_bfcl::{BfclArgs, DataSetName, InstructionName, PolicyName};
+pub use bench_functions::{CategoryArg, ConstrainedName, FunctionsBenchArgs};
 pub use bench_memory::{ArchivalBenchArgs, BenchMemoryCommand, EmbedBenchArgs, NestedKvArgs, RecallBenchArgs};
 pub use exit_code::ExitCode;
 pub use grammar::{
@@ -217,6 +219,8 @@ pub enum BenchCommand {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// How well models call functions, with and without a grammar
+    Functions(FunctionsBenchArgs),
     /// Masks and checks of the grammar engine, beside other engines where this build has them
     Grammar(GrammarBenchArgs),
     /// Memory: how fast it is and what it finds

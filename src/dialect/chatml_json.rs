@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use crate::grammar::policy::literal;
-use crate::types::{Call, FunctionSchema, Message, StepPolicy, TokenId};
+use crate::types::{Call, CallOffer, FunctionDefinition, FunctionSchema, Message, StepPolicy, TokenId};
 
 use super::chat::{self, ChatTemplate, Role, Turn};
 use super::family::{Family, kind_text};
@@ -18,6 +18,8 @@ use super::{Action, Error, Piece, ReplyParser};
 
 /// First key of a call: an object that begins with it is one, and no text begins with such an object.
 const NAME_KEY: &str = "name";
+/// What may stand around calls of functions that are not the agent's own: models fence JSON that they write.
+const SPELLED: &[(&str, &str)] = &[("", ""), ("```json\n", "\n```")];
 
 #[derive(Debug)]
 pub(super) struct ChatmlJson {
@@ -51,6 +53,27 @@ fn described(functions: &[FunctionSchema]) -> String {
     out
 }
 
+/// Functions that are not the agent's own in words: their schemas as they are.
+fn defined(functions: &[FunctionDefinition]) -> String {
+    if functions.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from("Functions that you can call:\n");
+    for function in functions {
+        let definition = json!({
+            "name": function.name, "description": function.description, "parameters": function.parameters,
+        });
+        let _ = writeln!(out, "{}", super::json::to_python_json(&definition));
+    }
+    out.push_str(
+        "To call a function, reply with one JSON object and nothing else: \
+         {\"name\": \"FUNCTION\", \"arguments\": {\"PARAMETER\": \"VALUE\"}}\n\
+         To call several, write one such object on each line.\n\
+         To answer the user, reply with plain text.",
+    );
+    out
+}
+
 fn call_turn(contents: &mut Contents, call: &Call) -> Turn {
     let call = super::json::to_python_json(&json!({"name": call.name, "arguments": call.arguments}));
     Turn::new(Role::Assistant, contents.put(call))
@@ -73,6 +96,10 @@ impl Family for ChatmlJson {
         described(functions)
     }
 
+    fn defined(&self, functions: &[FunctionDefinition]) -> String {
+        defined(functions)
+    }
+
     fn turns(&self, contents: &mut Contents, message: &Message, zone: &TimeZone) -> Result<Vec<Turn>, Error> {
         chat::native_turns(contents, message, zone, call_turn, result_turn)
     }
@@ -82,6 +109,16 @@ impl Family for ChatmlJson {
         if let Some(calls) = step.calls(&policy.calls, "\", \"arguments\": ", None)? {
             let before = literal(&format!("{{\"{NAME_KEY}\": \""));
             step.action("call", &format!("{before} ({calls}) \"}}\""));
+        }
+        step.finish()
+    }
+
+    fn calls_grammar(&self, offer: &CallOffer) -> Result<String, Error> {
+        let mut step = StepRules::with_text_beside(offer, NAME_KEY);
+        let before_name = format!("{{\"{NAME_KEY}\": \"");
+        let forms = step.spelled_calls(offer, [&before_name, "\", \"arguments\": ", "}"], SPELLED)?;
+        if !forms.is_empty() {
+            step.action("call", &forms.join(" | "));
         }
         step.finish()
     }

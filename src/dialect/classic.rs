@@ -10,7 +10,10 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use crate::grammar::policy::{LastMember, json_string_rule, literal};
-use crate::types::{Body, Call, FunctionSchema, Message, Notification, StepPolicy, TextRule, TokenId};
+use crate::grammar::schema::Whitespace;
+use crate::types::{
+    Body, Call, CallOffer, FunctionDefinition, FunctionSchema, Message, Notification, StepPolicy, TextRule, TokenId,
+};
 
 use super::chat::{self, ChatTemplate, Role, Turn};
 use super::family::{Family, kind_text};
@@ -58,6 +61,23 @@ fn described(functions: &[FunctionSchema]) -> String {
         if function.name != SEND_MESSAGE {
             let _ = writeln!(out, "    {REQUEST_HEARTBEAT} (true or false): Whether to run again at once.");
         }
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// Functions that are not the agent's own in words. Their calls ask for no heartbeat, and there may be several.
+fn defined(functions: &[FunctionDefinition]) -> String {
+    let mut out = String::from(
+        "Every reply of yours is one JSON object that calls one function, thoughts first:\n\
+         {\"inner_thoughts\": \"THOUGHTS\", \"function\": \"FUNCTION\", \"params\": {\"PARAMETER\": \"VALUE\"}}\n\
+         To call several functions, write one such object on each line. Nobody but you sees the inner thoughts; keep \
+         them below 50 words. The user sees only what send_message says.\n\nFunctions:\n\
+         send_message:\n  description: Tells the user something.\n  params:\n    message (text): What the user is told.\n",
+    );
+    for function in functions {
+        let parameters = super::json::to_python_json(&function.parameters);
+        let _ = writeln!(out, "{}:\n  description: {}\n  params: {parameters}", function.name, function.description);
     }
     out.truncate(out.trim_end().len());
     out
@@ -155,6 +175,16 @@ impl Family for Classic {
         described(functions)
     }
 
+    fn defined(&self, functions: &[FunctionDefinition]) -> String {
+        defined(functions)
+    }
+
+    fn said(&self, contents: &mut Contents, text: &str) -> Turn {
+        let mut params = Map::new();
+        params.insert("message".into(), text.into());
+        Turn::new(Role::Assistant, contents.put(reply(None, SEND_MESSAGE, &params)))
+    }
+
     fn turns(&self, contents: &mut Contents, message: &Message, zone: &TimeZone) -> Result<Vec<Turn>, Error> {
         turns(contents, message, zone)
     }
@@ -179,6 +209,23 @@ impl Family for Classic {
             step.action("reply", &format!("{before} {thoughts} {between} ({}) \"}}\"", actions.join(" | ")));
         }
         step.silence(policy);
+        step.finish()
+    }
+
+    fn calls_grammar(&self, offer: &CallOffer) -> Result<String, Error> {
+        let mut step = StepRules::default();
+        let thoughts = json_string_rule(&mut step.rules, offer.max_thought_chars.min(1), offer.max_thought_chars)?;
+        let text = json_string_rule(&mut step.rules, 1, offer.max_text_chars.max(1))?;
+        let (before, between) = (literal("{\"inner_thoughts\": "), literal(", \"function\": \""));
+        step.rules.define("call-begin", &format!("{before} {thoughts} {between}"));
+        let message = literal(&format!("{SEND_MESSAGE}\", \"params\": {{\"message\": "));
+        let mut forms = vec![format!(r#"call-begin {message} {text} "}}}}""#)];
+        if let Some(calls) = step.defined_calls(&offer.functions, &literal("\", \"params\": "), Whitespace::Template)? {
+            step.rules.define("call-object", &format!(r#"call-begin ({calls}) "}}""#));
+            let more = offer.most_calls.saturating_sub(1);
+            forms.push(format!(r#"call-object ("\n" call-object){{0,{more}}}"#));
+        }
+        step.action("reply", &forms.join(" | "));
         step.finish()
     }
 

@@ -6,11 +6,11 @@
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use crate::types::{FunctionSchema, Message, ParameterKind, StepPolicy};
+use crate::types::{CallOffer, FunctionDefinition, FunctionSchema, Message, ParameterKind, StepPolicy, TokenId};
 
 use super::chat::{ChatTemplate, Role, Turn};
 use super::sentinel::Contents;
-use super::{Dialect, Error, PromptParts, ReplyParser, Segment};
+use super::{CallPrompt, Dialect, Error, PromptParts, ReplyParser, Segment, Speaker};
 
 /// What a model family says for itself.
 pub(super) trait Family: Send + Sync {
@@ -26,6 +26,30 @@ pub(super) trait Family: Send + Sync {
     /// The functions as the template wants them; none where it cannot express functions.
     fn tools(&self, _contents: &mut Contents, _functions: &[FunctionSchema]) -> Option<Value> {
         None
+    }
+
+    /// Functions that are not the agent's own in words; empty where the template prints them.
+    fn defined(&self, functions: &[FunctionDefinition]) -> String;
+
+    /// Functions that are not the agent's own as the template wants them; none where it cannot express functions.
+    fn definitions(&self, _contents: &mut Contents, _functions: &[FunctionDefinition]) -> Option<Value> {
+        None
+    }
+
+    /// What the model has said earlier.
+    fn said(&self, contents: &mut Contents, text: &str) -> Turn {
+        Turn::new(Role::Assistant, contents.put(text))
+    }
+
+    /// See [`Dialect::calls_grammar`].
+    ///
+    /// # Errors
+    /// The schema of a function has no grammar.
+    fn calls_grammar(&self, offer: &CallOffer) -> Result<String, Error>;
+
+    /// See [`Dialect::call_tags`].
+    fn call_tags(&self) -> Vec<TokenId> {
+        Vec::new()
     }
 
     /// The turns that show `message`.
@@ -82,6 +106,28 @@ impl<F: Family> Dialect for F {
         }
         turns.push(Turn::new(Role::User, contents.put(question)));
         self.chat().render(contents, system, turns, None)
+    }
+
+    fn render_calls(&self, prompt: &CallPrompt<'_>) -> Result<Vec<Segment>, Error> {
+        let mut contents = Contents::default();
+        let functions = self.defined(prompt.functions);
+        let fixed = [prompt.instructions, &functions].into_iter().filter(|text| !text.is_empty());
+        let system = contents.put(fixed.collect::<Vec<_>>().join("\n\n"));
+        let definitions = self.definitions(&mut contents, prompt.functions);
+        let turns = prompt.messages.iter().map(|(speaker, text)| match speaker {
+            Speaker::User => Turn::new(Role::User, contents.put(*text)),
+            Speaker::Assistant => self.said(&mut contents, text),
+        });
+        let turns = turns.collect();
+        self.chat().render(contents, system, turns, definitions)
+    }
+
+    fn calls_grammar(&self, offer: &CallOffer) -> Result<String, Error> {
+        Family::calls_grammar(self, offer)
+    }
+
+    fn call_tags(&self) -> Vec<TokenId> {
+        Family::call_tags(self)
     }
 
     fn grammar(&self, policy: &StepPolicy) -> Result<String, Error> {

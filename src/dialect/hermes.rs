@@ -14,8 +14,9 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use crate::grammar::policy::literal;
+use crate::grammar::schema::Whitespace;
 use crate::inference::Vocab;
-use crate::types::{Call, FunctionSchema, Message, StepPolicy, TokenId};
+use crate::types::{Call, CallOffer, FunctionDefinition, FunctionSchema, Message, StepPolicy, TokenId};
 
 use super::chat::{self, ChatTemplate, Role, Turn};
 use super::family::Family;
@@ -26,6 +27,8 @@ use super::{Action, Error, Piece, ReplyParser};
 
 const OPEN: &str = "<tool_call>";
 const CLOSE: &str = "</tool_call>";
+/// First key of a call.
+const NAME_KEY: &str = "name";
 
 /// Spelled beginnings and ends of calls that the model may write in place of the tags.
 const SPELLED: &[(&str, &str)] = &[("", ""), ("{", "}"), ("<tools>\n", "\n</tools>"), ("```json\n", "\n```")];
@@ -68,6 +71,16 @@ impl Hermes {
         };
         let spelling = find_spelling(&chat)?;
         Ok(Self { chat, tags: Tags { open, close }, spelling, text_rules: TextRules::default() })
+    }
+
+    /// Defines the object of a call, of which `calls` is what differs from call to call; gives back the call between tags.
+    fn call_object(&self, step: &mut StepRules, calls: &str) -> String {
+        let (before, after) = (&self.spelling.before_name, &self.spelling.after_arguments);
+        let object = format!("{} ({calls}) {}", literal(before.trim_start()), literal(after.trim_end()));
+        step.rules.define("call-object", &object);
+        let leading = literal(&before[..before.len() - before.trim_start().len()]);
+        let trailing = literal(&after[after.trim_end().len()..]);
+        format!("<[{}]> {leading} call-object {trailing} <[{}]>", self.tags.open.0, self.tags.close.0)
     }
 }
 
@@ -166,6 +179,22 @@ impl Family for Hermes {
         (!functions.is_empty()).then(|| tools(contents, functions))
     }
 
+    fn defined(&self, _functions: &[FunctionDefinition]) -> String {
+        String::new()
+    }
+
+    fn definitions(&self, contents: &mut Contents, functions: &[FunctionDefinition]) -> Option<Value> {
+        (!functions.is_empty()).then(|| {
+            let definition = |function: &FunctionDefinition| {
+                let FunctionDefinition { name, description, parameters } = function;
+                let (name, description) = (contents.put(name), contents.put(description));
+                let parameters = chat::with_sentinels(contents, parameters);
+                FunctionDefinition { name, description, parameters }.to_json()
+            };
+            functions.iter().map(definition).collect()
+        })
+    }
+
     fn turns(&self, contents: &mut Contents, message: &Message, zone: &TimeZone) -> Result<Vec<Turn>, Error> {
         chat::native_turns(contents, message, zone, call_turn, result_turn)
     }
@@ -173,24 +202,34 @@ impl Family for Hermes {
     fn grammar(&self, policy: &StepPolicy) -> Result<String, Error> {
         let mut step = StepRules::with_text(policy, &self.text_rules, None);
         if let Some(calls) = step.calls(&policy.calls, &self.spelling.before_arguments, None)? {
-            let (before, after) = (&self.spelling.before_name, &self.spelling.after_arguments);
-            let object = format!("{} ({calls}) {}", literal(before.trim_start()), literal(after.trim_end()));
-            step.rules.define("call-object", &object);
-            let leading = &before[..before.len() - before.trim_start().len()];
-            let trailing = &after[after.trim_end().len()..];
-            let mut forms = vec![format!(
-                "<[{}]> {} call-object {} <[{}]>",
-                self.tags.open.0,
-                literal(leading),
-                literal(trailing),
-                self.tags.close.0
-            )];
-            forms.extend(
-                SPELLED.iter().map(|(open, close)| format!("{} call-object {}", literal(open), literal(close))),
-            );
+            let tagged = self.call_object(&mut step, &calls);
+            let spelled =
+                SPELLED.iter().map(|(open, close)| format!("{} call-object {}", literal(open), literal(close)));
+            let forms: Vec<String> = [tagged].into_iter().chain(spelled).collect();
             step.action("call", &forms.join(" | "));
         }
         step.finish()
+    }
+
+    /// Several calls stand one below the other: each between tags of its own, or all within what is spelled around one.
+    /// What is spelled may have any white space: models that do without the tags write indented objects as often.
+    fn calls_grammar(&self, offer: &CallOffer) -> Result<String, Error> {
+        let CallSpelling { before_name, before_arguments, after_arguments } = &self.spelling;
+        let mut step = StepRules::with_text_beside(offer, NAME_KEY);
+        let between = literal(before_arguments);
+        if let Some(calls) = step.defined_calls(&offer.functions, &between, Whitespace::Template)? {
+            let tagged = self.call_object(&mut step, &calls);
+            step.rules.define("call-tagged", &tagged);
+            let more = offer.most_calls.saturating_sub(1);
+            let mut forms = vec![format!(r#"call-tagged ("\n" call-tagged){{0,{more}}}"#)];
+            forms.extend(step.spelled_calls(offer, [before_name, before_arguments, after_arguments], SPELLED)?);
+            step.action("call", &forms.join(" | "));
+        }
+        step.finish()
+    }
+
+    fn call_tags(&self) -> Vec<TokenId> {
+        vec![self.tags.open, self.tags.close]
     }
 
     fn reply_parser(&self, policy: &StepPolicy) -> Box<dyn ReplyParser> {

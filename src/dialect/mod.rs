@@ -24,7 +24,7 @@ mod template;
 
 use jiff::tz::TimeZone;
 
-use crate::types::{Call, FunctionSchema, Message, StepPolicy, TokenId};
+use crate::types::{Call, CallOffer, FunctionDefinition, FunctionSchema, Message, StepPolicy, TokenId};
 
 pub use choose::{Chosen, choose};
 pub use classic::REQUEST_HEARTBEAT;
@@ -64,6 +64,26 @@ pub struct PromptParts<'a> {
     pub messages: &'a [Message],
     /// The user's time zone, for the times that messages carry.
     pub zone: &'a TimeZone,
+}
+
+/// Who says something in a [`CallPrompt`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// The user.
+    User,
+    /// The model, earlier.
+    Assistant,
+}
+
+/// A prompt about functions that are not the agent's own: no memory, no times.
+#[derive(Debug, Clone, Copy)]
+pub struct CallPrompt<'a> {
+    /// Static instructions.
+    pub instructions: &'a str,
+    /// Functions that are described to the model.
+    pub functions: &'a [FunctionDefinition],
+    /// What was said, oldest first.
+    pub messages: &'a [(Speaker, &'a str)],
 }
 
 /// A stretch of the prompt.
@@ -147,6 +167,22 @@ pub trait Dialect: Send + Sync {
         examples: &[(String, String)],
         question: &str,
     ) -> Result<Vec<Segment>, Error>;
+
+    /// A prompt about functions that are not the agent's own.
+    ///
+    /// # Errors
+    /// As for [`Dialect::render`].
+    fn render_calls(&self, prompt: &CallPrompt<'_>) -> Result<Vec<Segment>, Error>;
+
+    /// GBNF text for a reply to [`Dialect::render_calls`], root rule `root`: text to the user, or calls as the dialect
+    /// writes several of them.
+    ///
+    /// # Errors
+    /// The schema of a function has no grammar.
+    fn calls_grammar(&self, offer: &CallOffer) -> Result<String, Error>;
+
+    /// The control tokens that a reply may hold.
+    fn call_tags(&self) -> Vec<TokenId>;
 
     /// GBNF text for one step, root rule `root`.
     ///

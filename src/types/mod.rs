@@ -28,4 +28,4 @@ pub use ids::{InboxId, MessageId, PassageId, TokenId};
 pub use message::{Body, Message, NewMessage, Notification, Status};
 pub use name::{InvalidName, MAX_NAME_CHARS, validate_name};
 pub use place::{Piece, Place, Unit};
-pub use policy::{AllowedCall, ArgumentRule, NamedRule, StepPolicy, TextRule};
+pub use policy::{AllowedCall, ArgumentRule, CallOffer, NamedRule, StepPolicy, TextRule};

@@ -1,6 +1,8 @@
 //! What the model may do in one step, as plain data: the kernel decides it from the memory's state, a dialect and
 //! `grammar::policy` turn it into a grammar.
 
+use super::FunctionDefinition;
+
 /// Everything that the next generation may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepPolicy {
@@ -10,6 +12,19 @@ pub struct StepPolicy {
     pub calls: Vec<AllowedCall>,
     /// Names of all functions that exist, offered or not: text cannot begin as a fake call of one of them.
     pub function_names: Vec<String>,
+    /// Upper bound for inner thoughts in the classic profile, in characters.
+    pub max_thought_chars: usize,
+}
+
+/// What a reply may be where functions are not the agent's own: text to the user, or one call or several.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallOffer {
+    /// The functions, with the schemas that their arguments are held to.
+    pub functions: Vec<FunctionDefinition>,
+    /// Most calls in one reply.
+    pub most_calls: usize,
+    /// Upper bound for a line of text, in characters.
+    pub max_text_chars: usize,
     /// Upper bound for inner thoughts in the classic profile, in characters.
     pub max_thought_chars: usize,
 }

@@ -1,5 +1,6 @@
 //! Dialects through their public face: what the model sees, what it may write, and what is made of it.
 
+mod calls;
 mod engine;
 mod replies;
 mod walks;

@@ -30,6 +30,11 @@ fn function_calls_are_judged_as_the_official_judge_does() {
     official::verdicts_and_errors_are_the_official_ones();
 }
 
+#[test]
+fn every_case_of_the_leaderboard_has_a_grammar_that_lets_its_accepted_calls_through() {
+    official::every_case_has_a_grammar_that_lets_its_accepted_calls_through();
+}
+
 #[cfg(feature = "llama-cpp")]
 mod models {
     use std::path::Path;

@@ -370,7 +370,7 @@ fn mean(sum: u64, count: u64) -> f64 {
 ///
 /// Source: E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22, 1927.
 #[allow(clippy::cast_precision_loss)]
-fn wilson(right: usize, questions: usize) -> [f64; 2] {
+pub(in crate::bench) fn wilson(right: usize, questions: usize) -> [f64; 2] {
     if questions == 0 {
         return [0.0, 1.0];
     }

@@ -17,13 +17,13 @@ use crate::memory::Store;
 use crate::types::{Clock, FileLock, Hasher, create_private_folder, open_private_file, with_suffix};
 
 /// Folder of all work folders, beside those of the data sets.
-const FOLDER: &str = "work";
+pub(in crate::bench) const FOLDER: &str = "work";
 /// So many hex digits of the hash name a folder.
 const NAME_DIGITS: usize = 12;
 const SETTINGS: &str = "settings.json";
 const TOLD: &str = "told.jsonl";
 const ANSWERS: &str = "answers.jsonl";
-const LOCK: &str = "lock";
+pub(in crate::bench) const LOCK: &str = "lock";
 /// The database of the agent that is being told or asked something.
 const PRESENT: &str = "present.db";
 
@@ -63,7 +63,7 @@ pub struct Work {
     _lock: FileLock,
 }
 
-fn failed(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+pub(in crate::bench) fn failed(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Work { operation, path, source }
 }
@@ -161,7 +161,7 @@ impl Work {
 }
 
 /// Deletes everything in the folder but the lock, which is held.
-fn empty(folder: &Path) -> Result<(), Error> {
+pub(in crate::bench) fn empty(folder: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
         let path = entry.map_err(failed("read", folder))?.path();
         if path.file_name().is_some_and(|name| name == LOCK) {
@@ -191,7 +191,7 @@ fn remove_database(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn append(path: &Path, row: &impl Serialize) -> Result<(), Error> {
+pub(in crate::bench) fn append(path: &Path, row: &impl Serialize) -> Result<(), Error> {
     let write = || -> std::io::Result<()> {
         let mut line = serde_json::to_vec(row).map_err(std::io::Error::from)?;
         line.push(b'\n');
@@ -202,9 +202,9 @@ fn append(path: &Path, row: &impl Serialize) -> Result<(), Error> {
     write().map_err(failed("write", path))
 }
 
-/// The rows of a file; what a kill has cut off is removed from it. Of two rows of a session the later one counts: see
-/// [`Work::keep_told`].
-fn rows<T: DeserializeOwned + Row>(path: &Path) -> Result<Vec<T>, Error> {
+/// The rows of a file; what a kill has cut off is removed from it. Of two rows of the same piece of work the later one
+/// counts: see [`Work::keep_told`].
+pub(in crate::bench) fn rows<T: DeserializeOwned + Row>(path: &Path) -> Result<Vec<T>, Error> {
     if !path.exists() {
         return Ok(Vec::new());
     }
@@ -229,8 +229,8 @@ fn rows<T: DeserializeOwned + Row>(path: &Path) -> Result<Vec<T>, Error> {
 }
 
 /// A row of a file.
-trait Row {
-    /// Whether both tell of the same session or question.
+pub(in crate::bench) trait Row {
+    /// Whether both tell of the same piece of work.
     fn is_of_the_same(&self, other: &Self) -> bool;
 }
 

@@ -5,12 +5,30 @@
 //!
 //! Source: the wheel `bfcl-eval` 2026.3.23, Apache-2.0; it is fetched, never shipped.
 
+mod caller;
+mod closing;
 mod data;
 mod judge;
+mod page;
 mod parameters;
+mod reply;
+mod report;
+mod statistics;
+mod tables;
+mod work;
 
+pub use caller::{Caller, Constrained, MAX_REPLY_TOKENS, Question, Written, definitions, offer};
 pub use data::{Case, Category, Demand, Function, Language, Parameters, Said, Speaker, drawn, present, read};
 pub use judge::{Judge, Judged, Reply, Verdict};
+pub use page::page;
+pub use reply::read_reply;
+pub use report::{Answer, Answered, Circumstances, Figures, ModelReport, Paired, Report};
+pub use statistics::Share;
+pub use work::{Row, Settings, Work};
+
+use std::path::PathBuf;
+
+use crate::{dialect, grammar, inference};
 
 /// Why the benchmark cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -18,12 +36,27 @@ pub enum Error {
     /// A file of the suite cannot be read.
     #[error(transparent)]
     Data(#[from] super::bfcl::Error),
+    /// No case is chosen.
+    #[error("no case of the chosen categories is in {}", suite.display())]
+    NothingToAsk {
+        /// Folder of the suite.
+        suite: PathBuf,
+    },
     /// A case has no accepted calls.
     #[error("the case {id} has no accepted calls")]
     NothingAccepted {
         /// Its id.
         id: String,
     },
+    /// A prompt cannot be put into the model's words.
+    #[error(transparent)]
+    Dialect(#[from] dialect::Error),
+    /// The grammar of a case has no use.
+    #[error(transparent)]
+    Grammar(#[from] grammar::Error),
+    /// The model failed.
+    #[error(transparent)]
+    Inference(#[from] inference::Error),
     /// A pattern of the judge cannot be read.
     #[error("the pattern {pattern} cannot be read")]
     Pattern {
@@ -41,6 +74,12 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Self::Data(error) => error.hint(),
+            Self::Dialect(error) => error.hint().to_owned(),
+            Self::Grammar(error) => error.hint().to_owned(),
+            Self::Inference(error) => error.hint().to_owned(),
+            Self::NothingToAsk { .. } => {
+                "put a file NAME.json for a category into it: mneme bench functions --help names them".to_owned()
+            }
             Self::NothingAccepted { .. } => {
                 "give it a line with the same id in the file of the same name in possible_answer".to_owned()
             }

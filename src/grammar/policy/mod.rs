@@ -6,6 +6,7 @@
 
 mod arguments;
 mod json;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -15,6 +16,7 @@ use std::fmt::Write as _;
 
 pub use arguments::{LastMember, Separators, arguments_rules, date_rule, integer_expression};
 pub use json::json_string_rule;
+pub use schema::schema_rules;
 pub use text::{TextGuard, text_rule};
 
 use super::ir::Expr;

@@ -43,8 +43,12 @@ fn string(min_chars: usize, max_chars: usize) -> Grammar {
     compile(rules, &name)
 }
 
-const TAGGED: TextGuard<'static> =
-    TextGuard { function_names: &[], call_tags: &["<tool_call>", "<function="], call_key: None };
+const TAGGED: TextGuard<'static> = TextGuard {
+    function_names: &[],
+    call_tags: &["<tool_call>", "<function="],
+    call_key: None,
+    guards_every_line: false,
+};
 
 fn text(max_chars: usize) -> Grammar {
     let mut rules = RuleSet::new();

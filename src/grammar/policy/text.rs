@@ -54,6 +54,8 @@ pub struct TextGuard<'a> {
     pub call_tags: &'a [&'a str],
     /// First key of calls that are bare JSON objects: no text begins with `{`, any white space and this key in quotes.
     pub call_key: Option<&'a str>,
+    /// Whether the key is guarded so at the beginning of every line, behind brackets and fences as well.
+    pub guards_every_line: bool,
 }
 
 /// Rules for a text to the user; gives back the name of the rule, `text`. A set of rules holds one text only.
@@ -212,12 +214,14 @@ impl Words {
         // No word of a language begins like `core_memory_append`: what goes on behind it is an invented function.
         let whole = || names().map(|(name, kind)| (name, if name.contains('_') { Word::Tag } else { kind }));
         let keys = || KEYS.iter().map(|key| (*key, Word::Key));
+        let call_key = || guard.call_key.map(|key| (key, Word::CallKey));
+        let key_of_lines = call_key().filter(|_| guard.guards_every_line);
         Self {
             tag: Trie::new(guard.call_tags.iter().map(|tag| (*tag, Word::Tag))),
             bare: Trie::new(names()),
             strict: Trie::new(whole()),
-            quoted: Trie::new(whole().chain(keys())),
-            quoted_first: (guard.call_key).map(|key| Trie::new(whole().chain([(key, Word::CallKey)]).chain(keys()))),
+            quoted: Trie::new(whole().chain(key_of_lines).chain(keys())),
+            quoted_first: call_key().map(|key| Trie::new(whole().chain([key]).chain(keys()))),
         }
     }
 }

@@ -1,0 +1,245 @@
+//! `mneme bench functions`: models are asked the cases of a suite, with and without the grammar of the functions at hand.
+//!
+//! Replies are kept as they come, so that a run that was killed goes on, and one that asks for more cases asks only those
+//! (`bench::functions::Work`). Ctrl-C ends the asking; what was answered until then is reported.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::bench_bfcl::state_of;
+use super::interrupt::raised_by_ctrl_c;
+use super::output::tell;
+use super::{Error, bench};
+use crate::bench::bfcl::WHEEL;
+use crate::bench::functions::{
+    Answer, Answered, Caller, Case, Category, Circumstances, Constrained, Judge, Report, Row, Settings, Verdict, Work,
+    drawn, page, present, read,
+};
+use crate::cli::{CategoryArg, EngineName, ExitCode, FunctionsBenchArgs};
+use crate::config::{self, Config, ConfigFile, Overrides};
+use crate::dialect::Profile;
+use crate::models::default_bench_dir;
+use crate::types::Cancel;
+
+/// Name of the suite that is fetched.
+const LEADERBOARD: &str = "bfcl";
+/// Progress is told so often, at most.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// Asks the cases and prints the figures.
+///
+/// # Errors
+/// The suite cannot be read, a model cannot be loaded or fails, or a file cannot be written.
+pub(super) fn run(arguments: &FunctionsBenchArgs) -> Result<ExitCode, Error> {
+    let dir = default_bench_dir().map_err(|source| Error::BenchData { source })?;
+    let suite = match arguments.suite.as_str() {
+        LEADERBOARD => WHEEL.folder(&dir),
+        folder => PathBuf::from(folder),
+    };
+    let (cases, sizes) = cases(&suite, arguments)?;
+    let cancel = raised_by_ctrl_c()?;
+    let judge = Judge::new()?;
+    let mut answered = Vec::with_capacity(arguments.models.len());
+    for model in &arguments.models {
+        if !cancel.is_raised() {
+            answered.push(ask_model(model, arguments, &dir, &cases, &judge, &cancel)?);
+        }
+    }
+    let circumstances = Circumstances {
+        suite: if arguments.suite == LEADERBOARD { WHEEL.name.to_owned() } else { arguments.suite.clone() },
+        profile: Profile::from(arguments.profile).as_str().to_owned(),
+        count: (!arguments.all).then_some(arguments.count),
+        seed: arguments.seed,
+    };
+    let size_of = |category| sizes.get(&category).copied().unwrap_or_default();
+    let report = Report::new(circumstances, &answered, &size_of);
+    anstream::println!("{}", crate::ui::sanitize(&report.table()));
+    if let Some(folder) = &arguments.report {
+        write_report(folder, &report, &answered)?;
+        tell(&format!("The report is in {}.", folder.display()));
+    }
+    Ok(if cancel.is_raised() { ExitCode::Interrupted } else { ExitCode::Ok })
+}
+
+/// The cases that are asked, by category, and how many cases each category has.
+type Cases = (Vec<(Category, Vec<Case>)>, HashMap<Category, usize>);
+
+fn cases(suite: &Path, arguments: &FunctionsBenchArgs) -> Result<Cases, Error> {
+    let is_all = arguments.categories.contains(&CategoryArg::All);
+    // Of the leaderboard all files must be there: a missing one is an error that says how to fetch them.
+    let is_whole = is_all && arguments.suite == LEADERBOARD;
+    let there = if is_all && !is_whole { present(suite) } else { Vec::new() };
+    let is_chosen = |category: &Category| {
+        is_whole || there.contains(category) || arguments.categories.contains(&CategoryArg::One(*category))
+    };
+    let (mut cases, mut sizes) = (Vec::new(), HashMap::new());
+    for category in Category::ALL.into_iter().filter(is_chosen) {
+        let all = read(suite, category)?;
+        sizes.insert(category, all.len());
+        let count = if arguments.all { all.len() } else { arguments.count };
+        cases.push((category, drawn(all, count, arguments.seed)));
+    }
+    if cases.iter().all(|(_, cases)| cases.is_empty()) {
+        return Err(crate::bench::functions::Error::NothingToAsk { suite: suite.to_owned() }.into());
+    }
+    Ok((cases, sizes))
+}
+
+fn ask_model(
+    model: &str,
+    arguments: &FunctionsBenchArgs,
+    dir: &Path,
+    cases: &[(Category, Vec<Case>)],
+    judge: &Judge,
+    cancel: &Cancel,
+) -> Result<Answered, Error> {
+    let (name, path) = match arguments.engine {
+        EngineName::Scripted => ("scripted".to_owned(), PathBuf::from(model)),
+        EngineName::LlamaCpp => {
+            let file = super::models::resolve(model)?;
+            (file.name, file.path)
+        }
+    };
+    let home = config::home_from_environment()?;
+    let overrides =
+        Overrides { model: Some(model.to_owned()), context_window: arguments.context_window, ..Overrides::default() };
+    let config = Config::new(home.clone(), ConfigFile::read(&home)?, overrides)?;
+    let profile = Profile::from(arguments.profile);
+    let settings = Settings {
+        model_state: state_of(&path)?,
+        model: path,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        profile: profile.as_str().to_owned(),
+    };
+    let work = Work::open(dir, &settings, arguments.fresh).map_err(crate::bench::functions::Error::from)?;
+    tell(&format!("What {name} answers is kept in {}; --fresh starts over.", work.folder().display()));
+    let engine = super::engine::load(arguments.engine, &config, cancel)?;
+    let (caller, notice) = Caller::new(engine, profile)?;
+    if let Some(notice) = notice {
+        tell(&format!("note: {notice}"));
+    }
+    let mut asking = Asking { name, caller, work, judge, cancel, answers: Vec::new(), told: Instant::now() };
+    for (category, cases) in cases {
+        asking.ask_category(*category, cases, arguments.constrained.ways())?;
+    }
+    let (dialect, context_window) = (asking.caller.dialect_name().to_owned(), asking.caller.window_tokens());
+    Ok(Answered { model: asking.name, dialect, context_window, answers: asking.answers })
+}
+
+/// One model under way.
+struct Asking<'a> {
+    name: String,
+    caller: Caller,
+    work: Work,
+    judge: &'a Judge,
+    cancel: &'a Cancel,
+    answers: Vec<Answer>,
+    /// When progress was told last.
+    told: Instant,
+}
+
+impl Asking<'_> {
+    /// Asks the cases that have no answer yet.
+    fn ask_category(&mut self, category: Category, cases: &[Case], ways: &[Constrained]) -> Result<(), Error> {
+        let (started, first) = (Instant::now(), self.answers.len());
+        let mut asked = 0;
+        for (at, case) in cases.iter().enumerate() {
+            for way in ways {
+                let question = self.caller.question(case, *way)?;
+                let known = self.work.written(&case.id, *way, &question.key).cloned();
+                let written = match known {
+                    Some(written) => written,
+                    None => {
+                        let Some(written) = self.caller.ask(&question, self.cancel)? else { return Ok(()) };
+                        asked += 1;
+                        // With a larger window it could be asked.
+                        if written.failure.is_empty() {
+                            let (id, key) = (case.id.clone(), question.key);
+                            let row = Row { id, constrained: *way, key, written: written.clone() };
+                            self.work.keep(row).map_err(crate::bench::functions::Error::from)?;
+                        }
+                        written
+                    }
+                };
+                self.answers.push(Answer::new(case, *way, written, self.judge));
+            }
+            let is_last = at + 1 == cases.len();
+            if is_last || self.told.elapsed() >= TELL_EVERY {
+                self.told = Instant::now();
+                let left = (cases.len() - at - 1) * ways.len();
+                self.tell_progress(category, (at + 1, cases.len()), (asked, left), (first, started));
+            }
+        }
+        Ok(())
+    }
+
+    /// How far a category is: cases done of all; replies asked for since `started` and those that are left; answers of
+    /// it stand from `first` on.
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    fn tell_progress(
+        &self,
+        category: Category,
+        (done, all): (usize, usize),
+        (asked, left): (usize, usize),
+        (first, started): (usize, Instant),
+    ) {
+        let answers = self.answers.get(first..).unwrap_or_default();
+        let right_of = |way: Constrained| {
+            let of_way: Vec<&Answer> = answers.iter().filter(|answer| answer.constrained == way).collect();
+            let right = of_way.iter().filter(|answer| answer.judged.verdict == Verdict::Right).count();
+            (!of_way.is_empty())
+                .then(|| format!("{} {:.1} %", way.as_str(), 100.0 * right as f64 / of_way.len() as f64))
+        };
+        let right: Vec<String> = [Constrained::On, Constrained::Off].into_iter().filter_map(right_of).collect();
+        let mut text = format!("{} {}: {done}/{all}, right {}", self.name, category.as_str(), right.join(", "));
+        if asked > 0 {
+            let seconds = started.elapsed().as_secs_f64() / asked as f64;
+            text.push_str(&format!(", {:.1} replies a minute", 60.0 / seconds.max(1e-6)));
+            if left > 0 {
+                text.push_str(&format!(", {} minutes left", (seconds * left as f64 / 60.0).ceil() as u64));
+            }
+        }
+        tell(&text);
+    }
+}
+
+/// Writes everything into `folder`. Replies of one model asked in one way lie in it; of several, each in a folder of their
+/// own.
+fn write_report(folder: &Path, report: &Report, answered: &[Answered]) -> Result<(), Error> {
+    let ways: Vec<(&Answered, Constrained)> = answered
+        .iter()
+        .flat_map(|answered| [(answered, Constrained::On), (answered, Constrained::Off)])
+        .filter(|(answered, way)| answered.answers.iter().any(|answer| answer.constrained == *way))
+        .collect();
+    for (answered, way) in &ways {
+        let folder = match ways.len() {
+            1 => folder.to_owned(),
+            _ => folder.join(format!("{}-{}", file_name(&answered.model), way.as_str())),
+        };
+        std::fs::create_dir_all(&folder).map_err(|source| config::Error::File { path: folder.clone(), source })?;
+        for category in Category::ALL {
+            let of_it = answered.answers.iter().filter(|one| one.constrained == *way && one.category == category);
+            let lines: String = of_it.map(|answer| answer.line().to_string() + "\n").collect();
+            if !lines.is_empty() {
+                write(&folder.join(format!("{}.jsonl", category.as_str())), &lines)?;
+            }
+        }
+    }
+    let csv = report.csv().map_err(std::io::Error::from);
+    let csv = csv.map_err(|source| config::Error::File { path: folder.join("report.csv"), source })?;
+    write(&folder.join("report.csv"), &csv)?;
+    write(&folder.join("report.md"), &report.markdown())?;
+    write(&folder.join("report.html"), &page(report, answered))?;
+    bench::write_json(report, Some(&folder.join("report.json")))
+}
+
+/// A model's name as part of a file's.
+fn file_name(model: &str) -> String {
+    model.chars().map(|one| if one.is_ascii_alphanumeric() || "._-".contains(one) { one } else { '_' }).collect()
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    std::fs::write(path, text).map_err(|source| config::Error::File { path: path.to_owned(), source })?;
+    Ok(())
+}
