@@ -246,6 +246,23 @@ fn a_call_that_has_no_end_is_closed_under_the_grammar_and_invalid_without() {
 }
 
 #[test]
+fn a_text_under_the_grammar_ends_when_it_is_known_to_be_one() {
+    let bench = Bench::new();
+    let case = &bench.cases(Category::Irrelevance)[0];
+    let long = "It was a dark night. ".repeat(40);
+    let engine = ScriptedEngine::new(Script::of([&*long, &*long]));
+    let (mut caller, _) = Caller::new(Box::new(engine), Profile::Native).unwrap();
+    let mut ask = |way| {
+        let question = caller.question(case, way).unwrap();
+        caller.ask(&question, &Cancel::new()).unwrap().unwrap()
+    };
+    let (on, off) = (ask(Constrained::On), ask(Constrained::Off));
+    assert_eq!((on.tokens_sampled + on.tokens_forced, on.is_complete), (64, true));
+    assert!(off.tokens_sampled > 64, "without it, a call may follow");
+    assert!(matches!((on.reply(case), off.reply(case)), (Reply::Text(_), Reply::Text(_))));
+}
+
+#[test]
 fn a_suite_of_ones_own_has_the_categories_of_its_files() {
     let bench = Bench::new();
     assert_eq!(present(&bench.path("suite")), [Category::SimplePython, Category::Irrelevance]);

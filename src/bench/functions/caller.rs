@@ -3,13 +3,13 @@
 //! Both ways have the same prompt, which is read once: what one way has written behind it is cut for the other. With the
 //! grammar a reply is text or calls that the functions' schemas allow; nothing tells which of them a case demands, nor how
 //! many. A call that comes to the most tokens of a reply, or repeats itself, is closed by the shortest end that the grammar
-//! has. Everything is greedy, so that a run can be repeated.
+//! has, and a text ends after 64 tokens: it cannot become a call any more. Everything is greedy, so that a run can be repeated.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::closing::close;
+use super::closing::{ShortText, close};
 use super::data::{Case, Speaker};
 use super::parameters::{held, shown};
 use super::{Error, Reply, read_reply};
@@ -202,8 +202,9 @@ impl Caller {
         let mut matcher = matcher.map_err(crate::inference::Error::from)?;
         let flags = self.free_tokens(&vocab);
         let mut free = Unconstrained { is_text: &flags };
-        let constraint: &mut dyn Constraint = match &mut matcher {
-            Some(matcher) => matcher,
+        let mut short = matcher.as_mut().map(|matcher| ShortText::new(matcher, &vocab));
+        let constraint: &mut dyn Constraint = match &mut short {
+            Some(short) => short,
             None => &mut free,
         };
         let options = GenerateOptions { max_tokens: MAX_REPLY_TOKENS, stop_stuck: true, ..GenerateOptions::default() };

@@ -1,16 +1,70 @@
-//! The end of a reply that came to its most tokens: the shortest that the grammar has, nearly.
+//! Where replies under a grammar end before the model ends them.
 //!
-//! Inside a JSON text the closing quote is taken as soon as it may; elsewhere a closing bracket before anything that opens
+//! A text stays a text, whatever follows: of what it says, the beginning is enough ([`ShortText`]). A call that came to the
+//! most tokens of a reply is closed by the shortest end that the grammar has, nearly ([`close`]). Inside a JSON text the closing quote is taken as soon as it may; elsewhere a closing bracket before anything that opens
 //! more, and values that are short. Each choice is put to the matcher, so that what is closed is a reply of the grammar.
 
 use crate::grammar::Matcher;
 use crate::inference::Vocab;
-use crate::types::{Constraint, TokenId};
+use crate::types::{Constraint, ConstraintError, TokenId};
 
+/// Most tokens of a text.
+const MAX_TEXT_TOKENS: usize = 64;
+/// What calls begin with in every dialect: brackets, a tag or a fence.
+const CALL_BEGINNINGS: &[u8] = b"{[<`";
 /// Steps after which there is no short end: objects of required members close in a few hundred.
 const MAX_STEPS: usize = 4096;
 /// What is tried outside of texts, in this order.
 const CLOSERS: [&[u8]; 7] = [b"}", b"]", b"\"", b"0", b"[", b"{", b"\n"];
+
+/// A grammar under which a text ends after 64 tokens.
+pub(super) struct ShortText<'a> {
+    matcher: &'a mut Matcher,
+    vocab: &'a Vocab,
+    /// First byte of the reply.
+    first: Option<u8>,
+    tokens: usize,
+}
+
+impl<'a> ShortText<'a> {
+    pub(super) const fn new(matcher: &'a mut Matcher, vocab: &'a Vocab) -> Self {
+        Self { matcher, vocab, first: None, tokens: 0 }
+    }
+}
+
+impl Constraint for ShortText<'_> {
+    fn allows(&mut self, token: TokenId) -> Result<bool, ConstraintError> {
+        self.matcher.allows(token)
+    }
+
+    fn commit(&mut self, token: TokenId) -> Result<(), ConstraintError> {
+        self.matcher.commit(token)?;
+        self.tokens += 1;
+        self.first = self.first.or_else(|| self.vocab.bytes(token).first().copied());
+        Ok(())
+    }
+
+    fn may_end(&self) -> bool {
+        self.matcher.may_end()
+    }
+
+    fn must_end(&self) -> bool {
+        let is_text = self.first.is_some_and(|first| !CALL_BEGINNINGS.contains(&first));
+        self.matcher.must_end() || (is_text && self.tokens >= MAX_TEXT_TOKENS)
+    }
+
+    fn forced_bytes(&mut self) -> Vec<u8> {
+        self.matcher.forced_bytes()
+    }
+
+    fn forced_token(&mut self) -> Option<TokenId> {
+        self.matcher.forced_token()
+    }
+
+    fn allowed_tokens(&mut self, allowed: &mut Vec<TokenId>) -> Result<(), ConstraintError> {
+        self.matcher.allowed_tokens(allowed)
+    }
+}
 
 /// Closes what was `written`; gives the bytes of the end and the number of its tokens. None where no end was found.
 pub(super) fn close(matcher: &mut Matcher, vocab: &Vocab, written: &[u8]) -> Option<(Vec<u8>, u64)> {

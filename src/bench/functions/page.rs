@@ -37,8 +37,8 @@ pub fn page(report: &Report, answered: &[Answered]) -> String {
     let mut out = String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
     out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
     let _ =
-        write!(out, "<title>Function calls</title>\n<style>{STYLE}</style></head><body>\n<h1>Function calls</h1>\n");
-    let _ = write!(out, "<p>{}</p>\n", escaped(&report.heading()));
+        writeln!(out, "<title>Function calls</title>\n<style>{STYLE}</style></head><body>\n<h1>Function calls</h1>");
+    let _ = writeln!(out, "<p>{}</p>", escaped(&report.heading()));
     out.push_str(
         "<p><svg viewBox=\"0 0 640 16\" role=\"img\" aria-label=\"legend\"><rect class=\"on\" x=\"0\" y=\"3\" width=\"12\" \
          height=\"10\"/><text x=\"18\" y=\"12\">held to the grammar</text><rect class=\"off\" x=\"150\" y=\"3\" width=\"12\" \
@@ -46,7 +46,7 @@ pub fn page(report: &Report, answered: &[Answered]) -> String {
     );
     out.push_str(&speed_plot(&report.models));
     for (model, answered) in report.models.iter().zip(answered) {
-        let _ = write!(out, "<h2>{}</h2>\n", escaped(&model.heading()));
+        let _ = writeln!(out, "<h2>{}</h2>", escaped(&model.heading()));
         out.push_str(&bars(model));
         out.push_str(&table(model));
         out.push_str(&replies(&answered.answers));
@@ -91,7 +91,7 @@ fn bars(model: &ModelReport) -> String {
         let (bottom, percent) = (height - 16.0, tenth * 100.0);
         let _ = write!(out, "<line class=\"grid\" x1=\"{x:.1}\" y1=\"0\" x2=\"{x:.1}\" y2=\"{bottom:.1}\"/>");
         let _ =
-            write!(out, "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{percent:.0} %</text>\n", height - 3.0);
+            writeln!(out, "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{percent:.0} %</text>", height - 3.0);
     }
     let mut y = 3.0;
     for (name, on, off) in names {
@@ -116,9 +116,9 @@ fn bars(model: &ModelReport) -> String {
             );
             let middle = top + BAR / 2.0;
             let (low, high) = (end(accuracy.low), end(accuracy.high));
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "<line class=\"line\" x1=\"{low:.1}\" y1=\"{middle:.1}\" x2=\"{high:.1}\" y2=\"{middle:.1}\"/>\n"
+                "<line class=\"line\" x1=\"{low:.1}\" y1=\"{middle:.1}\" x2=\"{high:.1}\" y2=\"{middle:.1}\"/>"
             );
         }
         y += ROW;
@@ -150,11 +150,11 @@ fn speed_plot(models: &[ModelReport]) -> String {
         );
         let seconds = quarter * slowest;
         let _ =
-            write!(out, "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{seconds:.1}</text>\n", bottom + 14.0);
+            writeln!(out, "<text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{seconds:.1}</text>", bottom + 14.0);
     }
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">seconds a case</text>\n",
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">seconds a case</text>",
         left + wide / 2.0,
         PLOT - 4.0
     );
@@ -165,9 +165,9 @@ fn speed_plot(models: &[ModelReport]) -> String {
         let anchor = if x > WIDTH / 2.0 { "end" } else { "start" };
         let beside = if x > WIDTH / 2.0 { x - 8.0 } else { x + 8.0 };
         let _ = write!(out, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"/>");
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<text x=\"{beside:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>\n",
+            "<text x=\"{beside:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
             y + 4.0,
             escaped(model)
         );
@@ -201,9 +201,9 @@ fn replies(answers: &[Answer]) -> String {
         };
         let text: String = text.chars().take(SHOWN_CHARS).collect();
         let way = if answer.constrained == Constrained::On { "held to the grammar" } else { "written freely" };
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<p><b>{}</b>, {way}: {}</p><pre>{}</pre>\n",
+            "<p><b>{}</b>, {way}: {}</p><pre>{}</pre>",
             escaped(&answer.id),
             escaped(&answer.judged.reason),
             escaped(&text)

@@ -6,7 +6,8 @@
 //! expression, which the description says. What is no JSON Schema is left out.
 //!
 //! Some schemas of the data set contradict themselves: a list, or a number, with an `enum` of texts. They are shown as
-//! they are, and calls are held to what was meant: the `enum` is one of a list's items, or a text beside the numbers.
+//! they are, and calls are held to what was meant: the `enum` is one of a list's items, or a text beside the numbers, and a
+//! default may be given, whatever the type says.
 //!
 //! Source: `convert_to_tool` and `_func_doc_language_specific_pre_processing` of the wheel `bfcl-eval` 2026.3.23.
 
@@ -117,6 +118,14 @@ fn expression(parameter: &Value, language: &str) -> Value {
 
 /// What calls are held to where `shown` is shown.
 pub(super) fn held(shown: &Value) -> Value {
+    let held = held_without_default(shown);
+    match shown.get("default") {
+        Some(default) if mismatch(default, &held, "").is_some() => json!({"anyOf": [held, {"enum": [default]}]}),
+        _ => held,
+    }
+}
+
+fn held_without_default(shown: &Value) -> Value {
     let Value::Object(members) = shown else { return shown.clone() };
     let mut held = Map::new();
     for (keyword, value) in members {
@@ -271,6 +280,8 @@ mod tests {
     fn contradictions_are_resolved_as_they_were_meant() {
         let texts = json!({"type": "array", "items": {"type": "string"}, "enum": ["a", "b"], "description": "D"});
         assert_eq!(held(&texts), json!({"type": "array", "items": {"enum": ["a", "b"]}}));
+        let unit = held(&json!({"type": "string", "enum": ["C", "F"], "default": null}));
+        assert!(mismatch(&json!(null), &unit, "u").is_none() && mismatch(&json!("K"), &unit, "u").is_some());
         let count = held(&json!({"type": "integer", "enum": ["1", "dontcare"]}));
         assert!(mismatch(&json!(4), &count, "n").is_none() && mismatch(&json!("dontcare"), &count, "n").is_none());
         assert_eq!(mismatch(&json!("x"), &count, "n").unwrap(), "n is none of what is allowed");
