@@ -14,7 +14,7 @@ use super::{Error, bench};
 use crate::bench::bfcl::WHEEL;
 use crate::bench::functions::{
     Answer, Answered, Caller, Case, Category, Circumstances, Constrained, Judge, Report, Row, Settings, Verdict, Work,
-    drawn, page, present, read,
+    compare, drawn, page, present, read,
 };
 use crate::cli::{CategoryArg, EngineName, ExitCode, FunctionsBenchArgs};
 use crate::config::{self, Config, ConfigFile, Overrides};
@@ -32,6 +32,9 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 /// # Errors
 /// The suite cannot be read, a model cannot be loaded or fails, or a file cannot be written.
 pub(super) fn run(arguments: &FunctionsBenchArgs) -> Result<ExitCode, Error> {
+    if !arguments.compare.is_empty() {
+        return compare_reports(&arguments.compare);
+    }
     let dir = default_bench_dir().map_err(|source| Error::BenchData { source })?;
     let suite = match arguments.suite.as_str() {
         LEADERBOARD => WHEEL.folder(&dir),
@@ -60,6 +63,19 @@ pub(super) fn run(arguments: &FunctionsBenchArgs) -> Result<ExitCode, Error> {
         tell(&format!("The report is in {}.", folder.display()));
     }
     Ok(if cancel.is_raised() { ExitCode::Interrupted } else { ExitCode::Ok })
+}
+
+/// Prints earlier reports side by side.
+fn compare_reports(paths: &[PathBuf]) -> Result<ExitCode, Error> {
+    let mut reports = Vec::with_capacity(paths.len());
+    for path in paths {
+        let bytes = std::fs::read(path).map_err(|source| config::Error::File { path: path.clone(), source })?;
+        let report: Report = serde_json::from_slice(&bytes)
+            .map_err(|source| crate::bench::functions::Error::BadReport { path: path.clone(), source })?;
+        reports.push((path.display().to_string(), report));
+    }
+    anstream::println!("{}", crate::ui::sanitize(&compare(&reports)));
+    Ok(ExitCode::Ok)
 }
 
 /// The cases that are asked, by category, and how many cases each category has.

@@ -34,7 +34,7 @@ impl ConstrainedName {
 #[derive(Debug, Args)]
 pub struct FunctionsBenchArgs {
     /// Catalogue names or paths of GGUF files
-    #[arg(long = "model", value_name = "NAME|FILE,..", value_delimiter = ',', required = true)]
+    #[arg(long = "model", value_name = "NAME|FILE,..", value_delimiter = ',', required_unless_present = "compare")]
     pub models: Vec<String>,
     /// What runs the models
     #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp)]
@@ -79,6 +79,9 @@ pub struct FunctionsBenchArgs {
     /// Forget what earlier runs of these models have left, and start over
     #[arg(long)]
     pub fresh: bool,
+    /// Run no model: put earlier reports side by side
+    #[arg(long, value_name = "report.json,..", value_delimiter = ',', conflicts_with_all = ["models", "report"])]
+    pub compare: Vec<PathBuf>,
     /// Write the report to this folder: each category's replies as JSON lines, report.json, .csv, .md and .html
     #[arg(long, value_name = "FOLDER")]
     pub report: Option<PathBuf>,

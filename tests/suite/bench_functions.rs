@@ -188,6 +188,25 @@ fn a_run_goes_on_where_an_earlier_one_ended() {
 }
 
 #[test]
+fn earlier_reports_are_put_side_by_side() {
+    let bench = Bench::new();
+    bench.ask(&["--report", "one"]);
+    bench.ask(&["--report", "two", "--constrained", "on", "--category", "simple_python"]);
+    let mut command = binary();
+    command.current_dir(bench.folder.path()).env("MNEME_HOME", bench.path("home"));
+    let compare = ["bench", "functions", "--compare", "one/report.json,two/report.json"];
+    let output = command.args(compare).output().unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    let row = table.lines().find(|line| line.starts_with("simple_python")).unwrap();
+    assert!(table.starts_with("[1] one/report.json: scripted, on, suite") && table.contains("\n[3] two/"), "{table}");
+    assert!(row.matches(" % (").count() == 3 && row.trim_end().ends_with("+0.0"), "{row}");
+    assert!(table.lines().any(|line| line.starts_with("irrelevance ") && line.trim_end().ends_with('-')), "{table}");
+    std::fs::write(bench.path("one/report.json"), "{}").unwrap();
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused() {
     let bench = Bench::new();
     let refused = |arguments: &[&str], code: i32, text: &str| {

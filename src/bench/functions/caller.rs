@@ -19,9 +19,11 @@ use crate::inference::{Engine, GenerateOptions, Sampler, SamplerOptions, Session
 use crate::kernel::prompt_tokens;
 use crate::types::{CallOffer, Cancel, Constraint, FunctionDefinition, Hasher, TokenId, Unconstrained};
 
-/// What every model is told, before what a case says itself.
-const INSTRUCTIONS: &str = "You are a helpful assistant. Call the functions that the request needs, all of them in one \
-                            reply. Where no function fits, or something that it requires was not said, reply in plain text.";
+/// What every model is told, before what a case says itself. Chosen among five wordings on 16 cases of our own, none of the
+/// leaderboard's: without the word of a list the 1.5B model of Qwen2.5-Coder makes one call where several are asked for.
+const INSTRUCTIONS: &str = "You are a helpful assistant. A reply is either plain text, or all the function calls that the \
+                            request needs, in a JSON list where there are several. Reply in plain text where no function \
+                            does what is asked, or where something that it requires was not said.";
 /// Most tokens of a reply: the longest accepted calls take a third.
 pub const MAX_REPLY_TOKENS: usize = 512;
 /// Most calls of a reply under the grammar: twice as many as any case accepts.

@@ -7,6 +7,7 @@
 
 mod caller;
 mod closing;
+mod compare;
 mod data;
 mod judge;
 mod page;
@@ -18,6 +19,7 @@ mod tables;
 mod work;
 
 pub use caller::{Caller, Constrained, MAX_REPLY_TOKENS, Question, Written, definitions, offer};
+pub use compare::compare;
 pub use data::{Case, Category, Demand, Function, Language, Parameters, Said, Speaker, drawn, present, read};
 pub use judge::{Judge, Judged, Reply, Verdict};
 pub use page::page;
@@ -41,6 +43,15 @@ pub enum Error {
     NothingToAsk {
         /// Folder of the suite.
         suite: PathBuf,
+    },
+    /// An earlier report cannot be read.
+    #[error("{} is no report of this benchmark", path.display())]
+    BadReport {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
     },
     /// A case has no accepted calls.
     #[error("the case {id} has no accepted calls")]
@@ -80,6 +91,7 @@ impl Error {
             Self::NothingToAsk { .. } => {
                 "put a file NAME.json for a category into it: mneme bench functions --help names them".to_owned()
             }
+            Self::BadReport { .. } => "name a report.json that --report has written".to_owned(),
             Self::NothingAccepted { .. } => {
                 "give it a line with the same id in the file of the same name in possible_answer".to_owned()
             }

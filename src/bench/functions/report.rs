@@ -1,6 +1,6 @@
 //! Figures: verdicts by category and overall with their intervals, what replies cost, and on against off.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::statistics::{Share, Tried, mcnemar, mean};
@@ -58,7 +58,7 @@ impl Answer {
 }
 
 /// What was measured with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Circumstances {
     /// Name of the suite.
     pub suite: String,
@@ -84,7 +84,7 @@ pub struct Answered {
 }
 
 /// Figures of a category, or of several.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Category or group.
     pub name: String,
@@ -115,7 +115,7 @@ pub struct Figures {
 }
 
 /// On against off in the cases that were asked both ways.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Paired {
     /// Category, or `all`.
     pub name: String,
@@ -130,7 +130,7 @@ pub struct Paired {
 }
 
 /// All figures of a model.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelReport {
     /// Its name.
     pub model: String,
@@ -147,7 +147,7 @@ pub struct ModelReport {
 }
 
 /// The whole report.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// What was measured with.
     #[serde(flatten)]

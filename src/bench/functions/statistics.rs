@@ -1,6 +1,6 @@
 //! Intervals of means of shares, and the test of paired answers.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bench::bfcl::wilson;
 
@@ -12,7 +12,7 @@ pub(super) struct Tried {
 }
 
 /// A share with its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     /// From 0 to 1.
     pub share: f64,
