@@ -83,12 +83,17 @@ type Cases = (Vec<(Category, Vec<Case>)>, HashMap<Category, usize>);
 
 fn cases(suite: &Path, arguments: &FunctionsBenchArgs) -> Result<Cases, Error> {
     let is_all = arguments.categories.contains(&CategoryArg::All);
+    let is_leaderboard = arguments.suite == LEADERBOARD;
+    let there = present(suite);
+    let is_named = |category: &Category| arguments.categories.contains(&CategoryArg::One(*category));
     // Of the leaderboard all files must be there: a missing one is an error that says how to fetch them.
-    let is_whole = is_all && arguments.suite == LEADERBOARD;
-    let there = if is_all && !is_whole { present(suite) } else { Vec::new() };
-    let is_chosen = |category: &Category| {
-        is_whole || there.contains(category) || arguments.categories.contains(&CategoryArg::One(*category))
+    let is_chosen = |category: &Category| match is_all {
+        true => is_leaderboard || there.contains(category),
+        false => is_named(category),
     };
+    if !is_leaderboard && Category::ALL.iter().any(|category| is_named(category) && !there.contains(category)) {
+        return Err(crate::bench::functions::Error::NothingToAsk { suite: suite.to_owned() }.into());
+    }
     let (mut cases, mut sizes) = (Vec::new(), HashMap::new());
     for category in Category::ALL.into_iter().filter(is_chosen) {
         let all = read(suite, category)?;

@@ -76,7 +76,10 @@ impl Bench {
         let mut command = binary();
         command.env("MNEME_HOME", self.path("home")).env("MNEME_MODELS", self.path("models"));
         command.env("MNEME_BENCH_DATA", self.path("bench")).current_dir(self.folder.path());
-        command.args(["bench", "functions", "--engine", "scripted", "--model", "script.json", "--suite", "suite"]);
+        command.args(["bench", "functions", "--engine", "scripted", "--model", "script.json"]);
+        if !arguments.contains(&"--suite") {
+            command.args(["--suite", "suite"]);
+        }
         command.args(arguments).output().unwrap()
     }
 
@@ -216,7 +219,8 @@ fn what_cannot_be_measured_is_refused() {
     };
     refused(&["--category", "simple"], 2, "simple_python");
     refused(&["--count", "0"], 2, "from 1");
-    refused(&["--category", "multiple"], 3, "BFCL_v4_multiple.json does not exist");
+    refused(&["--category", "multiple"], 3, "put a file NAME.json");
+    refused(&["--suite", "bfcl"], 3, "mneme bench fetch bfcl");
     std::fs::remove_file(bench.path("suite/possible_answer/simple_python.json")).unwrap();
     refused(&[], 3, "possible_answer");
     bench.lines("possible_answer/simple_python.json", &[]);

@@ -13,7 +13,7 @@ use mneme::bench::functions::{Case, Category, Demand, Judge, Language, Reply, Ve
 use mneme::dialect::{Profile, choose};
 use mneme::grammar::{Compiler, Limits};
 use mneme::inference::{Engine, Script, ScriptedEngine, tokenize_template};
-use mneme::types::{Call, Constraint};
+use mneme::types::{Call, Constraint, Hasher};
 use serde_json::{Map, Value, json};
 
 /// The data of the wheel in `folder`.
@@ -32,7 +32,10 @@ fn wheel() -> PathBuf {
     let fetch = "fetch it with `pip download --no-deps bfcl-eval==2026.3.23` and name it in MNEME_BFCL_WHEEL";
     let path = std::env::var_os("MNEME_BFCL_WHEEL").map(PathBuf::from);
     let path = path.unwrap_or_else(|| panic!("the official judge is needed: {fetch}"));
-    assert!(path.is_file(), "{} is not there: {fetch}", path.display());
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}: {fetch}", path.display()));
+    let mut hasher = Hasher::default();
+    hasher.update(&bytes);
+    assert_eq!(hasher.hex(), WHEEL.sha256, "{} is another one: {fetch}", path.display());
     path
 }
 
