@@ -108,10 +108,10 @@ fn holds_anything(_before: &CoreMemory, _after: &CoreMemory) -> bool {
 }
 
 impl Context<'_> {
-    /// Words and clocks alone, and a prompt as long as it gets.
+    /// Words and clocks alone, a prompt as long as it gets, and little room for results.
     #[must_use]
     pub const fn without_embedder(zone: TimeZone) -> Self {
-        Self { zone, embedder: None, holds: &holds_anything, result_tokens: usize::MAX }
+        Self { zone, embedder: None, holds: &holds_anything, result_tokens: 0 }
     }
 
     /// Refuses an edit of core memory that leaves no room to talk.
@@ -515,5 +515,11 @@ mod tests {
         let found = run(&mut memory, "conversation_search", json!({"query": "heron", "page": 0}));
         assert!(found.message.matches("the heron number").count() >= 5, "{}", found.message);
         assert!(found.message.chars().count() < 1900, "{} characters", found.message.chars().count());
+    }
+
+    #[test]
+    fn a_window_with_room_is_shown_more_of_each_message() {
+        let shown = |result_tokens| Context { result_tokens, ..Context::without_embedder(TimeZone::UTC) }.said_chars();
+        assert_eq!([0, 307, 500, 768, usize::MAX].map(shown), [180, 180, 240, 400, 400]);
     }
 }

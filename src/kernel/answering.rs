@@ -10,7 +10,7 @@ use crate::dialect::{Action, Piece};
 use crate::functions::{Function, excerpt};
 use crate::grammar::policy::literal;
 use crate::inference::StopCause;
-use crate::types::{Body, Event, StepPolicy, TextRule};
+use crate::types::{Body, Event, Notification, StepPolicy, TextRule};
 
 use super::Error;
 use super::agent::Agent;
@@ -18,6 +18,7 @@ use super::asking::asks_of_user;
 use super::interrupt::Interrupt;
 use super::model::Written;
 use super::offer::step_policy;
+use super::passes::NO_LONGER;
 use super::progress::Progress;
 use super::recall::Recalled;
 use super::reply::Reply;
@@ -33,6 +34,9 @@ const MAX_SAID_CHARS: usize = 700;
 const SHOWN_NOTES: usize = 16;
 /// Most characters of an answer.
 const MAX_ANSWER_CHARS: usize = 400;
+
+/// Characters that end a line or do worse, in a class of a grammar.
+const CONTROLS: &str = "\\x00-\\x1F\\x7F";
 
 /// Says that the question is not about the user.
 const GENERAL: &str = "GENERAL";
@@ -57,7 +61,7 @@ const EXAMPLES: &[(&str, &str, &str, &str)] = &[
     ("I bought a rowing boat last week!", "The user owns a rowing boat.", "How do I clean my boat?", "GENERAL"),
     (
         "I study law in Delft.\nHow long do turtles live?\nI've switched to botany.",
-        "The user studies botany in Delft.",
+        "The user studies botany in Delft. (no longer: The user studies law in Delft.)",
         "what am I studying now?",
         "You are studying botany.",
     ),
@@ -140,14 +144,22 @@ fn is_search(name: &str) -> bool {
     Function::by_name(name).is_some_and(Function::searches)
 }
 
-/// What can be written: that the question is a general one, or one line that does not speak of the user as `I`.
+/// What can be written: that the question is a general one, or one line that does not begin by speaking of the user as
+/// `I` or as "the user".
 fn grammar() -> String {
-    let rest = MAX_ANSWER_CHARS;
+    let mut first = vec![format!("[^ IMT{CONTROLS}]"), "\"I\" [a-z]".to_owned(), "\"My\" [a-z]".to_owned()];
+    first.push(format!("\"M\" [^y{CONTROLS}]"));
+    // Each proper beginning of it, and another letter behind.
+    let avoided = "The user";
+    first.extend(avoided.char_indices().skip(1).map(|(at, next)| {
+        let begin = avoided.get(..at).unwrap_or_default();
+        format!("{} [^{next}{CONTROLS}]", literal(begin))
+    }));
     format!(
-        "root ::= {} | {} line | first line\nline ::= [^\\x00-\\x1F\\x7F]{{0,{rest}}}\n\
-         first ::= [^ IM\\x00-\\x1F\\x7F] | \"I\" [a-z] | \"M\" [^y\\x00-\\x1F\\x7F] | \"My\" [a-z]\n",
+        "root ::= {} | {} line | first line\nline ::= [^{CONTROLS}]{{0,{MAX_ANSWER_CHARS}}}\nfirst ::= {}\n",
         literal(GENERAL),
         literal(UNKNOWN[0]),
+        first.join(" | "),
     )
 }
 
@@ -171,6 +183,15 @@ fn is_unknown(answer: &str) -> bool {
 /// Whether what was written so far can no more become one of `endings`.
 fn is_decided(written: &str, endings: &[&str]) -> bool {
     !endings.iter().any(|ending| ending.starts_with(written) || written.starts_with(ending))
+}
+
+/// The edits of notes that a message tells of.
+fn edits(body: &Body) -> impl Iterator<Item = &str> {
+    let text = match body {
+        Body::Notification { notification: Notification::CoreMemoryEdited { text } } => text.as_str(),
+        _ => "",
+    };
+    text.lines()
 }
 
 impl Agent {
@@ -256,7 +277,7 @@ impl Agent {
             })
             .collect();
         let newest = in_view.len().saturating_sub(NEWEST_MESSAGES);
-        let mut shown = self.related(&in_view, &[&asked], SHOWN_MESSAGES);
+        let mut shown = self.related(&in_view, &[&asked], (SHOWN_MESSAGES, f32::NEG_INFINITY));
         shown.extend(newest..in_view.len());
         shown.sort_unstable();
         shown.dedup();
@@ -268,9 +289,15 @@ impl Agent {
         );
         let core = self.memory.view().core()?;
         let notes: Vec<String> = core.human.lines().map(str::to_owned).collect();
-        let mut shown = self.related(&notes, &[&asked], SHOWN_NOTES);
+        let mut shown = self.related(&notes, &[&asked], (SHOWN_NOTES, f32::NEG_INFINITY));
         shown.sort_unstable();
-        let notes: Vec<&str> = shown.into_iter().filter_map(|place| notes.get(place)).map(String::as_str).collect();
+        let edits: Vec<&str> = self.context.messages.iter().flat_map(|message| edits(&message.body)).collect();
+        let with_edit = |note: &String| {
+            let is_of_note =
+                |edit: &&&str| edit.strip_prefix(note.as_str()).is_some_and(|rest| rest.starts_with(NO_LONGER));
+            edits.iter().rev().find(is_of_note).map_or_else(|| note.clone(), |edit| (*edit).to_owned())
+        };
+        let notes: Vec<String> = shown.into_iter().filter_map(|place| notes.get(place)).map(with_edit).collect();
         Ok(Some((asked, Known { said: said.join("\n"), notes: notes.join("\n") })))
     }
 }
@@ -289,10 +316,10 @@ mod tests {
         for (.., answer) in EXAMPLES {
             assert_eq!(grammar.judge(answer.as_bytes()).unwrap(), Verdict::Accepted, "{answer}");
         }
-        for refused in ["I live in Ghent.", "My aunt is Zibby.", "", "Two\nlines."] {
+        for refused in ["I live in Ghent.", "My aunt is Zibby.", "The user sings.", "", "Two\nlines."] {
             assert_ne!(grammar.judge(refused.as_bytes()).unwrap(), Verdict::Accepted, "{refused}");
         }
-        for taken in ["Iron is.", "Mr Quill.", "I don't know."] {
+        for taken in ["Iron is.", "Mr Quill.", "The usual one.", "Then it rains.", "I don't know."] {
             assert_eq!(grammar.judge(taken.as_bytes()).unwrap(), Verdict::Accepted, "{taken}");
         }
     }

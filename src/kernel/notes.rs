@@ -19,7 +19,7 @@ use super::offer::MAX_CORE_LINE_CHARS;
 /// Characters of a fact.
 pub(super) const MAX_FACT_CHARS: usize = MAX_CORE_LINE_CHARS / 2;
 /// Notes that a fact is compared with: those that have most to do with it.
-pub(super) const MAX_COMPARED: usize = 4;
+pub(super) const MAX_COMPARED: usize = 3;
 /// Lines that share so many first words speak of the same thing.
 const ALIKE_WORDS: usize = 3;
 /// Least difference between the logits of `SAME` and `OTHER`. A fact that is noted twice does less harm than one that is

@@ -13,8 +13,12 @@ use super::Error;
 use super::agent::Agent;
 use super::memory_pass::{self, Finding, MemoryPass};
 use super::notes::{self, Notes};
+use super::related::{LEAST_COMPARED, LEAST_RENEWED};
 use super::renewal;
 use super::window;
+
+/// Stands between a note and the one whose place it has taken, which a bracket closes.
+pub(super) const NO_LONGER: &str = " (no longer: ";
 
 impl Agent {
     /// Looks once more at the oldest message of the user that has not been looked at, and saves what it brings; false
@@ -112,7 +116,7 @@ impl Agent {
         if (!facts.is_empty() || renewal::corrects(piece)) && !asks && renewal::can_renew(piece) {
             let mut texts = facts;
             texts.push(piece);
-            for index in self.related(notes.about_user(), &texts, renewal::MAX_LOOKED_AT) {
+            for index in self.related(notes.about_user(), &texts, (renewal::MAX_LOOKED_AT, LEAST_RENEWED)) {
                 let Some(note) = notes.about_user().get(index).cloned() else { continue };
                 let Some(written) = self.renew(&note, piece, preempt)? else { return Ok(None) };
                 if let Some(now) = renewal::renewed(&note, piece, &written) {
@@ -123,7 +127,7 @@ impl Agent {
         for finding in &findings {
             let mut scores = Vec::new();
             if let Some(fact) = finding.fact().filter(|fact| !notes.knows(fact)) {
-                for index in self.related(notes.about_user(), &[fact], notes::MAX_COMPARED) {
+                for index in self.related(notes.about_user(), &[fact], (notes::MAX_COMPARED, LEAST_COMPARED)) {
                     let Some(note) = notes.about_user().get(index) else { continue };
                     let (instructions, examples, question) = notes::comparison(note, fact);
                     let prompt = (instructions, examples.as_slice(), question.as_str());
@@ -144,8 +148,8 @@ impl Agent {
     }
 
     /// The places of the notes that have most to do with what is said.
-    pub(super) fn related(&mut self, notes: &[String], texts: &[&str], most: usize) -> Vec<usize> {
-        self.related.rank(notes, texts, most, self.embedder.as_deref_mut())
+    pub(super) fn related(&mut self, notes: &[String], texts: &[&str], (most, least): (usize, f32)) -> Vec<usize> {
+        self.related.rank(notes, texts, (most, least), self.embedder.as_deref_mut())
     }
 
     /// The note as it is after a message, as the model writes it; empty where it could not; `None` when pre-empted.
@@ -226,7 +230,7 @@ fn edit(call: &Call, outcome: &Outcome) -> Option<String> {
     }
     match Function::by_name(&call.name)? {
         Function::CoreMemoryAppend => text("content").map(str::to_owned),
-        Function::CoreMemoryReplace => Some(format!("{} (no longer: {})", text("new_content")?, text("old_content")?)),
+        Function::CoreMemoryReplace => Some(format!("{}{NO_LONGER}{})", text("new_content")?, text("old_content")?)),
         _ => None,
     }
 }

@@ -12,6 +12,11 @@ const SHARED_WORD: f32 = 0.2;
 /// .. and how many such words count.
 const MOST_SHARED: usize = 3;
 
+/// Least score of a note that a fact can make untrue: with all-MiniLM-L6-v2 those that did had 0.2 and more.
+pub(super) const LEAST_COMPARED: f32 = 0.2;
+/// The same for a note that a message may change without saying so in a fact.
+pub(super) const LEAST_RENEWED: f32 = 0.4;
+
 /// Ranks notes by how much they have to do with a fact, and keeps the vectors of those that it has seen.
 #[derive(Default)]
 pub(super) struct Related {
@@ -23,14 +28,16 @@ pub(super) struct Related {
 impl Related {
     /// The places of the `most` of `notes` that have most to do with one of `texts`, best first: by words and meaning, or
     /// by words alone without an embedder. Of two that are alike in that, the newer one, which stands behind, comes first.
+    /// With an embedder, notes whose score is below `least` are left out.
     pub(super) fn rank(
         &mut self,
         notes: &[String],
         texts: &[&str],
-        most: usize,
+        (most, least): (usize, f32),
         embedder: Option<&mut (dyn Embed + 'static)>,
     ) -> Vec<usize> {
-        if notes.len() > most
+        let least = if embedder.is_some() { least } else { f32::NEG_INFINITY };
+        if (notes.len() > most || least.is_finite())
             && let Some(embedder) = embedder
         {
             self.embed(notes.iter().map(String::as_str).chain(texts.iter().copied()), embedder);
@@ -48,7 +55,7 @@ impl Related {
             })
             .collect();
         scored.sort_by(|(one, first), (two, second)| two.total_cmp(one).then(second.cmp(first)));
-        scored.into_iter().take(most).map(|(_, place)| place).collect()
+        scored.into_iter().filter(|(score, _)| *score >= least).take(most).map(|(_, place)| place).collect()
     }
 
     /// Makes the vectors that are missing, and forgets those of other texts. Without them words alone count.
@@ -86,7 +93,7 @@ mod tests {
 
     fn ranked(notes: &[&str], text: &str, most: usize) -> Vec<usize> {
         let notes: Vec<String> = notes.iter().map(|note| (*note).to_owned()).collect();
-        Related::default().rank(&notes, &[text], most, None)
+        Related::default().rank(&notes, &[text], (most, 1.0), None)
     }
 
     #[test]
@@ -121,9 +128,15 @@ mod tests {
         }
         let notes = ["She sails.".to_owned(), "He sings.".to_owned(), "They bake.".to_owned()];
         let mut related = Related::default();
-        assert_eq!(related.rank(&notes, &["A lake dried up."], 1, Some(&mut Water)), [0]);
+        let lake = ["A lake dried up."];
+        assert_eq!(related.rank(&notes, &lake, (1, 0.0), Some(&mut Water)), [0]);
+        assert_eq!(
+            related.rank(&notes, &lake, (9, 0.5), Some(&mut Water)),
+            [0],
+            "the others have nothing to do with it"
+        );
         assert_eq!(related.vectors.len(), 4);
-        assert_eq!(related.rank(&notes[1..], &["A lake dried up."], 1, Some(&mut Water)).len(), 1);
+        assert_eq!(related.rank(&notes[1..], &lake, (1, 0.0), Some(&mut Water)).len(), 1);
         assert_eq!(related.vectors.len(), 3, "what is no note any more is forgotten");
     }
 }

@@ -15,7 +15,7 @@ use super::memory_pass::{is_form_of, names, words};
 use super::notes::MAX_FACT_CHARS;
 
 /// Notes that are looked at: those that have most to do with the message.
-pub(super) const MAX_LOOKED_AT: usize = 4;
+pub(super) const MAX_LOOKED_AT: usize = 3;
 
 const INSTRUCTIONS: &str =
     "You keep notes about the user of a chat up to date. You read one old note and a new message \
