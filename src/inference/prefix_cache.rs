@@ -29,10 +29,12 @@ pub struct PrefixReport {
 }
 
 /// What a saved state has brought back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
-    /// Tokens that need not be read.
+    /// Tokens that are in the cache again.
     pub tokens: usize,
+    /// What was noted with them.
+    pub note: String,
     /// Time for reading the file, verifying it and restoring, in milliseconds.
     pub ms: u64,
 }
@@ -220,7 +222,7 @@ impl Session {
         if report.complete {
             match (self.engine.state(), &mut self.states) {
                 (Ok(state), Some(states)) => {
-                    states.save(self.engine.state_key(), Kept::Tokens(fixed), fixed, state);
+                    states.save(self.engine.state_key(), Kept::Tokens(fixed), fixed, "", state);
                 }
                 (Err(error), _) => tracing::warn!(%error, "a state cannot be saved"),
                 (Ok(_), None) => {}
@@ -229,37 +231,29 @@ impl Session {
         Ok(report)
     }
 
-    /// Brings back the state that [`Session::save_last`] has kept under `name`, where it shares more than `fixed_tokens`
-    /// with `prompt` and nothing is in the cache yet; gives back how many tokens that are, and how long it took.
-    ///
-    /// # Errors
-    /// The cache could not be cut. What concerns the saved state is none: then everything is read.
-    pub fn restore_last(&mut self, name: &str, prompt: &[TokenId], fixed_tokens: usize) -> Result<Restored, Error> {
+    /// Brings back the state that [`Session::save_last`] has kept under `name`, with its tokens in the cache: what the
+    /// next prompt shares with them need not be read. None where there is none or something is in the cache already.
+    pub fn restore_last(&mut self, name: &str) -> Option<Restored> {
         let started = Instant::now();
-        let nothing = Restored::default();
-        let Some(states) = self.states.as_ref().filter(|_| self.cached().is_empty()) else { return Ok(nothing) };
-        let Some(state) = states.load(self.engine.state_key(), Kept::Last(name)) else { return Ok(nothing) };
-        let shared = state.tokens.iter().zip(prompt).take_while(|(saved, wanted)| saved == wanted).count();
-        if shared <= fixed_tokens.max(LEAST_FIXED_TOKENS) {
-            return Ok(nothing);
-        }
+        let states = self.states.as_ref().filter(|_| self.cached().is_empty())?;
+        let state = states.load(self.engine.state_key(), Kept::Last(name))?;
         if let Err(error) = self.engine.restore(state.bytes(), state.tokens.len()) {
             tracing::warn!(%error, "a saved state was refused");
             states.forget(self.engine.state_key(), Kept::Last(name));
-            return Ok(nothing);
+            return None;
         }
         self.cached_mut().clone_from(&state.tokens);
-        let tokens = self.cut(shared)?;
-        Ok(Restored { tokens, ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) })
+        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Some(Restored { tokens: state.tokens.len(), note: state.note, ms })
     }
 
-    /// Keeps the state of the selected sequence under `name`, written by a thread of its own. Does nothing where states
-    /// are not saved or the sequence is short.
-    pub fn save_last(&mut self, name: &str) {
+    /// Keeps the state of the selected sequence under `name` with a note, written by a thread of its own. Does nothing
+    /// where states are not saved or the sequence is short.
+    pub fn save_last(&mut self, name: &str, note: &str) {
         let tokens = &self.cached[self.sequence.index()];
         let Some(states) = self.states.as_mut().filter(|_| tokens.len() > LEAST_FIXED_TOKENS) else { return };
         match self.engine.state() {
-            Ok(state) => states.save(self.engine.state_key(), Kept::Last(name), tokens, state),
+            Ok(state) => states.save(self.engine.state_key(), Kept::Last(name), tokens, note, state),
             Err(error) => tracing::warn!(%error, "a state cannot be saved"),
         }
     }

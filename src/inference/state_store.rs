@@ -1,7 +1,7 @@
 //! Saved states of the KV cache: what every start of the program would read anew, it reads once.
 //!
 //! One file for a model, an engine and what is kept, named by a hash of all three, so that whatever does not fit is not
-//! found; in it stand the tokens whose state it is. A file is written beside its name and renamed, and its checksum is
+//! found; in it stand the tokens whose state it is, and a note of whoever has saved it. A file is written beside its name and renamed, and its checksum is
 //! compared before native code sees it; one that is damaged is deleted. Losing a file costs time, never more: no failure
 //! here stops anything, and nothing is forced onto the disk.
 
@@ -35,14 +35,17 @@ pub(super) enum Kept<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SavedState {
     pub(super) tokens: Vec<TokenId>,
-    /// Everything behind the checksum.
+    /// What was noted with it.
+    pub(super) note: String,
+    /// Everything behind the checksum, and where the state begins in it.
     payload: Vec<u8>,
+    state_at: usize,
 }
 
 impl SavedState {
     /// For the engine.
     pub(super) fn bytes(&self) -> &[u8] {
-        self.payload.get(tokens_bytes(self.tokens.len())..).unwrap_or_default()
+        self.payload.get(self.state_at..).unwrap_or_default()
     }
 }
 
@@ -119,16 +122,16 @@ impl StateStore {
         Ok(deleted)
     }
 
-    /// Saves the state of `engine` behind `tokens` for `kept`, on a thread of its own.
-    pub(super) fn save(&mut self, engine: &str, kept: Kept<'_>, tokens: &[TokenId], state: Vec<u8>) {
+    /// Saves the state of `engine` behind `tokens` for `kept` with a note, on a thread of its own.
+    pub(super) fn save(&mut self, engine: &str, kept: Kept<'_>, tokens: &[TokenId], note: &str, state: Vec<u8>) {
         self.finish();
         if state.len() as u64 > self.max_bytes {
             return;
         }
         let (path, max_bytes) = (self.path(engine, kept), self.max_bytes);
-        let tokens = spelled(tokens);
+        let head = head(tokens, note);
         self.writing = Some(std::thread::spawn(move || {
-            if let Err(error) = write(&path, &tokens, &state).and_then(|()| prune(&path, max_bytes)) {
+            if let Err(error) = write(&path, &head, &state).and_then(|()| prune(&path, max_bytes)) {
                 tracing::warn!(%error, "saving a state");
             }
         }));
@@ -147,15 +150,29 @@ impl Drop for StateStore {
     }
 }
 
-/// How many bytes so many tokens take in a file, their count included.
-const fn tokens_bytes(count: usize) -> usize {
-    (count + 1) * size_of::<u32>()
+/// Tokens and note as they stand in a file, each behind its length.
+fn head(tokens: &[TokenId], note: &str) -> Vec<u8> {
+    let length = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    let numbers = std::iter::once(length(tokens.len()))
+        .chain(tokens.iter().map(|token| token.0))
+        .chain(std::iter::once(length(note.len())));
+    numbers.flat_map(u32::to_le_bytes).chain(note.bytes()).collect()
 }
 
-/// Tokens as they stand in a file: their count and their ids.
-fn spelled(tokens: &[TokenId]) -> Vec<u8> {
-    let count = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
-    std::iter::once(count).chain(tokens.iter().map(|token| token.0)).flat_map(u32::to_le_bytes).collect()
+/// What stands in front of a state, and where that begins; none where the lengths do not fit.
+fn parse_head(payload: &[u8]) -> Option<(Vec<TokenId>, String, usize)> {
+    let number = |at: usize| {
+        let bytes = payload.get(at..at.checked_add(size_of::<u32>())?)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?))
+    };
+    let place = |count: usize| count.checked_mul(size_of::<u32>());
+    let count = usize::try_from(number(0)?).ok()?;
+    let note_at = place(count.checked_add(2)?)?;
+    let note_bytes = usize::try_from(number(place(count.checked_add(1)?)?)?).ok()?;
+    let tokens = (0..count).map(|at| number(place(at + 1)?).map(TokenId)).collect::<Option<_>>()?;
+    let state_at = note_at.checked_add(note_bytes)?;
+    let note = String::from_utf8(payload.get(note_at..state_at)?.to_vec()).ok()?;
+    Some((tokens, note, state_at))
 }
 
 /// The state in a file; none where there is no file.
@@ -176,30 +193,25 @@ fn read(path: &Path) -> io::Result<Option<SavedState>> {
     if magic != MAGIC || sum != hasher.bytes() {
         return Err(damaged());
     }
-    let mut numbers = payload.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
-    let count = numbers.next().and_then(|count| usize::try_from(count).ok()).ok_or_else(damaged)?;
-    let tokens: Vec<TokenId> = numbers.take(count).map(TokenId).collect();
-    if tokens.len() < count {
-        return Err(damaged());
-    }
+    let (tokens, note, state_at) = parse_head(&payload).ok_or_else(damaged)?;
     // The time of its last use decides how long it stays.
     let _ = file.set_modified(SystemTime::now());
-    Ok(Some(SavedState { tokens, payload }))
+    Ok(Some(SavedState { tokens, note, payload, state_at }))
 }
 
-fn write(path: &Path, tokens: &[u8], state: &[u8]) -> io::Result<()> {
+fn write(path: &Path, head: &[u8], state: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         create_private_folder(folder)?;
     }
     let mut hasher = Hasher::default();
-    hasher.update(tokens);
+    hasher.update(head);
     hasher.update(state);
     // Two programs may save at once: the last one to be done stays.
     let part = with_suffix(path, &format!(".{}.part", std::process::id()));
     let written = open_private_file(&part).and_then(|mut file| {
         file.write_all(MAGIC)?;
         file.write_all(&hasher.bytes())?;
-        file.write_all(tokens)?;
+        file.write_all(head)?;
         file.write_all(state)?;
         fs::rename(&part, path)
     });
@@ -242,7 +254,7 @@ mod tests {
 
     fn save(store: &mut StateStore, engine: &str, count: u32, bytes: usize) {
         let tokens = tokens(count);
-        store.save(engine, Kept::Tokens(&tokens), &tokens, vec![7; bytes]);
+        store.save(engine, Kept::Tokens(&tokens), &tokens, "", vec![7; bytes]);
     }
 
     fn stored(folder: &Path) -> usize {
@@ -263,6 +275,32 @@ mod tests {
         assert_eq!(stored(&folder.path().join("kv")), 1, "nothing half-written is left");
         store.forget("m", Kept::Tokens(&tokens(3)));
         assert_eq!(store.load("m", Kept::Tokens(&tokens(3))), None);
+    }
+
+    #[test]
+    fn the_last_state_of_a_name_takes_the_place_of_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = StateStore::new(folder.path().to_owned());
+        for count in [3, 5] {
+            store.save("m", Kept::Last("agent 1"), &tokens(count), "as it was: é", vec![count as u8; 10]);
+        }
+        store.finish();
+        let saved = store.load("m", Kept::Last("agent 1")).unwrap();
+        assert_eq!((&*saved.tokens, saved.note.as_str(), saved.bytes()), (&*tokens(5), "as it was: é", &[5; 10][..]));
+        assert_eq!(store.load("m", Kept::Last("agent 2")), None);
+        assert_eq!(stored(folder.path()), 1);
+    }
+
+    #[test]
+    fn lengths_that_do_not_fit_are_refused() {
+        let good = head(&tokens(2), "n");
+        assert_eq!(parse_head(&good), Some((tokens(2), "n".to_owned(), good.len())));
+        for cut in 0..good.len() {
+            assert_eq!(parse_head(&good[..cut]), None, "{cut}");
+        }
+        for length in [u32::MAX, u32::MAX - 1, 1 << 30] {
+            assert_eq!(parse_head(&[&length.to_le_bytes()[..], &[0; 40]].concat()), None, "{length}");
+        }
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::dialect::{self, Action, Dialect, Profile};
 use crate::functions::{self, SideEffect};
 use crate::inference::{Engine, SamplerOptions, StopCause, Warm};
@@ -100,6 +102,13 @@ pub struct Agent {
     heartbeats: Heartbeats,
 }
 
+/// Core memory as it stands in a prompt whose state was saved with `note`: older than the database, because edits since
+/// are told further behind. None where core memory is not the one it was then.
+fn as_in_prompt(note: &str, now: &str) -> Option<String> {
+    let [in_prompt, then]: [String; 2] = serde_json::from_str(note).ok()?;
+    (then == now).then_some(in_prompt)
+}
+
 impl Agent {
     /// Opens the agent behind `memory` on a loaded engine and notes the login. Whether it can answer is another
     /// question: see [`Agent::lacks_room`].
@@ -130,10 +139,13 @@ impl Agent {
         settings: Settings,
     ) -> Result<Self, Error> {
         let mut model = make_model(engine, dialect, &*clock, &cancel, &settings)?;
-        model.keep_as(memory.id());
+        let kept = model.keep_as(memory.id());
         let instructions = memory.view().instructions()?.unwrap_or_else(|| default_instructions(&settings));
         let mut context = memory.view().main_context(&instructions)?;
         context.messages.clear();
+        if let Some(text) = kept.and_then(|note| as_in_prompt(&note, &context.core_memory)) {
+            context.core_memory = text;
+        }
         let heartbeats = Heartbeats::new(settings.heartbeat, clock.instant());
         let mut agent = Self {
             memory,
@@ -251,7 +263,9 @@ impl Agent {
 
     /// Saves what the model has read of the conversation, for the next start. A thread of its own writes it.
     pub fn save_state(&mut self) {
-        self.model.save();
+        // Where core memory cannot be read, nothing that was noted with the state will fit it.
+        let now = self.memory.view().core().map(|core| core.render()).unwrap_or_default();
+        self.model.save(&json!([self.context.core_memory, now]).to_string());
     }
 
     /// How long nothing must happen until the agent is due a heartbeat of its own; zero: it is due. None where it has

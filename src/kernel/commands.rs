@@ -294,6 +294,7 @@ impl Agent {
         let mut step = self.memory.step(self.clock.now_ms())?;
         step.switch_model(chosen, model.name(), model.window_tokens())?;
         step.commit()?;
+        // Whatever is kept of it has core memory as it was then.
         model.keep_as(self.memory.id());
         self.model = model;
         self.context.core_memory = core.render();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::inference::{GenerateStats, PrefixReport, Restored};
+use crate::inference::{GenerateStats, PrefixReport};
 use crate::types::{StopReason, TurnReport};
 
 /// Sums since a turn began.
@@ -28,8 +28,8 @@ impl Cost {
         self.read_ms += report.read_ms;
     }
 
-    pub(super) fn add_restored(&mut self, restored: &Restored) {
-        self.restore_ms += restored.ms;
+    pub(super) const fn add_restored_ms(&mut self, ms: u64) {
+        self.restore_ms += ms;
     }
 
     pub(super) fn add_generation(&mut self, stats: &GenerateStats) {

@@ -71,7 +71,7 @@ pub(super) struct Model {
     cancel: Cancel,
     /// What all prompts of a sequence have begun with so far, by [`Sequence::index`].
     fixed: [Vec<TokenId>; Sequence::COUNT],
-    /// The conversation whose last state is kept for the next start, and whether that start is still to come.
+    /// The conversation whose last state is kept for the next start.
     last: Option<Last>,
     /// What was spent since it was last taken.
     pub(super) cost: Cost,
@@ -80,10 +80,10 @@ pub(super) struct Model {
 /// A conversation whose state is kept from one start to the next.
 struct Last {
     name: String,
-    /// Nothing was read since the start.
-    is_new: bool,
     /// What was read since the state was saved.
     is_unsaved: bool,
+    /// How long it took to take up what was kept; told with the first turn.
+    restored_ms: u64,
 }
 
 /// What one generation gave.
@@ -132,9 +132,13 @@ impl Model {
         &self.session.engine().identity().name
     }
 
-    /// Keeps the state of the conversation of the agent `id` for the next start, which takes it up before it reads.
-    pub(super) fn keep_as(&mut self, id: i64) {
-        self.last = Some(Last { name: format!("agent {id}"), is_new: true, is_unsaved: false });
+    /// Keeps the state of the conversation of the agent `id` from one start to the next, and takes up what the start before
+    /// has kept; gives back what was noted with it.
+    pub(super) fn keep_as(&mut self, id: i64) -> Option<String> {
+        let name = format!("agent {id}");
+        let restored = self.session.restore_last(&name);
+        self.last = Some(Last { name, is_unsaved: false, restored_ms: restored.as_ref().map_or(0, |it| it.ms) });
+        restored.map(|restored| restored.note)
     }
 
     /// Whether more of the conversation was read than was saved.
@@ -142,23 +146,12 @@ impl Model {
         self.last.as_ref().is_some_and(|last| last.is_unsaved)
     }
 
-    /// Saves the state of the conversation, where that was asked for and there is more of it than before.
-    pub(super) fn save(&mut self) {
+    /// Saves the state of the conversation with a note, where there is more of it than before.
+    pub(super) fn save(&mut self, note: &str) {
         if let Some(last) = self.last.as_mut().filter(|last| last.is_unsaved) {
             last.is_unsaved = false;
-            self.session.save_last(&last.name);
+            self.session.save_last(&last.name, note);
         }
-    }
-
-    /// Takes up what an earlier start has kept of the conversation, before the first prompt is read.
-    fn resume(&mut self, prompt: &[TokenId], fixed_tokens: usize) -> Result<(), Error> {
-        let Some(last) = &mut self.last else { return Ok(()) };
-        last.is_unsaved = true;
-        if std::mem::take(&mut last.is_new) {
-            let restored = self.session.restore_last(&last.name, prompt, fixed_tokens)?;
-            self.cost.add_restored(&restored);
-        }
-        Ok(())
     }
 
     /// Chooses tokens in this way from now on.
@@ -232,7 +225,10 @@ impl Model {
             let (core_memory, messages) = (String::new(), Vec::new());
             model.prompt(&MainContext { instructions: context.instructions.clone(), core_memory, messages })
         })?;
-        self.resume(&prompt, fixed)?;
+        if let Some(last) = &mut self.last {
+            last.is_unsaved = true;
+            self.cost.add_restored_ms(std::mem::take(&mut last.restored_ms));
+        }
         let cancel = self.cancel.clone();
         if !self.read(&prompt, fixed, &cancel)? {
             return Ok(Written { action: Ok(Action::Nothing), stop: StopCause::Cancelled });

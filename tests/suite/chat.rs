@@ -163,6 +163,46 @@ fn a_second_start_does_not_read_again_what_every_prompt_begins_with() {
 }
 
 #[test]
+fn a_conversation_is_taken_up_where_it_stood_and_not_read_again() {
+    let world = World::new();
+    std::fs::write(world.home.path().join("config.toml"), "memory_pass = true\n").unwrap();
+    let script = json!({
+        "replies": [
+            {"when": "Message:\nI have a kayak.", "reply": "FACT: The user has a kayak.", "repeat": true},
+            {"when": "Message:\n", "reply": "NONE", "repeat": true},
+        ],
+        "otherwise": "All right.",
+    });
+    let cost = |turn: &Value, field: &str| turn[field].as_u64().unwrap();
+    let mut program = world.start_script(script.clone(), &[]);
+    program.say("I have a kayak.");
+    // What was noted changes core memory, which stands in front of all that was said.
+    assert_eq!(program.memory()["core"]["human"], "The user has a kayak.");
+    for remark in 0..6 {
+        program.say(&format!("Remark {remark} on the weather of this week, which was mixed."));
+    }
+    let last = program.say("Good night.").pop().unwrap();
+    let known = cost(&last, "tokens_read") + cost(&last, "tokens_reused");
+    assert!(program.close().success());
+
+    let mut program = world.start_script(script.clone(), &[]);
+    let first = program.say("Good morning.").pop().unwrap();
+    assert!(cost(&first, "tokens_reused") >= known, "{first} after {last}");
+    // The notice of the login, the message, and the end of the reply before.
+    assert!(cost(&first, "tokens_read") < 120 && known > 500, "{first}");
+    assert!(program.close().success());
+
+    // An edit from elsewhere is not told further behind: the prompt has core memory as it is now.
+    let mut program = world.start_script(script.clone(), &[]);
+    program.command("/core human The user has a canoe.");
+    assert!(program.close().success());
+    let mut program = world.start_script(script, &[]);
+    let changed = program.say("Hello again.").pop().unwrap();
+    assert!(cost(&changed, "tokens_reused") < known, "{changed}");
+    assert!(program.close().success());
+}
+
+#[test]
 fn twenty_kills_at_random_moments_lose_nothing_and_do_nothing_twice() {
     crate::harness::kills::kills(11, 14, mneme::dialect::Profile::Native);
     crate::harness::kills::kills(12, 6, mneme::dialect::Profile::Classic);
