@@ -33,12 +33,9 @@ pub(super) enum Recalled {
 impl Recalled {
     /// What was found.
     pub(super) fn text(&self) -> Option<&str> {
-        match self {
-            Self::Found { notice: Message { body: Body::Notification { notification }, .. }, .. } => match notification
-            {
-                Notification::Recollection { text } => Some(text),
-                _ => None,
-            },
+        let Self::Found { notice, .. } = self else { return None };
+        match &notice.body {
+            Body::Notification { notification: Notification::Recollection { text } } => Some(text),
             _ => None,
         }
     }
