@@ -187,6 +187,12 @@ impl Session {
         })
     }
 
+    /// Whether the state behind `fixed` was saved by this run or an earlier one.
+    #[must_use]
+    pub fn has_saved(&self, fixed: &[TokenId]) -> bool {
+        self.states.as_ref().is_some_and(|states| states.has(self.engine.state_key(), Kept::Tokens(fixed)))
+    }
+
     /// Sees to it that the cache begins with `fixed`, the part of a prompt that is the same at every start: from its
     /// saved state where there is one, else by reading it, whereupon its state is saved. Does nothing where states are
     /// not saved, the cache begins so already, or the part is short.

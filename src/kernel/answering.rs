@@ -6,11 +6,13 @@
 //! answered 30 right there, and 35 when it was asked in this form; whether a question is about the user at all, it told
 //! right every time. What it says is general is left to the conversation.
 
+use std::time::Instant;
+
 use crate::dialect::{Action, Piece};
 use crate::functions::{Function, excerpt};
 use crate::grammar::policy::literal;
 use crate::inference::StopCause;
-use crate::types::{Body, Event, Notification, StepPolicy, TextRule};
+use crate::types::{Body, Cancel, Event, Notification, StepPolicy, TextRule};
 
 use super::Error;
 use super::agent::Agent;
@@ -202,6 +204,21 @@ impl Agent {
             Interrupt::User { text, .. } if self.settings.answer_pass && asks_of_user(text) => Lookup::Due,
             _ => Lookup::Off,
         }
+    }
+
+    /// Reads what every answer from the memory begins with, while nobody waits: the first question need not wait for it.
+    pub fn read_ahead(&mut self, preempt: &Cancel) {
+        if !self.settings.answer_pass {
+            return;
+        }
+        let started = Instant::now();
+        let cost_of_turn = std::mem::take(&mut self.model.cost);
+        if let Err(error) = self.model.read_ahead((INSTRUCTIONS, &examples()), preempt) {
+            tracing::error!(?error, "reading ahead");
+        }
+        self.idle_passes += self.model.cost.forward_passes();
+        self.idle += started.elapsed();
+        self.model.cost = cost_of_turn;
     }
 
     /// Answers the newest message from the memory; none where the conversation has to go on by itself.

@@ -29,6 +29,9 @@ const MAX_ASIDE_TOKENS: usize = 256;
 /// Most tokens of a short text beside the conversation: a line of core memory.
 const MAX_SHORT_TOKENS: usize = 96;
 
+/// Tokens that are read ahead between two looks at whether somebody waits.
+const READ_AHEAD_TOKENS: usize = 32;
+
 /// Most tokens of an answer that is written beside the conversation.
 const MAX_TOLD_TOKENS: usize = 128;
 
@@ -305,6 +308,54 @@ impl Model {
         let told = self.told(prompt, grammar, can_be_shown, on_text);
         self.session.select(Sequence::Main);
         told
+    }
+
+    /// Reads what all prompts of [`Self::tell_aside`] begin with, ahead of the first of them, and keeps it for later
+    /// starts; in small steps, so that `preempt` is heeded soon. Does nothing where it was read.
+    pub(super) fn read_ahead(
+        &mut self,
+        (instructions, examples): (&str, &[(String, String)]),
+        preempt: &Cancel,
+    ) -> Result<(), Error> {
+        if self.fixed.get(Sequence::FourthSide.index()).is_none_or(|fixed| !fixed.is_empty()) {
+            return Ok(());
+        }
+        self.session.select(Sequence::FourthSide);
+        let read = self.read_fixed_ahead(instructions, examples, preempt);
+        if !matches!(read, Ok(true))
+            && let Some(fixed) = self.fixed.get_mut(Sequence::FourthSide.index())
+        {
+            // Another idle moment goes on with it.
+            fixed.clear();
+        }
+        self.session.select(Sequence::Main);
+        read.map(|_| ())
+    }
+
+    /// Whether it was read to its end.
+    fn read_fixed_ahead(
+        &mut self,
+        instructions: &str,
+        examples: &[(String, String)],
+        preempt: &Cancel,
+    ) -> Result<bool, Error> {
+        let rendered =
+            |model: &Self, question| model.tokens(&model.dialect.render_side(instructions, examples, question)?);
+        let prompt = rendered(self, "Said:")?;
+        let length = self.fixed_part(Sequence::FourthSide, &prompt, |model| rendered(model, OTHER_QUESTION))?;
+        let fixed = prompt.get(..length).unwrap_or_default();
+        // A state that an earlier start has saved makes all reading needless.
+        if self.session.has_saved(fixed) {
+            return Ok(self.read(fixed, length, preempt)?);
+        }
+        for end in (READ_AHEAD_TOKENS..length).step_by(READ_AHEAD_TOKENS) {
+            let report = self.session.prepare(fixed.get(..end).unwrap_or_default(), preempt)?;
+            self.cost.add_read(&report);
+            if !report.complete || preempt.is_raised() {
+                return Ok(false);
+            }
+        }
+        self.read(fixed, length, preempt)
     }
 
     fn told(

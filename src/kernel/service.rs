@@ -150,6 +150,7 @@ impl Service {
         if !passed {
             // The last of the work: it ends when it is done or somebody waits.
             self.agent.embed_pending(&self.preempt);
+            self.agent.read_ahead(&self.preempt);
         }
         passed
     }

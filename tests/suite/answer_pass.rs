@@ -132,6 +132,30 @@ fn what_notes_and_view_do_not_tell_the_model_has_to_search_and_the_results_answe
 }
 
 #[test]
+fn what_every_answer_begins_with_is_read_in_idle_time_and_not_again() {
+    let mut talk = setting(4096, vec![reply("Question: ", "It is here.")]).open();
+    talk.say("Good evening.");
+    let stopped = mneme::types::Cancel::new();
+    stopped.raise();
+    talk.agent.read_ahead(&stopped);
+    let cold = {
+        let mut other = setting(4096, vec![reply("Question: ", "It is here.")]).open();
+        other.say("Good evening.");
+        tokens_read(&other.say(QUESTION))
+    };
+    talk.agent.read_ahead(&mneme::types::Cancel::new());
+    let warm = tokens_read(&talk.say(QUESTION));
+    assert!(warm > 0 && warm * 10 < cold, "{warm} and {cold}");
+}
+
+fn tokens_read(events: &[Event]) -> u64 {
+    match events.last() {
+        Some(Event::Turn(report)) => report.tokens_read,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn an_unknown_answer_is_told_where_there_is_nothing_to_search() {
     let unknown = "I don't know, you haven't told me.";
     let mut talk = setting(4096, vec![reply("Question: ", unknown)]).open();
