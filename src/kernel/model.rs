@@ -346,7 +346,7 @@ impl Model {
         let fixed = prompt.get(..length).unwrap_or_default();
         // A state that an earlier start has saved makes all reading needless.
         if self.session.has_saved(fixed) {
-            return Ok(self.read(fixed, length, preempt)?);
+            return self.read(fixed, length, preempt);
         }
         for end in (READ_AHEAD_TOKENS..length).step_by(READ_AHEAD_TOKENS) {
             let report = self.session.prepare(fixed.get(..end).unwrap_or_default(), preempt)?;
