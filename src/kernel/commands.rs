@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use crate::dialect::Dialect;
 use crate::inference::{Engine, SamplerOptions};
 use crate::memory::{BlockLabel, CoreBlock, MainContext, RoomReport, Step, View};
-use crate::types::{Cancel, CoreMemoryEdit, Event, counted};
+use crate::types::{Cancel, CoreMemoryEdit, CoreMemoryText, Event, counted};
 
 use super::Error;
 use super::agent::{Agent, Settings};
 use super::by_profile::{default_instructions, make_model};
+use super::command::{self, Command};
 use super::context_length::Parts;
-use super::dump::local_time;
+use super::dump::{dump, dump_raw, local_time};
 use super::model::Model;
 use super::window::{check_window, fixed_tokens};
 
@@ -83,6 +84,81 @@ fn commit(
 }
 
 impl Agent {
+    /// Runs a command and gives back the event that it ends in: one notice, `memory` or error.
+    pub fn command(&mut self, command: &Command) -> Event {
+        self.run_command(command).unwrap_or_else(|error| Event::Error {
+            message: error.to_string(),
+            hint: error.hint(),
+            message_stored: None,
+        })
+    }
+
+    fn run_command(&mut self, command: &Command) -> Result<Event, Error> {
+        let text = match command {
+            Command::Exit => self.goodbye(),
+            Command::Help => command::help(),
+            Command::Save { name } => {
+                let now_ms = self.clock.now_ms();
+                let name = name.clone().map_or_else(|| self.checkpoint_name(now_ms), Ok)?;
+                let replaces = self.memory.view().has_checkpoint(&name)?;
+                self.memory.save_checkpoint(&name, now_ms)?;
+                if replaces {
+                    format!("Saved as {name}. The earlier checkpoint of that name is replaced.")
+                } else {
+                    format!("Saved as {name}.")
+                }
+            }
+            Command::Load { name } => self.load(name.as_deref())?,
+            Command::Dump { count } => dump(&self.memory.view().queue()?, *count, &self.clock.zone()),
+            Command::DumpRaw { count } => dump_raw(&self.memory.view().queue()?, *count),
+            Command::ManyLines => "A message can have several lines here as it is.".to_owned(),
+            Command::Memory => {
+                let memory = self.memory.view();
+                let core = memory.core()?;
+                return Ok(Event::Memory {
+                    core: CoreMemoryText { persona: core.persona.text, human: core.human.text },
+                    recall_count: memory.recall_count()?,
+                    archival_count: memory.archival_count()?,
+                    edits: self.last_edits()?,
+                    recall: memory.recall_counts()?,
+                    passages: self.newest_passages()?,
+                });
+            }
+            Command::Attach { source } => self.attach(source.as_deref())?,
+            Command::Pop { count } => {
+                let popped = self.memory.pop(*count)?.len();
+                let noun = if popped == 1 { "message" } else { "messages" };
+                format!("Removed the last {popped} {noun}.")
+            }
+            Command::Undo { count } => self.undo(*count)?,
+            Command::Redo { count } => self.redo(*count)?,
+            Command::Retry => "Your last message was answered again. /undo takes it back altogether.".to_owned(),
+            Command::Rethink { text } => self.rethink(text)?,
+            Command::Rewrite { text } => self.rewrite(text)?,
+            Command::Summarize => self.summarized(),
+            Command::ContextLength => self.context_length()?,
+            Command::Search { text, page } => self.search(text, *page)?,
+            Command::Archival(asked) => self.archival(asked)?,
+            Command::Archive { text } => self.archive(text)?,
+            Command::Core { label: Some(label), text: Some(text) } => self.set_block(*label, None, text)?,
+            Command::Core { label, .. } => self.core(*label)?,
+            Command::SystemSwap { text } => self.system_swap(text.as_deref())?,
+            Command::Model { name } => self.switch_model(name.as_deref())?,
+            Command::Forget { text } => self.forget(text)?,
+            Command::Heartbeat => "The agent has had its heartbeat.".to_owned(),
+            Command::MemoryWarning => "The agent has been warned.".to_owned(),
+        };
+        Ok(Event::Notice { text })
+    }
+
+    fn goodbye(&self) -> String {
+        match self.unstored_messages() {
+            0 => "Everything is saved. Goodbye.".to_owned(),
+            1 => "1 message could not be stored; everything else is saved. Goodbye.".to_owned(),
+            count => format!("{count} messages could not be stored; everything else is saved. Goodbye."),
+        }
+    }
+
     /// The newest edits of core memory, for `/memory`.
     pub(super) fn last_edits(&self) -> Result<Vec<CoreMemoryEdit>, Error> {
         let zone = self.clock.zone();

@@ -6,6 +6,7 @@
 mod agent;
 mod answering;
 mod archive;
+mod aside;
 mod asking;
 mod attach;
 mod by_profile;
@@ -33,6 +34,7 @@ mod reply;
 mod requests;
 mod service;
 pub mod step;
+mod summarizer;
 mod window;
 
 pub use crate::memory::BlockLabel;

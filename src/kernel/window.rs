@@ -13,7 +13,8 @@ use crate::types::Event;
 use super::Error;
 use super::agent::{Agent, Settings};
 use super::by_profile::{Searchable, described_functions};
-use super::model::{Counter, Model, Summarizer};
+use super::model::{Counter, Model};
+use super::summarizer::Summarizer;
 
 /// Characters of core memory for each token of room. English has four; texts of many short words and names have fewer.
 const CORE_CHARS_PER_TOKEN: usize = 2;
