@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dialect::Profile;
 use crate::documents::Limits;
-use crate::inference::SamplerOptions;
+use crate::inference::{SamplerOptions, Tuning};
 use crate::memory::{self, QueueLimits};
 use crate::types::create_private_folder;
 
@@ -182,6 +182,9 @@ pub struct ConfigFile {
     /// How much of a document is read before it is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub documents: Option<Limits>,
+    /// How the engine runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Tuning>,
 }
 
 /// What flags say; laid over the file.
@@ -252,6 +255,8 @@ pub struct Config {
     pub queue: QueueLimits,
     /// How much of a document is read before it is refused.
     pub documents: Limits,
+    /// How the engine runs.
+    pub engine: Tuning,
 }
 
 /// The paper's limit of a core-memory block.
@@ -399,6 +404,7 @@ impl Config {
             heartbeat_minutes: overrides.heartbeat_minutes.or(file.heartbeat_minutes).unwrap_or_default(),
             queue: file.queue.unwrap_or_default(),
             documents: file.documents.unwrap_or_default(),
+            engine: file.engine.unwrap_or_default(),
         };
         config.check(&flags)?;
         Ok(config)
@@ -427,6 +433,7 @@ impl Config {
             heartbeat_minutes: Some(self.heartbeat_minutes),
             queue: Some(self.queue.clone()),
             documents: Some(self.documents),
+            engine: Some(self.engine),
         }
     }
 
@@ -458,7 +465,7 @@ impl Config {
             let chars = self.core_memory_limit_chars.to_string();
             return value("core_memory_limit_chars", false, chars, "from 200 to 20000");
         }
-        if let Some(name) = self.documents.zero() {
+        if let Some(name) = self.documents.zero().or_else(|| self.engine.zero()) {
             return value(name, false, "0".to_owned(), "at least 1");
         }
         if self.documents.seconds > MAX_DOCUMENT_SECONDS {
@@ -505,6 +512,7 @@ mod tests {
             ("max_calls_of_a_function = 0", "max_calls_of_a_function"),
             ("core_memory_limit_chars = 1", "core_memory_limit_chars"),
             ("[documents]\nseconds = 0", "seconds"),
+            ("[engine]\nread_batch_tokens = 0", "read_batch_tokens"),
             // Added to a time it would be none any more.
             ("[documents]\nseconds = 9223372036854775807", "seconds"),
             ("heartbeat_minutes = 10081", "heartbeat_minutes"),

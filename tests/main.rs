@@ -44,4 +44,5 @@ mod suite {
     #[cfg(unix)]
     mod setup;
     mod undo;
+    mod working_ahead;
 }

@@ -8,25 +8,29 @@ use super::Error;
 use super::interrupt::raised_by_ctrl_c;
 use super::output::{print_text, tell};
 use crate::bench;
-use crate::cli::{ArchivalBenchArgs, BenchMemoryCommand, DataSetName, EmbedBenchArgs, ExitCode, GrammarBenchArgs};
+use crate::cli::{
+    ArchivalBenchArgs, BenchMemoryCommand, DataSetName, EmbedBenchArgs, EngineBenchArgs, ExitCode, GrammarBenchArgs,
+};
 use crate::models::{PullOptions, TerminalProgress, default_bench_dir};
 
 /// Reading and decoding rates beside the bare library's.
 ///
 /// # Errors
 /// The model cannot be loaded, or the file cannot be written.
-pub(super) fn engine(
-    model: &str,
-    read_tokens: usize,
-    decode_tokens: usize,
-    rounds: usize,
-    json: Option<&Path>,
-) -> Result<ExitCode, Error> {
-    let file = super::models::resolve(model)?;
-    let report = bench::engine::run(&file.name, &file.path, read_tokens, decode_tokens, rounds)
-        .map_err(|error| file.failure(error))?;
+pub(super) fn engine(arguments: &EngineBenchArgs) -> Result<ExitCode, Error> {
+    let file = super::models::resolve(&arguments.model)?;
+    let options = bench::engine::Options {
+        model: &file.name,
+        path: &file.path,
+        read_tokens: arguments.read,
+        decode_tokens: arguments.decode,
+        rounds: arguments.rounds,
+        settings: arguments.settings,
+    };
+    let report = bench::engine::run(&options, &mut |next| anstream::eprintln!("{next}"));
+    let report = report.map_err(|error| file.failure(error))?;
     anstream::println!("{}", report.table());
-    write_json(&report, json)?;
+    write_json(&report, arguments.json.as_deref())?;
     Ok(ExitCode::Ok)
 }
 

@@ -24,6 +24,16 @@ pub fn open_in(folder: &Path) -> Result<Option<Box<dyn Embed>>, Error> {
     store.catalogue().embedder().map_or(Ok(None), |entry| open_entry(&store, entry))
 }
 
+/// Bytes of the embedder's weights; 0 where it is not installed.
+///
+/// # Errors
+/// The platform names no data folder.
+pub(super) fn weights_bytes() -> Result<u64, Error> {
+    let store = super::models::store()?;
+    let entry = store.catalogue().embedder().filter(|entry| store.installed(entry) == crate::models::Installed::Yes);
+    Ok(entry.map_or(0, ModelEntry::size_bytes))
+}
+
 /// What a user is told who has no embedder although this build could run it.
 ///
 /// # Errors

@@ -135,6 +135,9 @@ pub enum Error {
     /// Function calls cannot be measured.
     #[error(transparent)]
     FunctionsBench(#[from] bench::functions::Error),
+    /// A conversation whose turns are to be measured cannot be used.
+    #[error(transparent)]
+    TurnBench(#[from] bench::turn::Error),
     /// A conversation with an agent cannot be run.
     #[error(transparent)]
     AgentBench(#[from] bench::agent::Error),
@@ -263,6 +266,7 @@ impl Error {
             Self::BenchData { source } => source.hint(),
             Self::BfclBench(error) => error.hint(),
             Self::FunctionsBench(error) => error.hint(),
+            Self::TurnBench(error) => error.hint().to_owned(),
             Self::AgentBench(error) => error.hint().to_owned(),
             Self::RecallBench(error) => error.hint(),
             Self::Kernel(error) => error.hint(),
@@ -376,7 +380,7 @@ impl Error {
             Self::FunctionsBench(bench::functions::Error::Data(
                 bench::bfcl::Error::Work { .. } | bench::bfcl::Error::Busy { .. },
             )) => ExitCode::Failed,
-            Self::FunctionsBench(_) => ExitCode::Data,
+            Self::FunctionsBench(_) | Self::TurnBench(_) => ExitCode::Data,
             Self::AgentBench(error) if error.is_usage() => ExitCode::Usage,
             Self::RecallBench(bench::recall::Error::Unreadable { .. }) => ExitCode::Usage,
             Self::AgentBench(_) | Self::RecallBench(_) => ExitCode::Data,

@@ -8,6 +8,7 @@ mod bench_bfcl;
 mod bench_functions;
 mod bench_nested_kv;
 mod bench_recall;
+mod bench_turn;
 pub mod chat;
 mod complete;
 pub mod embedder;
@@ -46,9 +47,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Grammar(command) => grammar::run(&command),
         Command::Admin(command) => admin::run(command),
         Command::Complete(arguments) => complete::run(&arguments),
-        Command::Bench(BenchCommand::Engine { model, read, decode, rounds, json }) => {
-            bench::engine(&model, read, decode, rounds, json.as_deref())
-        }
+        Command::Bench(BenchCommand::Engine(arguments)) => bench::engine(&arguments),
         Command::Bench(BenchCommand::Grammar(arguments)) => bench::grammar(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Attach(arguments) => sources::attach(&arguments),
@@ -56,6 +55,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::ReadDocuments => load::serve(),
         Command::Bench(BenchCommand::Functions(arguments)) => bench_functions::run(&arguments),
         Command::Bench(BenchCommand::Memory(command)) => bench::memory(&command),
+        Command::Bench(BenchCommand::Turn(arguments)) => bench_turn::run(&arguments),
         Command::Bench(BenchCommand::Fetch { name }) => bench::fetch(name),
     };
     match done {

@@ -389,6 +389,32 @@ fn remove(store: &Store, name: &str) -> Result<ExitCode, Error> {
     Ok(ExitCode::Ok)
 }
 
+/// The model of `config`, and how it is loaded.
+///
+/// # Errors
+/// There is no such model.
+#[cfg(feature = "llama-cpp")]
+pub(super) fn chosen(config: &config::Config) -> Result<(ModelFile, crate::inference::LoadOptions), Error> {
+    let name = config.model.clone().map_or_else(|| default_model(&config.home), Ok)?;
+    let file = resolve(&name)?;
+    let options = load_options(&file, config);
+    Ok((file, options))
+}
+
+#[cfg(feature = "llama-cpp")]
+fn load_options(model: &ModelFile, config: &config::Config) -> crate::inference::LoadOptions {
+    crate::inference::LoadOptions {
+        name: Some(model.name.clone()),
+        context_window: config.context_window,
+        kv_q8: config.kv_q8,
+        device: match config.device {
+            config::Device::Auto => crate::inference::Device::Auto,
+            config::Device::Cpu => crate::inference::Device::Cpu,
+        },
+        tuning: config.engine,
+    }
+}
+
 /// Loads a model with llama.cpp, showing how far it is on a terminal.
 ///
 /// # Errors
@@ -399,20 +425,11 @@ pub(super) fn load_llama_cpp(
     config: &config::Config,
     cancel: &crate::types::Cancel,
 ) -> Result<Box<dyn crate::inference::Engine>, Error> {
-    use crate::inference::{Device, LlamaCppEngine, LoadOptions};
+    use crate::inference::LlamaCppEngine;
     use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
     const STEPS: u64 = 1000;
-    let options = LoadOptions {
-        name: Some(model.name.clone()),
-        context_window: config.context_window,
-        kv_q8: config.kv_q8,
-        device: match config.device {
-            config::Device::Auto => Device::Auto,
-            config::Device::Cpu => Device::Cpu,
-        },
-        ..LoadOptions::default()
-    };
+    let options = load_options(model, config);
     // Hidden by itself where standard error is no terminal.
     let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("loading {msg} [{bar:30}] {percent}%") {

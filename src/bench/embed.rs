@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::engine::median;
+use super::machine::median;
 use crate::memory::{BoxError, Embed};
 use crate::models::hardware::Hardware;
 

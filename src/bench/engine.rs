@@ -1,4 +1,5 @@
-//! Reading and decoding rates of our engine beside those of the bare llama.cpp library, in turn, in one process.
+//! Reading and decoding rates of our engine beside those of the bare llama.cpp library, and with each of its settings
+//! changed, in turn, in one process.
 //!
 //! Ratios of rounds that were measured side by side are what counts on a shared machine; the medians are told with
 //! them.
@@ -7,62 +8,226 @@ use std::path::Path;
 
 use serde::Serialize;
 
+#[cfg(feature = "llama-cpp")]
+use super::machine::median;
+use super::machine::{Machine, memory_bytes};
 use crate::inference::Error;
-use crate::models::hardware::Hardware;
+#[cfg(feature = "llama-cpp")]
+use crate::inference::{Device, LoadOptions, Rates, Tuning, bare_rates, our_rates, pass_costs};
 
-/// Tokens per second, one figure a round.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Side {
-    /// Reading a prompt.
-    pub read_tokens_per_s: Vec<f64>,
-    /// Decoding, one token a pass.
-    pub decode_tokens_per_s: Vec<f64>,
+/// Sizes of the passes whose cost is measured.
+#[cfg(feature = "llama-cpp")]
+const PASS_TOKENS: [usize; 9] = [1, 2, 3, 4, 6, 8, 12, 16, 32];
+/// Times that each is run; the least counts.
+#[cfg(feature = "llama-cpp")]
+const PASS_ROUNDS: usize = 5;
+
+/// What to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// Name of the model.
+    pub model: &'a str,
+    /// Its file.
+    pub path: &'a Path,
+    /// Tokens read in a round.
+    pub read_tokens: usize,
+    /// Tokens decoded in a round.
+    pub decode_tokens: usize,
+    /// Times that each row is measured, in turn.
+    pub rounds: usize,
+    /// Whether each setting is changed as well, and the cost of passes is measured.
+    pub settings: bool,
+}
+
+/// One way of running the model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// Name of the model.
+    pub model: String,
+    /// `llama-cpp`, or `llama.cpp` for the library alone.
+    pub engine: &'static str,
+    /// `cpu` or `gpu`.
+    pub device: &'static str,
+    /// What is not as the engine chooses it; empty where all is.
+    pub setting: &'static str,
+    /// Threads while decoding.
+    pub threads: usize,
+    /// Reading a prompt; the median of the rounds.
+    pub read_tokens_per_s: f64,
+    /// Decoding, one token a pass; the median of the rounds.
+    pub decode_tokens_per_s: f64,
+    /// The median over the rounds of the reading rate against that of the first row.
+    pub read_ratio: f64,
+    /// The same for decoding.
+    pub decode_ratio: f64,
+    /// Time for loading; the median of the rounds.
+    pub load_ms: f64,
+    /// Memory of the process at the end of a round beyond what it had before loading; the most of the rounds. 0 where
+    /// the system does not tell.
+    pub peak_rss_bytes: u64,
+    /// Why it could not be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// What was measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// Name of the model.
-    pub model: String,
-    /// Physical cores used.
-    pub threads: usize,
+    /// `engine`.
+    pub bench: &'static str,
+    /// Where.
+    pub machine: Machine,
     /// Tokens read in a round.
     pub read_tokens: usize,
     /// Tokens decoded in a round.
     pub decode_tokens: usize,
-    /// Through our engine, session and sampler.
-    pub ours: Side,
-    /// The library alone.
-    pub bare: Side,
-    /// Most memory that the process has had, in bytes; 0 where the system does not tell.
-    pub peak_memory_bytes: u64,
+    /// Times that each row was measured.
+    pub rounds: usize,
+    /// Our engine first, then the library alone, then what is not as the engine chooses it.
+    pub rows: Vec<Row>,
+    /// What passes of few tokens take.
+    #[cfg(feature = "llama-cpp")]
+    pub passes: Vec<crate::inference::PassCost>,
 }
 
-/// Measures both sides `rounds` times, in turn.
-///
-/// # Errors
-/// The model cannot be loaded or run.
+/// A figure of what was measured.
 #[cfg(feature = "llama-cpp")]
-pub fn run(model: &str, path: &Path, read_tokens: usize, decode_tokens: usize, rounds: usize) -> Result<Report, Error> {
-    use crate::inference::{bare_rates, our_rates};
-    let (mut ours, mut bare) = (Side::default(), Side::default());
-    for _ in 0..rounds.max(1) {
-        for (side, rates) in [
-            (&mut ours, our_rates(path, read_tokens, decode_tokens)?),
-            (&mut bare, bare_rates(path, read_tokens, decode_tokens)?),
-        ] {
-            side.read_tokens_per_s.push(rates.read_tokens_per_s);
-            side.decode_tokens_per_s.push(rates.decode_tokens_per_s);
+type Figure = fn(&Rates) -> f64;
+
+/// One way of running the model, with what was measured of it so far.
+#[cfg(feature = "llama-cpp")]
+struct Way {
+    setting: &'static str,
+    is_bare: bool,
+    options: LoadOptions,
+    rates: Vec<Rates>,
+    memory_bytes: u64,
+    error: Option<String>,
+}
+
+#[cfg(feature = "llama-cpp")]
+impl Way {
+    fn new(setting: &'static str, is_bare: bool, options: LoadOptions) -> Self {
+        Self { setting, is_bare, options, rates: Vec::new(), memory_bytes: 0, error: None }
+    }
+
+    fn tuned(setting: &'static str, tuning: Tuning) -> Self {
+        Self::new(setting, false, LoadOptions { tuning, ..LoadOptions::default() })
+    }
+
+    fn measure(&mut self, options: &Options<'_>) {
+        let before = memory_bytes();
+        let measured = if self.is_bare { bare_rates } else { our_rates };
+        let mut memory = 0;
+        let mut at_end = || memory = memory_bytes();
+        match measured(options.path, &self.options, options.read_tokens, options.decode_tokens, &mut at_end) {
+            Ok(rates) => self.rates.push(rates),
+            Err(error) => self.error = Some(error.to_string()),
+        }
+        self.memory_bytes = self.memory_bytes.max(memory.saturating_sub(before));
+    }
+
+    fn row(&self, model: &str, first: &[Rates]) -> Row {
+        let of = |rates: &[Rates], figure: Figure| rates.iter().map(figure).collect::<Vec<_>>();
+        let ratio = |figure: Figure| {
+            let pairs = self.rates.iter().zip(first);
+            median(&pairs.map(|(own, first)| figure(own) / figure(first).max(f64::MIN_POSITIVE)).collect::<Vec<_>>())
+        };
+        let read: Figure = |rates| rates.read_tokens_per_s;
+        let decode: Figure = |rates| rates.decode_tokens_per_s;
+        let on_gpu =
+            self.options.device != Device::Cpu && cfg!(any(feature = "cuda", feature = "metal", feature = "vulkan"));
+        #[allow(clippy::cast_precision_loss)]
+        let load: Figure = |rates| rates.load_ms as f64;
+        Row {
+            model: model.to_owned(),
+            engine: if self.is_bare { "llama.cpp" } else { "llama-cpp" },
+            device: if on_gpu { "gpu" } else { "cpu" },
+            setting: self.setting,
+            threads: self.options.threads(),
+            read_tokens_per_s: median(&of(&self.rates, read)),
+            decode_tokens_per_s: median(&of(&self.rates, decode)),
+            read_ratio: ratio(read),
+            decode_ratio: ratio(decode),
+            load_ms: median(&of(&self.rates, load)),
+            peak_rss_bytes: self.memory_bytes,
+            error: self.error.clone(),
         }
     }
+}
+
+/// The ways to measure: our engine, the library alone, and each setting changed.
+#[cfg(feature = "llama-cpp")]
+fn ways(settings: bool) -> Vec<Way> {
+    let chosen = Tuning::default();
+    let mut ways = vec![Way::tuned("", chosen), Way::new("", true, LoadOptions::default())];
+    if !settings {
+        return ways;
+    }
+    let threads = LoadOptions::default().threads();
+    if threads > 1 {
+        ways.push(Way::tuned("1 thread", Tuning { threads: Some(1), ..chosen }));
+    }
+    let logical = std::thread::available_parallelism().map_or(1, usize::from);
+    if logical > threads {
+        ways.push(Way::tuned("a thread for each logical core", Tuning { threads: Some(logical), ..chosen }));
+        let reading = Tuning { read_threads: Some(logical), ..chosen };
+        ways.push(Way::tuned("the same for reading only", reading));
+    }
+    let flash = |on| Tuning { flash_attention: Some(on), ..chosen };
+    ways.push(Way::tuned("flash attention on", flash(true)));
+    ways.push(Way::tuned("flash attention off", flash(false)));
+    ways.push(Way::new("keys and values at 8 bits", false, LoadOptions { kv_q8: true, ..LoadOptions::default() }));
+    for (name, tokens) in [("32 tokens a pass", 32), ("64 tokens a pass", 64), ("512 tokens a pass", 512)] {
+        ways.push(Way::tuned(name, Tuning { read_batch_tokens: Some(tokens), ..chosen }));
+    }
+    ways.push(Way::tuned("weights mapped", Tuning { map_weights: Some(true), ..chosen }));
+    ways.push(Way::tuned("weights read, not mapped", Tuning { map_weights: Some(false), ..chosen }));
+    ways.push(Way::tuned("weights locked", Tuning { lock_weights: Some(true), ..chosen }));
+    ways
+}
+
+/// Measures every row `rounds` times, in turn; `tell` is told of each that is begun. A setting that this machine cannot
+/// have becomes a row that says so.
+///
+/// # Errors
+/// The model cannot be loaded or run as the engine chooses.
+#[cfg(feature = "llama-cpp")]
+pub fn run(options: &Options<'_>, tell: &mut dyn FnMut(&str)) -> Result<Report, Error> {
+    let rounds = options.rounds.max(1);
+    let mut ways = ways(options.settings);
+    for round in 1..=rounds {
+        for way in &mut ways {
+            if way.error.is_none() {
+                let name = match (way.is_bare, way.setting) {
+                    (true, _) => "the library alone",
+                    (false, "") => "as the engine chooses",
+                    (false, setting) => setting,
+                };
+                tell(&format!("round {round} of {rounds}: {name}"));
+                way.measure(options);
+            }
+        }
+        if let Some(Way { error: Some(_), .. }) = ways.first() {
+            // Told with its hint.
+            our_rates(options.path, &LoadOptions::default(), options.read_tokens, options.decode_tokens, &mut || {})?;
+        }
+    }
+    let passes = if options.settings {
+        tell("passes of few tokens");
+        pass_costs(options.path, &LoadOptions::default(), options.read_tokens, &PASS_TOKENS, PASS_ROUNDS)?
+    } else {
+        Vec::new()
+    };
+    let first: Vec<Rates> = ways.first().map(|way| way.rates.clone()).unwrap_or_default();
     Ok(Report {
-        model: model.to_owned(),
-        threads: Hardware::detect().physical_cores,
-        read_tokens,
-        decode_tokens,
-        ours,
-        bare,
-        peak_memory_bytes: peak_memory_bytes(),
+        bench: "engine",
+        machine: Machine::detect(),
+        read_tokens: options.read_tokens,
+        decode_tokens: options.decode_tokens,
+        rounds,
+        rows: ways.iter().map(|way| way.row(options.model, &first)).collect(),
+        passes,
     })
 }
 
@@ -71,8 +236,8 @@ pub fn run(model: &str, path: &Path, read_tokens: usize, decode_tokens: usize, r
 /// # Errors
 /// Always.
 #[cfg(not(feature = "llama-cpp"))]
-pub fn run(_: &str, _: &Path, _: usize, _: usize, _: usize) -> Result<Report, Error> {
-    let _ = (Hardware::detect, peak_memory_bytes);
+pub fn run(_: &Options<'_>, _: &mut dyn FnMut(&str)) -> Result<Report, Error> {
+    let _ = (Machine::detect, memory_bytes);
     Err(Error::NoEngine { engine: "llama-cpp".to_owned() })
 }
 
@@ -80,61 +245,73 @@ impl Report {
     /// The figures as a table for the terminal.
     #[must_use]
     pub fn table(&self) -> String {
-        let Self { ours, bare, .. } = self;
-        let line = |what: &str, ours: &[f64], bare: &[f64]| {
-            let (ours, bare) = (median(ours), median(bare));
-            format!("{what:8} {ours:10.1} {bare:10.1} {:10.2}", ours / bare)
-        };
-        format!(
-            "{} · {} threads · {} tokens read, {} decoded, {} rounds, medians in tokens/s\n\
-             {:8} {:>10} {:>10} {:>10}\n{}\n{}\npeak memory {:.0} MB",
-            self.model,
-            self.threads,
-            self.read_tokens,
-            self.decode_tokens,
-            ours.read_tokens_per_s.len(),
-            "",
-            "mneme",
-            "bare",
-            "ratio",
-            line("reading", &ours.read_tokens_per_s, &bare.read_tokens_per_s),
-            line("decoding", &ours.decode_tokens_per_s, &bare.decode_tokens_per_s),
-            megabytes(self.peak_memory_bytes),
-        )
+        let model = self.rows.first().map_or("", |row| row.model.as_str());
+        let mut lines = vec![
+            format!(
+                "{model} · {} · {} cores · {} tokens read, {} decoded, {} rounds, medians in tokens/s; ratios to the first row",
+                self.machine.cpu, self.machine.cores, self.read_tokens, self.decode_tokens, self.rounds,
+            ),
+            format!(
+                "{:<32}{:>9}{:>7}{:>9}{:>7}{:>9}{:>10}",
+                "", "reading", "ratio", "decoding", "ratio", "load, s", "memory, MB"
+            ),
+        ];
+        for row in &self.rows {
+            let name = match (row.engine, row.setting) {
+                ("llama.cpp", _) => "the library alone",
+                (_, "") => "mneme",
+                (_, setting) => setting,
+            };
+            if let Some(error) = &row.error {
+                lines.push(format!("{name:<32}{error}"));
+                continue;
+            }
+            lines.push(format!(
+                "{name:<32}{:>9.1}{:>7.2}{:>9.1}{:>7.2}{:>9.2}{:>10.0}",
+                row.read_tokens_per_s,
+                row.read_ratio,
+                row.decode_tokens_per_s,
+                row.decode_ratio,
+                row.load_ms / 1000.0,
+                megabytes(row.peak_rss_bytes),
+            ));
+        }
+        #[cfg(feature = "llama-cpp")]
+        lines.extend(passes_table(&self.passes));
+        lines.join("\n")
     }
+}
+
+/// What passes take, and how many times cheaper their tokens are than one by one.
+#[cfg(feature = "llama-cpp")]
+fn passes_table(passes: &[crate::inference::PassCost]) -> Vec<String> {
+    let Some(one) = passes.first() else { return Vec::new() };
+    let mut lines = vec![
+        String::new(),
+        "milliseconds of a pass, and how many times cheaper its tokens are than one by one".to_owned(),
+        format!(
+            "{:<8}{:>10}{:>7}{:>16}{:>7}{:>18}{:>7}",
+            "tokens", "prompt", "gain", "logits of each", "gain", "a sequence each", "gain"
+        ),
+    ];
+    for pass in passes {
+        #[allow(clippy::cast_precision_loss)]
+        let gain = |one: f64, all: f64| one * pass.tokens as f64 / all.max(f64::MIN_POSITIVE);
+        lines.push(format!(
+            "{:<8}{:>10.1}{:>7.2}{:>16.1}{:>7.2}{:>18.1}{:>7.2}",
+            pass.tokens,
+            pass.of_a_prompt_ms,
+            gain(one.of_a_prompt_ms, pass.of_a_prompt_ms),
+            pass.of_one_sequence_ms,
+            gain(one.of_one_sequence_ms, pass.of_one_sequence_ms),
+            pass.of_sequences_ms,
+            gain(one.of_sequences_ms, pass.of_sequences_ms),
+        ));
+    }
+    lines
 }
 
 #[allow(clippy::cast_precision_loss)]
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
-}
-
-/// The middle value; the mean of the two middle ones of an even number; 0 of none.
-#[must_use]
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    let at = |index: usize| sorted.get(index).copied().unwrap_or_default();
-    if sorted.len() % 2 == 1 { at(middle) } else { f64::midpoint(at(middle.saturating_sub(1)), at(middle)) }
-}
-
-/// Most resident memory so far (`VmHWM` of Linux).
-fn peak_memory_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kibibytes = line.and_then(|line| line.split_whitespace().nth(1)).and_then(|number| number.parse::<u64>().ok());
-    kibibytes.unwrap_or_default() * 1024
-}
-
-#[cfg(test)]
-mod tests {
-    use super::median;
-
-    #[test]
-    fn the_median_is_the_middle_value() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert_eq!(median(&[]), 0.0);
-    }
 }

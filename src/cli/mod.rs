@@ -3,8 +3,10 @@
 mod admin;
 mod bench_agent;
 mod bench_bfcl;
+mod bench_engine;
 mod bench_functions;
 mod bench_memory;
+mod bench_turn;
 mod exit_code;
 mod grammar;
 mod sources;
@@ -22,8 +24,10 @@ pub use admin::{
 };
 pub use bench_agent::AgentBenchArgs;
 pub use bench_bfcl::{BfclArgs, DataSetName, InstructionName, PolicyName};
+pub use bench_engine::EngineBenchArgs;
 pub use bench_functions::{CategoryArg, ConstrainedName, FunctionsBenchArgs};
 pub use bench_memory::{ArchivalBenchArgs, BenchMemoryCommand, EmbedBenchArgs, NestedKvArgs, RecallBenchArgs};
+pub use bench_turn::TurnBenchArgs;
 pub use exit_code::ExitCode;
 pub use grammar::{
     CompleteArgs, GrammarArgs, GrammarCommand, JsonFormArgs, ModelArgs, TriggerArgs, WhitespaceName, WritingArgs,
@@ -202,27 +206,13 @@ pub enum ModelsCommand {
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
     /// Reading and decoding rates beside those of the bare llama.cpp library
-    Engine {
-        /// Catalogue name or path of a GGUF file
-        #[arg(long)]
-        model: String,
-        /// Tokens to read
-        #[arg(long, default_value_t = 512, allow_negative_numbers = true, value_parser = whole_number::<usize>)]
-        read: usize,
-        /// Tokens to decode
-        #[arg(long, default_value_t = 64, allow_negative_numbers = true, value_parser = whole_number::<usize>)]
-        decode: usize,
-        /// Times that each side is measured, in turn
-        #[arg(long, default_value_t = 3, allow_negative_numbers = true, value_parser = whole_number::<usize>)]
-        rounds: usize,
-        /// Write the figures to this file as well
-        #[arg(long, value_name = "FILE")]
-        json: Option<PathBuf>,
-    },
+    Engine(EngineBenchArgs),
     /// How well models call functions, with and without a grammar
     Functions(FunctionsBenchArgs),
     /// Masks and checks of the grammar engine, beside other engines where this build has them
     Grammar(GrammarBenchArgs),
+    /// What turns of a conversation cost, beside what the hardware needs for the tokens that are new
+    Turn(TurnBenchArgs),
     /// Memory: how fast it is and what it finds
     #[command(subcommand)]
     Memory(BenchMemoryCommand),

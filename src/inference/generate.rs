@@ -3,12 +3,14 @@
 //! Jump-forward works on bytes: the text that the constraint forces is tokenised by the model's own tokenizer, and a
 //! tail that a longer legal token could span is left to the model, so that the tokens stay as the model would have
 //! written them. Forced tokens are read
-//! together with the token sampled before them. The last tokens of a generation may remain unread: they are read when
+//! together with the token sampled before them, and so is a draft of what may come next ([`super::draft`]), where the engine
+//! says that drafts pay. The last tokens of a generation may remain unread: they are read when
 //! the next prompt contains them.
 
 use std::time::{Duration, Instant};
 
-use super::{Error, Sampled, Sampler, Session, TokenKind, Vocab, tokenize_text};
+use super::draft::{Patience, draft};
+use super::{Error, MAX_ROWS, Sampled, Sampler, Session, TokenKind, Vocab, tokenize_text};
 use crate::types::{Cancel, Constraint, ConstraintError, TokenId};
 
 /// How many tokens at the end of forced text are looked at for a longer token that could span its end.
@@ -32,11 +34,13 @@ pub struct GenerateOptions {
     pub jump_forward: bool,
     /// Whether a model that writes the same again and again is stopped, as small ones need.
     pub stop_stuck: bool,
+    /// Whether drafts are read where the engine says that they pay.
+    pub drafts: bool,
 }
 
 impl Default for GenerateOptions {
     fn default() -> Self {
-        Self { max_tokens: 1024, jump_forward: true, stop_stuck: false }
+        Self { max_tokens: 1024, jump_forward: true, stop_stuck: false, drafts: true }
     }
 }
 
@@ -72,6 +76,10 @@ pub struct GenerateStats {
     pub tokens_sampled: u64,
     /// Tokens that the constraint forced.
     pub tokens_forced: u64,
+    /// Tokens that drafts proposed.
+    pub tokens_drafted: u64,
+    /// Those of them that came.
+    pub tokens_accepted: u64,
     /// Forward passes.
     pub forward_passes: u64,
     /// Time of the whole loop in milliseconds.
@@ -110,12 +118,18 @@ pub fn generate(
     let mut run = Run {
         constraint: Timed { inner: constraint, spent: Duration::ZERO },
         vocab: &vocab,
+        prompt_tokens: session.cached().len(),
         tokens: Vec::new(),
-        unread: 0,
+        read: 0,
+        patience: Patience::new(if options.drafts { session.engine().draft_tokens().min(MAX_ROWS - 1) } else { 0 }),
+        draft: (0, 0),
         stats: GenerateStats::default(),
         on_token,
     };
-    let stop = run.finish(session, sampler, options, cancel)?;
+    let stop = run.finish(session, sampler, options, cancel);
+    // Nothing that was only guessed stays in the cache, whatever happened.
+    let held = run.prompt_tokens + run.read;
+    let stop = session.cut_to(held).and(stop)?;
     let mut stats = run.stats;
     stats.decode_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     stats.mask_us = u64::try_from(run.constraint.spent.as_micros()).unwrap_or(u64::MAX);
@@ -125,9 +139,14 @@ pub fn generate(
 struct Run<'a> {
     constraint: Timed<'a>,
     vocab: &'a Vocab,
+    /// Tokens of the cache when the generation began.
+    prompt_tokens: usize,
     tokens: Vec<TokenId>,
-    /// How many of the last `tokens` the engine has not read.
-    unread: usize,
+    /// How many of `tokens` the engine has read. What is in its cache behind them is a draft.
+    read: usize,
+    patience: Patience,
+    /// Tokens of the draft in the cache, and how many of them have come.
+    draft: (usize, usize),
     stats: GenerateStats,
     on_token: &'a mut dyn FnMut(TokenId, &[u8]),
 }
@@ -153,53 +172,102 @@ impl Run<'_> {
             if options.stop_stuck && is_stuck(&self.tokens) {
                 return Ok(StopCause::Stuck);
             }
-            if self.unread >= session.room_tokens() {
+            if self.unread() >= self.room(session) {
                 return Ok(StopCause::WindowFull);
             }
             if options.jump_forward {
-                let room = (options.max_tokens - self.tokens.len()).min(session.room_tokens() - self.unread);
+                let room = (options.max_tokens - self.tokens.len()).min(self.room(session) - self.unread());
                 if self.jump(session, sampler, room)? {
                     continue;
                 }
             }
-            if self.unread > 0 {
-                let start = self.tokens.len() - self.unread;
-                let report = session.append(&self.tokens[start..], cancel)?;
-                self.stats.forward_passes += report.forward_passes;
-                self.unread -= report.tokens_read;
-                if self.unread > 0 {
-                    return Ok(StopCause::Cancelled);
-                }
+            if self.unread() > 0 && !self.read_on(session, options, cancel)? {
+                return Ok(StopCause::Cancelled);
             }
-            match sampler.sample(session.logits()?, self.vocab, &mut self.constraint)? {
+            let ahead = self.ahead(session);
+            match sampler.sample(session.logits_behind(ahead)?, self.vocab, &mut self.constraint)? {
                 Sampled::End => return Ok(StopCause::End),
                 Sampled::Token(token) => {
-                    self.take(token, sampler)?;
+                    self.take(session, token, sampler)?;
                     self.stats.tokens_sampled += 1;
                 }
             }
         }
     }
 
+    /// How many of the last tokens the engine has not read.
+    const fn unread(&self) -> usize {
+        self.tokens.len() - self.read
+    }
+
+    /// Tokens of a draft that are in the cache behind what was read.
+    fn ahead(&self, session: &Session) -> usize {
+        session.cached().len().saturating_sub(self.prompt_tokens + self.read)
+    }
+
+    /// Tokens for which there is room behind what was read.
+    fn room(&self, session: &Session) -> usize {
+        session.room_tokens() + self.ahead(session)
+    }
+
+    /// Reads what is not read yet, and a draft of what may follow; false where it was cancelled.
+    fn read_on(&mut self, session: &mut Session, options: &GenerateOptions, cancel: &Cancel) -> Result<bool, Error> {
+        let unread = self.unread();
+        let left = (options.max_tokens - self.tokens.len()).min(session.room_tokens().saturating_sub(unread));
+        let most = if unread < MAX_ROWS { self.patience.take().min(left) } else { 0 };
+        let mut batch = self.tokens[self.read..].to_vec();
+        let mut drafted = 0;
+        if most > 0 {
+            let mut all = session.cached().to_vec();
+            all.extend_from_slice(&batch);
+            let proposed = draft(&all, most);
+            drafted = proposed.len();
+            batch.extend_from_slice(proposed);
+        }
+        let report = session.append_for(&batch, drafted + 1, cancel)?;
+        self.stats.forward_passes += report.forward_passes;
+        self.read += report.tokens_read.min(unread);
+        if self.unread() > 0 {
+            return Ok(false);
+        }
+        self.stats.tokens_drafted += drafted as u64;
+        self.draft = (drafted, 0);
+        Ok(true)
+    }
+
     /// Commits `token` and shows it.
-    fn take(&mut self, token: TokenId, sampler: &mut Sampler) -> Result<(), Error> {
+    fn take(&mut self, session: &mut Session, token: TokenId, sampler: &mut Sampler) -> Result<(), Error> {
         self.constraint.commit(token)?;
         sampler.accept(token);
+        if self.ahead(session) > 0 {
+            let place = self.prompt_tokens + self.read;
+            let comes_true = session.cached().get(place) == Some(&token);
+            let (drafted, accepted) = &mut self.draft;
+            if comes_true {
+                self.read += 1;
+                self.stats.tokens_accepted += 1;
+                *accepted += 1;
+            } else {
+                session.cut_to(place)?;
+            }
+            if !comes_true || accepted == drafted {
+                self.patience.learn(*drafted, *accepted);
+            }
+        }
         self.tokens.push(token);
-        self.unread += 1;
         let is_text = self.vocab.kind(token) == TokenKind::Text;
         (self.on_token)(token, if is_text { self.vocab.bytes(token) } else { &[] });
         Ok(())
     }
 
     /// Takes what the constraint forces, at most `room` tokens; false where there is nothing to take.
-    fn jump(&mut self, session: &Session, sampler: &mut Sampler, room: usize) -> Result<bool, Error> {
+    fn jump(&mut self, session: &mut Session, sampler: &mut Sampler, room: usize) -> Result<bool, Error> {
         if let Some(token) = self.constraint.forced_token() {
             // Refused means that matcher and vocabulary disagree: the sampler will then fail closed.
             if !self.constraint.allows(token)? {
                 return Ok(false);
             }
-            self.take(token, sampler)?;
+            self.take(session, token, sampler)?;
             self.stats.tokens_forced += 1;
             return Ok(true);
         }
@@ -222,7 +290,7 @@ impl Run<'_> {
             if !self.constraint.allows(*token)? {
                 break;
             }
-            self.take(*token, sampler)?;
+            self.take(session, *token, sampler)?;
             self.stats.tokens_forced += 1;
             taken = true;
         }

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 
-use llama_cpp_2::LogOptions;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_2::context::session::LlamaStateSeqFlags;
@@ -19,17 +18,16 @@ use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::{LlamaBackendDevice, LlamaBackendDeviceType, LogOptions, list_llama_ggml_backend_devices};
 
 use super::gguf::Gguf;
 use super::vocab_gguf::vocab_from_gguf;
-use super::{Engine, Error, GgufInfo, ModelIdentity, ReadReport, Sequence, TokenKind, Vocab};
+use super::{Engine, Error, GgufInfo, MAX_ROWS, ModelIdentity, ReadReport, Sequence, TokenKind, Tuning, Vocab};
 use crate::types::{Cancel, Hasher, TokenId};
 
 /// Tokens read between two looks at the cancel flag. Reading rate against one batch of 512 on SmolLM2-135M, best of 3
 /// runs on a 2-core machine that was busy otherwise, so rough: 0.88 at 64, 1.00 at 128, 1.04 at 256.
 pub(super) const READ_CHUNK_TOKENS: usize = 128;
-/// The same for the sequences beside the conversation, whose work gives way to the user: a third of a second on two slow cores.
-const SIDE_CHUNK_TOKENS: usize = 32;
 /// Window where none is asked for and the model was trained for more.
 const DEFAULT_WINDOW_TOKENS: usize = 8192;
 /// Smallest window that the memory bound leaves; below it no chat fits.
@@ -43,7 +41,11 @@ const SIDE_WINDOW_TOKENS: usize = 2048;
 /// piece of a message.
 const FURTHER_SIDE_WINDOW_TOKENS: usize = 1024;
 /// Cells of the cache beside those of the conversation.
-const SIDE_CELLS: usize = 2 * SIDE_WINDOW_TOKENS + 2 * FURTHER_SIDE_WINDOW_TOKENS;
+pub(super) const SIDE_CELLS: usize = 2 * SIDE_WINDOW_TOKENS + 2 * FURTHER_SIDE_WINDOW_TOKENS;
+/// More layers than any model has.
+const ALL_LAYERS: u32 = 9999;
+/// Memory of a GPU that is left for results in between.
+const GPU_WORK_BYTES: u64 = 512 << 20;
 /// The bindings, and with them the llama.cpp, that write saved states: they carry no version of their own.
 const BINDINGS: &str = "llama-cpp-sys-2 0.1.161";
 /// Parts of a model file that tell it from another one of the same size and time, and their length.
@@ -71,12 +73,18 @@ pub struct LoadOptions {
     pub context_window: Option<usize>,
     /// Keys and values at 8 bits: half the memory.
     pub kv_q8: bool,
-    /// Threads; `None`: physical cores, at most as many as this process may use.
-    pub threads: Option<usize>,
     /// Where to run.
     pub device: Device,
-    /// Layers on the GPU; `None`: all.
-    pub gpu_layers: Option<u32>,
+    /// How to run.
+    pub tuning: Tuning,
+}
+
+impl LoadOptions {
+    /// Threads for passes of few tokens.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.tuning.threads.unwrap_or_else(default_threads)
+    }
 }
 
 /// A model in llama.cpp with its sequences in one cache.
@@ -85,6 +93,8 @@ pub struct LlamaCppEngine {
     context: LlamaContext<'static>,
     model: Arc<LlamaModel>,
     batch: LlamaBatch<'static>,
+    /// Most tokens of a pass of the conversation.
+    read_chunk: usize,
     identity: ModelIdentity,
     vocab: Arc<Vocab>,
     window_tokens: usize,
@@ -92,8 +102,12 @@ pub struct LlamaCppEngine {
     /// Tokens in the cache, by [`Sequence::index`].
     positions: [usize; Sequence::COUNT],
     logits: Vec<f32>,
-    /// Whether `logits` belong to the last token in the cache.
-    logits_valid: bool,
+    /// How many of the last tokens in the cache have their logits in the context.
+    logits_rows: usize,
+    /// Tokens of the last batch.
+    batch_tokens: usize,
+    can_cut: bool,
+    draft_tokens: usize,
     /// Whether the tokenizer sets a blank before text.
     guards_blank: bool,
     state_key: String,
@@ -129,7 +143,7 @@ fn native(number: usize) -> Result<i32, Error> {
 }
 
 /// Threads to use where none are asked for: physical cores, at most as many as this process may run on.
-pub(super) fn default_threads() -> usize {
+fn default_threads() -> usize {
     let usable = std::thread::available_parallelism().map_or(1, usize::from);
     sysinfo::System::physical_core_count().unwrap_or(usable).clamp(1, usable)
 }
@@ -160,10 +174,13 @@ fn window_tokens(asked: Option<usize>, info: &GgufInfo, trained: usize, free_byt
 /// Loads a model, telling `progress` how far it is (0 to 1); `progress` returns false to stop.
 pub(super) fn load_model(
     path: &Path,
-    gpu_layers: u32,
+    options: &LoadOptions,
     progress: &mut dyn FnMut(f32) -> bool,
 ) -> Result<LlamaModel, Error> {
     let backend = backend()?;
+    let gpu_layers = gpu_layers(path, options)?;
+    let Tuning { lock_weights, .. } = options.tuning;
+    let maps_weights = options.tuning.maps_weights();
     let stop = Arc::new(AtomicBool::new(false));
     let (sender, receiver) = mpsc::channel();
     // The native callback must own what it touches, so it talks to `progress` through a channel.
@@ -172,6 +189,8 @@ pub(super) fn load_model(
         let worker = scope.spawn(move || {
             let params = LlamaModelParams::default()
                 .with_n_gpu_layers(gpu_layers)
+                .with_use_mmap(maps_weights)
+                .with_use_mlock(lock_weights.unwrap_or(false))
                 .with_progress_callback(move |fraction| sender.send(fraction).is_ok() && !flag.load(Ordering::Relaxed));
             LlamaModel::load_from_file(backend, path, &params)
         });
@@ -195,14 +214,16 @@ pub(super) fn load_model(
 
 /// Parameters of a context; the same for the engine and for the bare rates beside it.
 pub(super) fn context_params(window_tokens: usize, options: &LoadOptions) -> LlamaContextParams {
-    let threads = i32::try_from(options.threads.unwrap_or_else(default_threads)).unwrap_or(i32::MAX);
+    let Tuning { read_threads, flash_attention, .. } = options.tuning;
+    let threads = options.threads();
+    let native = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     let params = LlamaContextParams::default()
         .with_n_ctx(u32::try_from(window_tokens).ok().and_then(NonZeroU32::new))
         .with_n_seq_max(Sequence::COUNT as u32)
         // All sequences share the cells: those beside the conversation take no more of them than they use.
         .with_kv_unified(true)
-        .with_n_threads(threads)
-        .with_n_threads_batch(threads)
+        .with_n_threads(native(threads))
+        .with_n_threads_batch(native(read_threads.unwrap_or(threads)))
         .with_offload_kqv(options.device != Device::Cpu)
         .with_op_offload(options.device != Device::Cpu);
     if options.kv_q8 {
@@ -212,15 +233,42 @@ pub(super) fn context_params(window_tokens: usize, options: &LoadOptions) -> Lla
             .with_type_v(KvCacheType::Q8_0)
             .with_flash_attention_policy(llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_ENABLED)
     } else {
-        params.with_flash_attention_policy(llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_AUTO)
+        params.with_flash_attention_policy(match flash_attention {
+            None => llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_AUTO,
+            Some(true) => llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_ENABLED,
+            Some(false) => llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_DISABLED,
+        })
     }
 }
 
-/// Layers to put on a GPU.
-pub(super) fn gpu_layers(options: &LoadOptions) -> Result<u32, Error> {
-    let offload = options.device != Device::Cpu && backend()?.supports_gpu_offload();
-    // More layers than any model has: all of them.
-    Ok(if offload { options.gpu_layers.unwrap_or(9999) } else { 0 })
+/// Layers to put on a GPU: as asked for, else as many as its free memory holds.
+fn gpu_layers(path: &Path, options: &LoadOptions) -> Result<u32, Error> {
+    if options.device == Device::Cpu || !backend()?.supports_gpu_offload() {
+        return Ok(0);
+    }
+    if let Some(layers) = options.tuning.gpu_layers {
+        return Ok(layers);
+    }
+    let is_gpu = |device: &LlamaBackendDevice| {
+        matches!(device.device_type, LlamaBackendDeviceType::Gpu | LlamaBackendDeviceType::IntegratedGpu)
+    };
+    let free_bytes = list_llama_ggml_backend_devices()
+        .iter()
+        .filter(|device| is_gpu(device))
+        .map(|device| device.memory_free as u64)
+        .sum();
+    Ok(fitting_layers(Gguf::open(path)?.info(), options.context_window, free_bytes))
+}
+
+/// How many layers fit into `free_bytes` with their part of the cache, of which some are left for the work itself; the
+/// tensors beside the layers count as one more. [`ALL_LAYERS`] where all do.
+fn fitting_layers(info: &GgufInfo, context_window: Option<usize>, free_bytes: u64) -> u32 {
+    let Some(layers) = info.layers.filter(|layers| *layers > 0) else { return ALL_LAYERS };
+    let window = context_window.unwrap_or(DEFAULT_WINDOW_TOKENS) + SIDE_CELLS;
+    let cache_bytes = info.kv_bytes_per_token().unwrap_or_default().saturating_mul(window as u64);
+    let layer_bytes = (info.file_bytes.saturating_add(cache_bytes) / (layers + 1)).max(1);
+    let fitting = free_bytes.saturating_sub(GPU_WORK_BYTES) / layer_bytes;
+    if fitting > layers { ALL_LAYERS } else { u32::try_from(fitting).unwrap_or(ALL_LAYERS) }
 }
 
 impl LlamaCppEngine {
@@ -235,7 +283,7 @@ impl LlamaCppEngine {
         let info = gguf.info().clone();
         drop(gguf);
         let failed = |reason: String| Error::LoadFailed { path: path.to_path_buf(), reason };
-        let model = load_model(path, gpu_layers(options)?, progress)?;
+        let model = load_model(path, options, progress)?;
         check_vocab(&model, &own.vocab).map_err(failed)?;
         let trained = usize::try_from(model.n_ctx_train()).unwrap_or(usize::MAX).max(1);
         let window_tokens = window_tokens(options.context_window, &info, trained, free_memory_bytes());
@@ -243,18 +291,21 @@ impl LlamaCppEngine {
         let context = model
             .new_context(backend()?, context_params(window_tokens + SIDE_CELLS, options))
             .map_err(|error| failed(format!("a context of {window_tokens} tokens: {error}")))?;
-        let chunk = READ_CHUNK_TOKENS.min(usize::try_from(context.n_batch()).unwrap_or(READ_CHUNK_TOKENS));
+        let read_chunk = options.tuning.read_batch_tokens.unwrap_or(READ_CHUNK_TOKENS);
+        let read_chunk = read_chunk.clamp(1, usize::try_from(context.n_batch()).unwrap_or(READ_CHUNK_TOKENS));
         // SAFETY: the context points into the native model behind `model`. The engine owns an `Arc` of that model from
         // here to its own drop, gives neither context nor model away, and declares `context` before `model`, so the
         // context is dropped first; the lifetime can therefore be taken as unbounded inside the engine.
         let context = unsafe { std::mem::transmute::<LlamaContext<'_>, LlamaContext<'static>>(context) };
         let stem = || path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         let add_bos = model.vocab().should_add_bos();
+        let can_cut = !model.is_recurrent() && !model.is_hybrid();
         let vocab = own.vocab;
         let guards_blank = info.tokenizer_model.as_deref() == Some("llama");
         Ok(Self {
             context,
-            batch: LlamaBatch::new(chunk, 1),
+            batch: LlamaBatch::new(read_chunk.max(MAX_ROWS), 1),
+            read_chunk,
             identity: ModelIdentity {
                 name: options.name.clone().unwrap_or_else(stem),
                 engine: "llama-cpp",
@@ -268,7 +319,10 @@ impl LlamaCppEngine {
             window_tokens,
             sequence: Sequence::Main,
             positions: [0; Sequence::COUNT],
-            logits_valid: false,
+            logits_rows: 0,
+            batch_tokens: 0,
+            can_cut,
+            draft_tokens: if can_cut { options.tuning.draft_tokens.unwrap_or(0) } else { 0 },
             guards_blank,
             state_key: state_key(path, options)
                 .map_err(|source| Error::Unreadable { path: path.to_path_buf(), source })?,
@@ -296,11 +350,11 @@ impl LlamaCppEngine {
             .collect()
     }
 
-    /// Reads one chunk; logits of its last token are computed where `last` says so.
-    fn decode(&mut self, chunk: &[TokenId], last: bool) -> Result<(), Error> {
+    /// Reads one chunk; logits of its last `rows` tokens are computed.
+    fn decode(&mut self, chunk: &[TokenId], rows: usize) -> Result<(), Error> {
         self.batch.clear();
         for (place, token) in chunk.iter().enumerate() {
-            let wants_logits = last && place + 1 == chunk.len();
+            let wants_logits = place + rows >= chunk.len();
             self.batch
                 .add(
                     LlamaToken(native(token.index())?),
@@ -316,6 +370,7 @@ impl LlamaCppEngine {
             return Err(Error::Native { operation: "reading tokens", reason: error.to_string() });
         }
         self.positions[self.sequence.index()] += chunk.len();
+        (self.logits_rows, self.batch_tokens) = (rows, chunk.len());
         Ok(())
     }
 
@@ -345,7 +400,7 @@ impl Engine for LlamaCppEngine {
     fn select(&mut self, sequence: Sequence) {
         if sequence != self.sequence {
             self.sequence = sequence;
-            self.logits_valid = false;
+            self.logits_rows = 0;
         }
     }
 
@@ -369,47 +424,59 @@ impl Engine for LlamaCppEngine {
         self.position()
     }
 
+    fn can_cut(&self) -> bool {
+        self.can_cut
+    }
+
+    fn draft_tokens(&self) -> usize {
+        self.draft_tokens
+    }
+
     fn truncate(&mut self, position_tokens: usize) -> Result<(), Error> {
         if position_tokens >= self.position() {
             return Ok(());
         }
         self.cut(position_tokens)?;
         self.positions[self.sequence.index()] = position_tokens;
-        self.logits_valid = false;
+        self.logits_rows = 0;
         Ok(())
     }
 
-    fn read(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<ReadReport, Error> {
+    fn read_for(&mut self, tokens: &[TokenId], rows: usize, cancel: &Cancel) -> Result<ReadReport, Error> {
         self.require_window(self.position() + tokens.len())?;
         if let Some(token) = tokens.iter().find(|token| token.index() >= self.vocab.len()) {
             let reason = format!("token {} of a vocabulary of {}", token.0, self.vocab.len());
             return Err(Error::Native { operation: "reading tokens", reason });
         }
         let mut report = ReadReport { tokens_read: 0, forward_passes: 0 };
-        let chunk_tokens = match self.sequence {
-            Sequence::Main | Sequence::FourthSide => READ_CHUNK_TOKENS,
-            Sequence::Side | Sequence::SecondSide | Sequence::ThirdSide => SIDE_CHUNK_TOKENS,
-        };
-        for chunk in tokens.chunks(chunk_tokens) {
+        let chunk_tokens = self.read_chunk;
+        // Logits of several tokens come from one pass.
+        let rows = rows.clamp(1, MAX_ROWS.min(tokens.len()).max(1));
+        let last_chunk = (tokens.len().saturating_sub(1) % chunk_tokens + 1).max(rows).min(tokens.len());
+        let (before, last) = tokens.split_at(tokens.len() - last_chunk);
+        for (chunk, rows) in before.chunks(chunk_tokens).map(|chunk| (chunk, 0)).chain([(last, rows)]) {
+            if chunk.is_empty() {
+                continue;
+            }
             if cancel.is_raised() {
                 return Ok(report);
             }
-            self.logits_valid = false;
-            let last = report.tokens_read + chunk.len() == tokens.len();
-            self.decode(chunk, last)?;
+            self.logits_rows = 0;
+            self.decode(chunk, rows)?;
             report.tokens_read += chunk.len();
             report.forward_passes += 1;
-            if last {
-                // A copy, since the native buffer may not be written to: 0.1 ms for 150 000 tokens.
-                self.logits.copy_from_slice(self.context.get_logits_ith(-1));
-                self.logits_valid = true;
-            }
         }
         Ok(report)
     }
 
-    fn logits(&mut self) -> Result<&mut [f32], Error> {
-        if self.logits_valid { Ok(&mut self.logits) } else { Err(Error::NoLogits) }
+    fn logits_behind(&mut self, back: usize) -> Result<&mut [f32], Error> {
+        if back >= self.logits_rows {
+            return Err(Error::NoLogits);
+        }
+        let place = native(self.batch_tokens - 1 - back)?;
+        // A copy, since the native buffer may not be written to: 0.1 ms for 150 000 tokens.
+        self.logits.copy_from_slice(self.context.get_logits_ith(place));
+        Ok(&mut self.logits)
     }
 
     fn state_key(&self) -> &str {
@@ -431,7 +498,7 @@ impl Engine for LlamaCppEngine {
 
     fn restore(&mut self, state: &[u8], position_tokens: usize) -> Result<(), Error> {
         let sequence = native(self.sequence.index())?;
-        self.logits_valid = false;
+        self.logits_rows = 0;
         // SAFETY: by the contract of `Engine::restore` the bytes are what `state` above wrote for an engine of the same
         // model, build and settings, so native code parses its own output; it checks sizes against what it is given.
         let taken = unsafe { self.context.state_seq_set_data_ext(state, sequence, LlamaStateSeqFlags::empty()) };
@@ -460,11 +527,13 @@ fn state_key(path: &Path, options: &LoadOptions) -> std::io::Result<String> {
         hasher.update(&sample);
     }
     Ok(format!(
-        "{BINDINGS}; {} bytes of {} ns; sha256 of samples {}; keys and values at 8 bits {}; device {:?}",
+        "{BINDINGS}; {} bytes of {} ns; sha256 of samples {}; keys and values at 8 bits {}; flash attention {:?}; \
+         device {:?}",
         metadata.len(),
         modified.as_nanos(),
         hasher.hex(),
         options.kv_q8,
+        options.tuning.flash_attention,
         options.device,
     ))
 }
@@ -556,6 +625,19 @@ mod tests {
         assert_eq!(tight, 9362 - SIDE_CELLS);
         assert_eq!(window_tokens(None, &info(gigabyte), 32_768, 0), LEAST_WINDOW_TOKENS);
         assert_eq!(window_tokens(None, &info(gigabyte), 1024, 0), 1024);
+    }
+
+    #[test]
+    fn a_gpu_gets_the_layers_that_its_free_memory_holds() {
+        // 29 parts of a gigabyte and of 28 KiB for each token of the cache.
+        let (gigabyte, window) = (1 << 30, Some(2048));
+        let fitting = |free_bytes| fitting_layers(&info(gigabyte), window, free_bytes);
+        assert_eq!(fitting(8 * gigabyte), ALL_LAYERS);
+        assert_eq!(fitting(GPU_WORK_BYTES), 0);
+        let part = (gigabyte + 28 * 1024 * (2048 + SIDE_CELLS as u64)) / 29;
+        assert_eq!(fitting(GPU_WORK_BYTES + 10 * part), 10);
+        assert_eq!(fitting(GPU_WORK_BYTES + 29 * part), ALL_LAYERS);
+        assert_eq!(fitting_layers(&GgufInfo { layers: None, ..info(gigabyte) }, window, 0), ALL_LAYERS);
     }
 
     #[test]

@@ -2,26 +2,47 @@
 //! same tokens, greedy.
 
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
+use serde::Serialize;
 
-use super::llama_cpp::{LlamaCppEngine, LoadOptions, backend, context_params, gpu_layers, load_model};
-use super::{Engine, Error, GenerateOptions, Gguf, Sampler, SamplerOptions, Session, generate};
+use super::llama_cpp::{
+    LlamaCppEngine, LoadOptions, READ_CHUNK_TOKENS, SIDE_CELLS, backend, context_params, load_model,
+};
+use super::{Engine, Error, GenerateOptions, Gguf, Sampler, SamplerOptions, Sequence, Session, generate};
 use crate::types::{Cancel, Constraint, ConstraintError, TokenId};
 
-/// Tokens per second.
+/// What was measured of a loaded model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rates {
-    /// Reading a prompt.
+    /// Reading a prompt, tokens/s.
     pub read_tokens_per_s: f64,
-    /// Decoding, one token a pass.
+    /// Decoding, one token a pass, tokens/s.
     pub decode_tokens_per_s: f64,
+    /// Time for loading, in milliseconds.
+    pub load_ms: u64,
+}
+
+/// What passes of so many tokens take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PassCost {
+    /// Tokens of the pass.
+    pub tokens: usize,
+    /// Milliseconds where they follow each other in one sequence, with logits behind the last alone: a prompt.
+    pub of_a_prompt_ms: f64,
+    /// Milliseconds where they follow each other in one sequence, with logits behind each: a draft that is checked.
+    pub of_one_sequence_ms: f64,
+    /// Milliseconds where each is of a sequence of its own: several texts that are written together.
+    pub of_sequences_ms: f64,
 }
 
 /// Tokens that are read; ids spread over the first part of any vocabulary.
-fn prompt(n_read: usize) -> impl Iterator<Item = u32> {
+fn prompt(n_read: usize) -> impl ExactSizeIterator<Item = u32> {
     (0..n_read).map(|place| 300 + (u32::try_from(place % 7919).unwrap_or(0) * 31) % 20_000)
 }
 
@@ -30,38 +51,76 @@ fn rate(tokens: usize, started: Instant) -> f64 {
     tokens as f64 / started.elapsed().as_secs_f64().max(1e-9)
 }
 
+fn milliseconds(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 fn failed(operation: &'static str, error: &dyn std::fmt::Display) -> Error {
     Error::Native { operation, reason: error.to_string() }
 }
 
+/// One token of a batch.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    token: u32,
+    position: usize,
+    sequence: usize,
+    wants_logits: bool,
+}
+
+/// A batch with nothing of ours between.
+fn fill(batch: &mut LlamaBatch<'_>, entries: impl IntoIterator<Item = Entry>, vocab_tokens: u32) -> Result<(), Error> {
+    batch.clear();
+    for Entry { token, position, sequence, wants_logits } in entries {
+        let native = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+        let token = LlamaToken(i32::try_from(token % vocab_tokens).unwrap_or(0));
+        batch
+            .add(token, native(position), &[native(sequence)], wants_logits)
+            .map_err(|error| failed("filling a batch", &error))?;
+    }
+    Ok(())
+}
+
+fn vocab_tokens(path: &Path) -> Result<u32, Error> {
+    Ok(u32::try_from(Gguf::open(path)?.info().vocab_tokens).unwrap_or(u32::MAX).max(1))
+}
+
+/// `tokens` of one sequence from `position` on, the last one with logits.
+fn in_a_row(tokens: impl ExactSizeIterator<Item = u32>, position: usize) -> impl Iterator<Item = Entry> {
+    let last = tokens.len().saturating_sub(1);
+    tokens.enumerate().map(move |(place, token)| Entry {
+        token,
+        position: position + place,
+        sequence: 0,
+        wants_logits: place == last,
+    })
+}
+
 /// Rates of llama.cpp with nothing of ours between: `n_read` tokens in one batch, then `n_decode` tokens by the
-/// largest logit. A short warm-up pass comes first.
+/// largest logit. A short warm-up pass comes first; `at_end` is called while the model is still loaded.
 ///
 /// # Errors
 /// The file cannot be loaded or a native call fails.
-pub fn bare_rates(path: &Path, n_read: usize, n_decode: usize) -> Result<Rates, Error> {
-    let vocab_tokens = u32::try_from(Gguf::open(path)?.info().vocab_tokens).unwrap_or(u32::MAX).max(1);
-    let options = LoadOptions::default();
-    let model = load_model(path, gpu_layers(&options)?, &mut |_| true)?;
+pub fn bare_rates(
+    path: &Path,
+    options: &LoadOptions,
+    n_read: usize,
+    n_decode: usize,
+    at_end: &mut dyn FnMut(),
+) -> Result<Rates, Error> {
+    let vocab_tokens = vocab_tokens(path)?;
+    let started = Instant::now();
+    let model = load_model(path, options, &mut |_| true)?;
     let n_read = n_read.max(1);
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let params = context_params(n_read + n_decode + 16, &options).with_n_batch(count(n_read.max(512)));
+    let params = context_params(n_read + n_decode + 16, options).with_n_batch(count(n_read.max(512)));
     let mut context = model.new_context(backend()?, params).map_err(|error| failed("making a context", &error))?;
+    let load_ms = milliseconds(started);
     let mut batch = LlamaBatch::new(n_read, 1);
-    let fill = |batch: &mut LlamaBatch<'_>, tokens: &mut dyn Iterator<Item = u32>, start: usize, last: usize| {
-        batch.clear();
-        for (place, token) in tokens.enumerate() {
-            let position = i32::try_from(start + place).unwrap_or(i32::MAX);
-            let token = LlamaToken(i32::try_from(token % vocab_tokens).unwrap_or(0));
-            batch.add(token, position, &[0], place == last).map_err(|error| failed("filling a batch", &error))?;
-        }
-        Ok::<(), Error>(())
-    };
-    let warm = n_read.min(16);
-    fill(&mut batch, &mut prompt(warm), 0, warm - 1)?;
+    fill(&mut batch, in_a_row(prompt(n_read.min(16)), 0), vocab_tokens)?;
     context.decode(&mut batch).map_err(|error| failed("warming up", &error))?;
     context.clear_kv_cache();
-    fill(&mut batch, &mut prompt(n_read), 0, n_read - 1)?;
+    fill(&mut batch, in_a_row(prompt(n_read), 0), vocab_tokens)?;
     let started = Instant::now();
     context.decode(&mut batch).map_err(|error| failed("reading", &error))?;
     context.synchronize();
@@ -75,21 +134,146 @@ pub fn bare_rates(path: &Path, n_read: usize, n_decode: usize) -> Result<Rates, 
                 best = id;
             }
         }
-        fill(&mut batch, &mut std::iter::once(count(best)), n_read + step, 0)?;
+        fill(&mut batch, in_a_row(std::iter::once(count(best)), n_read + step), vocab_tokens)?;
         context.decode(&mut batch).map_err(|error| failed("decoding", &error))?;
     }
     context.synchronize();
-    Ok(Rates { read_tokens_per_s, decode_tokens_per_s: rate(n_decode, started) })
+    let decode_tokens_per_s = rate(n_decode, started);
+    at_end();
+    Ok(Rates { read_tokens_per_s, decode_tokens_per_s, load_ms })
 }
 
-/// Rates of the same work through engine, session, sampler and decode loop.
+/// What passes of `sizes` tokens take behind `depth` tokens, the least of `rounds` times each, with nothing of ours
+/// between.
+///
+/// # Errors
+/// As [`bare_rates`].
+pub fn pass_costs(
+    path: &Path,
+    options: &LoadOptions,
+    depth: usize,
+    sizes: &[usize],
+    rounds: usize,
+) -> Result<Vec<PassCost>, Error> {
+    let vocab_tokens = vocab_tokens(path)?;
+    let model = load_model(path, options, &mut |_| true)?;
+    let most = sizes.iter().copied().max().unwrap_or(1).max(1);
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let params = context_params(depth + (most + 1) * (most + 1), options)
+        .with_n_batch(count(depth.max(512)))
+        .with_n_seq_max(count(most));
+    let mut context = model.new_context(backend()?, params).map_err(|error| failed("making a context", &error))?;
+    let mut batch = LlamaBatch::new(depth.max(most), 1);
+    fill(&mut batch, in_a_row(prompt(depth), 0), vocab_tokens)?;
+    context.decode(&mut batch).map_err(|error| failed("reading", &error))?;
+    for sequence in 1..most {
+        let sequence = i32::try_from(sequence).unwrap_or(i32::MAX);
+        context.copy_kv_cache_seq(0, sequence, None, None).map_err(|error| failed("copying a sequence", &error))?;
+    }
+    let mut costs = Vec::with_capacity(sizes.len());
+    for size in sizes {
+        let mut least = [f64::INFINITY; 3];
+        for _ in 0..rounds.max(1) {
+            let kinds = [(false, false), (false, true), (true, true)];
+            for ((sequences, each), least) in kinds.into_iter().zip(&mut least) {
+                let entries = prompt(*size).enumerate().map(|(place, token)| Entry {
+                    token,
+                    position: if sequences { depth } else { depth + place },
+                    sequence: if sequences { place } else { 0 },
+                    wants_logits: each || place + 1 == *size,
+                });
+                fill(&mut batch, entries, vocab_tokens)?;
+                let started = Instant::now();
+                context.decode(&mut batch).map_err(|error| failed("decoding", &error))?;
+                context.synchronize();
+                *least = least.min(started.elapsed().as_secs_f64() * 1000.0);
+                for sequence in 0..most {
+                    let (sequence, depth) = (count(sequence), count(depth));
+                    context
+                        .clear_kv_cache_seq(Some(sequence), Some(depth), None)
+                        .map_err(|error| failed("cutting the cache", &error))?;
+                }
+            }
+        }
+        let [of_a_prompt_ms, of_one_sequence_ms, of_sequences_ms] = least;
+        costs.push(PassCost { tokens: *size, of_a_prompt_ms, of_one_sequence_ms, of_sequences_ms });
+    }
+    Ok(costs)
+}
+
+/// The library alone, doing what an engine of ours has done: the same tokens at the same places in batches of the same
+/// size.
+pub struct BareLibrary {
+    // Dropped in this order: the context before the model that it points into.
+    context: LlamaContext<'static>,
+    _model: Arc<LlamaModel>,
+    batch: LlamaBatch<'static>,
+    batch_tokens: usize,
+}
+
+impl std::fmt::Debug for BareLibrary {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("BareLibrary").field("batch_tokens", &self.batch_tokens).finish_non_exhaustive()
+    }
+}
+
+impl BareLibrary {
+    /// Loads the model for a conversation of at most `window_tokens`.
+    ///
+    /// # Errors
+    /// The file cannot be loaded.
+    pub fn load(path: &Path, options: &LoadOptions, window_tokens: usize) -> Result<Self, Error> {
+        let model = Arc::new(load_model(path, options, &mut |_| true)?);
+        let batch_tokens = options.tuning.read_batch_tokens.unwrap_or(READ_CHUNK_TOKENS);
+        let params = context_params(window_tokens + SIDE_CELLS, options);
+        let context = model.new_context(backend()?, params).map_err(|error| failed("making a context", &error))?;
+        // SAFETY: as in `LlamaCppEngine::load`: the model outlives the context inside this value, and neither leaves it.
+        let context = unsafe { std::mem::transmute::<LlamaContext<'_>, LlamaContext<'static>>(context) };
+        Ok(Self { context, _model: model, batch: LlamaBatch::new(batch_tokens, 1), batch_tokens })
+    }
+
+    /// Reads `tokens` behind the first `at` tokens of `sequence`, which must be there, and gives back how long that took.
+    ///
+    /// # Errors
+    /// A native call failed.
+    pub fn read(&mut self, sequence: Sequence, at: usize, tokens: &[TokenId]) -> Result<Duration, Error> {
+        let id = u32::try_from(sequence.index()).unwrap_or(u32::MAX);
+        let from = u32::try_from(at).ok().filter(|at| *at > 0);
+        self.context.clear_kv_cache_seq(Some(id), from, None).map_err(|error| failed("cutting the cache", &error))?;
+        let started = Instant::now();
+        let mut position = at;
+        for chunk in tokens.chunks(self.batch_tokens) {
+            let entries = chunk.iter().enumerate().map(|(place, token)| Entry {
+                token: token.0,
+                position: position + place,
+                sequence: sequence.index(),
+                wants_logits: place + 1 == chunk.len(),
+            });
+            fill(&mut self.batch, entries, u32::MAX)?;
+            self.context.decode(&mut self.batch).map_err(|error| failed("reading", &error))?;
+            position += chunk.len();
+        }
+        self.context.synchronize();
+        Ok(started.elapsed())
+    }
+}
+
+/// Rates of the same work through engine, session, sampler and decode loop; `at_end` as there.
 ///
 /// # Errors
 /// The file cannot be loaded or a native call fails.
-pub fn our_rates(path: &Path, n_read: usize, n_decode: usize) -> Result<Rates, Error> {
+pub fn our_rates(
+    path: &Path,
+    options: &LoadOptions,
+    n_read: usize,
+    n_decode: usize,
+    at_end: &mut dyn FnMut(),
+) -> Result<Rates, Error> {
     let n_read = n_read.max(1);
-    let options = LoadOptions { context_window: Some(n_read + n_decode + 16), ..LoadOptions::default() };
+    let options = LoadOptions { context_window: Some(n_read + n_decode + 16), ..options.clone() };
+    let started = Instant::now();
     let engine = LlamaCppEngine::load(path, &options, &mut |_| true)?;
+    let load_ms = milliseconds(started);
     let vocab_tokens = u32::try_from(engine.vocab().len()).unwrap_or(u32::MAX).max(1);
     let mut session = Session::new(Box::new(engine))?;
     let tokens: Vec<TokenId> = prompt(n_read).map(|token| TokenId(token % vocab_tokens)).collect();
@@ -100,10 +284,12 @@ pub fn our_rates(path: &Path, n_read: usize, n_decode: usize) -> Result<Rates, E
     session.prepare(&tokens, &cancel)?;
     let read_tokens_per_s = rate(n_read, started);
     let started = Instant::now();
-    let limits = GenerateOptions { max_tokens: n_decode, jump_forward: false, stop_stuck: false };
+    let limits = GenerateOptions { max_tokens: n_decode, jump_forward: false, stop_stuck: false, drafts: false };
     let mut sampler = Sampler::new(SamplerOptions::default());
     let generation = generate(&mut session, &mut Anything, &mut sampler, &limits, &cancel, &mut |_, _| {})?;
-    Ok(Rates { read_tokens_per_s, decode_tokens_per_s: rate(generation.tokens.len(), started) })
+    let decode_tokens_per_s = rate(generation.tokens.len(), started);
+    at_end();
+    Ok(Rates { read_tokens_per_s, decode_tokens_per_s, load_ms })
 }
 
 /// Allows every token and never ends, so that both ways decode the same number of tokens.

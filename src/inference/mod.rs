@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::types::{Cancel, TokenId};
 
+mod draft;
 #[cfg(feature = "candle")]
 mod embedder;
 mod error;
@@ -22,12 +23,14 @@ mod llama_rates;
 #[cfg(feature = "llama-cpp")]
 mod llama_vocab;
 mod openmp;
+mod pace;
 mod prefix_cache;
 mod sampler;
 mod scripted;
 mod scripted_words;
 mod state_store;
 mod tokenize;
+mod tuning;
 mod vocab;
 mod vocab_gguf;
 
@@ -39,7 +42,7 @@ pub use gguf::{Gguf, GgufInfo};
 #[cfg(feature = "llama-cpp")]
 pub use llama_cpp::{Device, LlamaCppEngine, LoadOptions};
 #[cfg(feature = "llama-cpp")]
-pub use llama_rates::{Rates, bare_rates, our_rates};
+pub use llama_rates::{BareLibrary, PassCost, Rates, bare_rates, our_rates, pass_costs};
 #[cfg(feature = "llama-cpp")]
 pub use llama_vocab::{NativeGrammar, NativeVocab};
 pub use openmp::patient_threads;
@@ -48,6 +51,7 @@ pub use sampler::{Sampled, Sampler, SamplerOptions};
 pub use scripted::{Script, ScriptedEngine, ScriptedGeneration, ScriptedLog, ScriptedReply};
 pub use state_store::StateStore;
 pub use tokenize::{tokenize_template, tokenize_text};
+pub use tuning::Tuning;
 pub use vocab::{TokenKind, Vocab};
 pub use vocab_gguf::{GgufVocab, vocab_from_gguf};
 
@@ -104,6 +108,9 @@ impl Sequence {
     }
 }
 
+/// Most tokens of a pass whose logits can be at hand together.
+pub const MAX_ROWS: usize = 16;
+
 /// A loaded model with [`Sequence::COUNT`] sequences of tokens in its KV cache, one of which is selected.
 ///
 /// The caller reads tokens at the end of the sequence, looks at the logits of the last one, and may cut the sequence.
@@ -142,6 +149,16 @@ pub trait Engine: Send {
     /// Tokens of the selected sequence that are in the KV cache.
     fn position_tokens(&self) -> usize;
 
+    /// Whether the cache can be cut behind any token. That of recurrent models cannot: it can only be emptied.
+    fn can_cut(&self) -> bool {
+        true
+    }
+
+    /// Most tokens of a draft whose reading beside another token pays here; 0: drafts do not.
+    fn draft_tokens(&self) -> usize {
+        0
+    }
+
     /// Cuts the cache to its first `position_tokens` tokens.
     ///
     /// # Errors
@@ -153,13 +170,30 @@ pub trait Engine: Send {
     ///
     /// # Errors
     /// [`Error::ContextOverflow`] before anything is read where they do not fit; native failures.
-    fn read(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<ReadReport, Error>;
+    fn read(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<ReadReport, Error> {
+        self.read_for(tokens, 1, cancel)
+    }
+
+    /// As [`Engine::read`], whereupon logits behind each of the last `rows` tokens are at hand; of `rows` there are at
+    /// least 1 and at most [`MAX_ROWS`].
+    ///
+    /// # Errors
+    /// As [`Engine::read`].
+    fn read_for(&mut self, tokens: &[TokenId], rows: usize, cancel: &Cancel) -> Result<ReadReport, Error>;
 
     /// Logits behind the last token read. Shape: `(vocab.len(),)` f32.
     ///
     /// # Errors
     /// [`Error::NoLogits`] where nothing was read since the last cut.
-    fn logits(&mut self) -> Result<&mut [f32], Error>;
+    fn logits(&mut self) -> Result<&mut [f32], Error> {
+        self.logits_behind(0)
+    }
+
+    /// Logits behind the token that is so many in front of the last one read. Shape: `(vocab.len(),)` f32.
+    ///
+    /// # Errors
+    /// [`Error::NoLogits`] where they were not asked for, or the cache was cut since.
+    fn logits_behind(&mut self, back: usize) -> Result<&mut [f32], Error>;
 
     /// What a saved state must have come from to be taken: model, build and settings in one text.
     fn state_key(&self) -> &str;

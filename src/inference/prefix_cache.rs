@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::pace::Pace;
 use super::state_store::Kept;
 use super::{Engine, Error, Sequence, StateStore, Vocab};
 use crate::types::{Cancel, TokenId};
@@ -79,6 +80,9 @@ pub struct Session {
     /// By [`Sequence::index`].
     cached: [Vec<TokenId>; Sequence::COUNT],
     states: Option<StateStore>,
+    pace: Pace,
+    /// Whether passes are kept short.
+    is_paced: bool,
 }
 
 impl std::fmt::Debug for Session {
@@ -115,7 +119,7 @@ impl Session {
                 known.clear();
             }
         }
-        Ok(Self { engine, sequence: Sequence::Main, cached, states: None })
+        Ok(Self { engine, sequence: Sequence::Main, cached, states: None, pace: Pace::default(), is_paced: false })
     }
 
     /// The same session, with states of its cache saved in `states`; see [`Session::prepare_fixed`].
@@ -142,6 +146,12 @@ impl Session {
     #[must_use]
     pub const fn sequence(&self) -> Sequence {
         self.sequence
+    }
+
+    /// Whether passes are kept short from now on, so that what is read can give way within a fifth of a second. That
+    /// costs up to half as much again.
+    pub const fn give_way(&mut self, is_paced: bool) {
+        self.is_paced = is_paced;
     }
 
     /// The vocabulary.
@@ -185,12 +195,6 @@ impl Session {
             read_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             complete: keep + read.tokens_read == prompt.len(),
         })
-    }
-
-    /// Whether the state behind `fixed` was saved by this run or an earlier one.
-    #[must_use]
-    pub fn has_saved(&self, fixed: &[TokenId]) -> bool {
-        self.states.as_ref().is_some_and(|states| states.has(self.engine.state_key(), Kept::Tokens(fixed)))
     }
 
     /// Sees to it that the cache begins with `fixed`, the part of a prompt that is the same at every start: from its
@@ -299,8 +303,43 @@ impl Session {
     /// [`Error::ContextOverflow`] before anything is read; failures of the engine, after which the session can be used
     /// on.
     pub fn append(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<super::ReadReport, Error> {
+        self.append_for(tokens, 1, cancel)
+    }
+
+    /// As [`Session::append`], with logits behind each of the last `rows` tokens.
+    ///
+    /// # Errors
+    /// As [`Session::append`].
+    pub(super) fn append_for(
+        &mut self,
+        tokens: &[TokenId],
+        rows: usize,
+        cancel: &Cancel,
+    ) -> Result<super::ReadReport, Error> {
+        if !self.is_paced {
+            return self.read(tokens, rows, cancel);
+        }
+        let mut report = super::ReadReport { tokens_read: 0, forward_passes: 0 };
+        let mut rest = tokens;
+        loop {
+            let step = self.pace.tokens().max(rows);
+            // The last pass gives all the logits.
+            let now = if rest.len() > step { step.min(rest.len() - rows) } else { rest.len() };
+            let started = Instant::now();
+            let part = self.read(&rest[..now], rows, cancel)?;
+            self.pace.learn(part.tokens_read, started.elapsed());
+            report.tokens_read += part.tokens_read;
+            report.forward_passes += part.forward_passes;
+            rest = &rest[now..];
+            if rest.is_empty() || part.tokens_read < now {
+                return Ok(report);
+            }
+        }
+    }
+
+    fn read(&mut self, tokens: &[TokenId], rows: usize, cancel: &Cancel) -> Result<super::ReadReport, Error> {
         let before = self.cached().len();
-        let outcome = self.engine.read(tokens, cancel);
+        let outcome = self.engine.read_for(tokens, rows, cancel);
         // The engine's own count holds after a success, a cancelled read and a failure alike.
         let now = self.engine.position_tokens();
         let cached = self.cached_mut();
@@ -315,6 +354,19 @@ impl Session {
     /// [`Error::NoLogits`] where nothing was read since the last cut.
     pub fn logits(&mut self) -> Result<&mut [f32], Error> {
         self.engine.logits()
+    }
+
+    /// Logits behind the token that is so many in front of the last one.
+    ///
+    /// # Errors
+    /// [`Error::NoLogits`] where they were not asked for.
+    pub(super) fn logits_behind(&mut self, back: usize) -> Result<&mut [f32], Error> {
+        self.engine.logits_behind(back)
+    }
+
+    /// Cuts what was only guessed: the cache holds at most its first `keep` tokens then.
+    pub(super) fn cut_to(&mut self, keep: usize) -> Result<(), Error> {
+        self.cut(keep.min(self.cached().len())).map(|_| ())
     }
 
     /// Cuts the cache to `keep` tokens, or to none where the engine cannot cut there (recurrent models); gives what

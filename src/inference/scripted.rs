@@ -63,6 +63,9 @@ pub struct Script {
     /// How long loading takes, in milliseconds; it ends where it is cancelled.
     #[serde(default)]
     pub load_delay_ms: u64,
+    /// Most tokens of a draft.
+    #[serde(default)]
+    pub draft_tokens: usize,
     /// The first unused one whose `when` fits is taken.
     #[serde(default)]
     pub replies: Vec<ScriptedReply>,
@@ -82,6 +85,7 @@ impl Default for Script {
             token_delay_ms: 0,
             read_delay_ms: 0,
             load_delay_ms: 0,
+            draft_tokens: 0,
             replies: Vec::new(),
             otherwise: None,
         }
@@ -208,7 +212,8 @@ pub struct ScriptedEngine {
     /// The others, by [`Sequence::index`].
     parked: [Vec<TokenId>; Sequence::COUNT],
     logits: Vec<f32>,
-    logits_valid: bool,
+    /// How many of the last tokens in the cache have logits.
+    logits_rows: usize,
     used: Vec<bool>,
     /// The reply that is being given, and where in the cache it begins.
     current: Option<(Vec<Unit>, usize)>,
@@ -246,7 +251,7 @@ impl ScriptedEngine {
             sequence: Sequence::Main,
             cached: Vec::new(),
             parked: Default::default(),
-            logits_valid: false,
+            logits_rows: 0,
             used: vec![false; script.replies.len()],
             current: None,
             log: ScriptedLog::default(),
@@ -308,9 +313,11 @@ impl ScriptedEngine {
         self.cached.iter().enumerate().filter(|(_, token)| is_start(token)).map(|(place, _)| place).collect()
     }
 
-    /// Whether the cache ends with the header of the assistant's turn.
-    fn at_assistant_header(&self) -> bool {
-        self.turn_starts().last().is_some_and(|start| self.text(&self.cached[start + 1..]) == "assistant\n")
+    /// Where the reply of the assistant's turn begins that is the last in the cache; none where that is another's.
+    fn reply_start(&self) -> Option<usize> {
+        let header = self.turn_starts().last()? + 1;
+        let mut ends = header..=self.cached.len();
+        ends.find(|end| self.text(&self.cached[header..*end]) == "assistant\n")
     }
 
     /// The text behind the last turn of system or assistant, without the open header at the end.
@@ -328,8 +335,8 @@ impl ScriptedEngine {
         self.text(&self.cached[from..*header])
     }
 
-    /// Records the prompt in the cache and chooses a reply.
-    fn start_generation(&mut self) {
+    /// Records the prompt, the first `start` tokens of the cache, and chooses a reply.
+    fn start_generation(&mut self, start: usize) {
         let new_text = self.new_text();
         let fits = |(place, reply): (usize, &ScriptedReply)| {
             let open = reply.repeat || !self.used[place];
@@ -345,28 +352,29 @@ impl ScriptedEngine {
             }
             None => self.script.otherwise.as_deref().map(|text| self.reply_units(text)),
         };
-        self.current = units.map(|units| (units, self.cached.len()));
+        self.current = units.map(|units| (units, start));
         // A record that nobody has asked for would only grow.
         if Arc::strong_count(&self.log.0) == 1 {
             self.log.lock().clear();
         }
         self.log.lock().push(ScriptedGeneration {
-            prompt: self.cached.clone(),
-            text: self.text(&self.cached),
+            prompt: self.cached[..start].to_vec(),
+            text: self.text(&self.cached[..start]),
             reply: chosen,
             diverged: false,
             rest_bytes: self.current.as_ref().map_or(0, |(units, _)| units.len()),
         });
     }
 
-    fn fill_logits(&mut self) -> Result<(), Error> {
+    /// Logits behind the first `position` tokens of the cache.
+    fn fill_logits(&mut self, position: usize) -> Result<(), Error> {
         let Some((reply, start)) = &self.current else {
             return Err(Error::BadScript {
                 path: self.identity.name.clone().into(),
                 reason: format!("no reply fits the prompt whose new part is {:?}", self.new_text()),
             });
         };
-        let given = self.units(&self.cached[*start..]);
+        let given = self.units(self.cached.get(*start..position).unwrap_or_default());
         // Unlikely tokens in the order of their ids.
         for (logit, id) in self.logits.iter_mut().zip(0_u16..) {
             *logit = -f32::from(id);
@@ -424,7 +432,7 @@ impl Engine for ScriptedEngine {
             std::mem::swap(&mut self.cached, &mut self.parked[self.sequence.index()]);
             std::mem::swap(&mut self.cached, &mut self.parked[sequence.index()]);
             self.sequence = sequence;
-            self.logits_valid = false;
+            self.logits_rows = 0;
             self.current = None;
         }
     }
@@ -453,10 +461,14 @@ impl Engine for ScriptedEngine {
         self.cached.len()
     }
 
+    fn draft_tokens(&self) -> usize {
+        self.script.draft_tokens
+    }
+
     fn truncate(&mut self, position_tokens: usize) -> Result<(), Error> {
         if position_tokens < self.cached.len() {
             self.cached.truncate(position_tokens);
-            self.logits_valid = false;
+            self.logits_rows = 0;
             if self.current.as_ref().is_some_and(|(_, start)| *start > position_tokens) {
                 self.current = None;
             }
@@ -464,7 +476,7 @@ impl Engine for ScriptedEngine {
         Ok(())
     }
 
-    fn read(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<ReadReport, Error> {
+    fn read_for(&mut self, tokens: &[TokenId], rows: usize, cancel: &Cancel) -> Result<ReadReport, Error> {
         self.require_window(self.cached.len() + tokens.len())?;
         let mut report = ReadReport { tokens_read: 0, forward_passes: 0 };
         for chunk in tokens.chunks(READ_CHUNK_TOKENS) {
@@ -475,10 +487,8 @@ impl Engine for ScriptedEngine {
             self.cached.extend_from_slice(chunk);
             report.tokens_read += chunk.len();
             report.forward_passes += 1;
-            self.logits_valid = report.tokens_read == tokens.len();
-        }
-        if !tokens.is_empty() && self.at_assistant_header() {
-            self.start_generation();
+            let is_whole = report.tokens_read == tokens.len();
+            self.logits_rows = if is_whole { rows.clamp(1, tokens.len()) } else { 0 };
         }
         Ok(report)
     }
@@ -495,7 +505,7 @@ impl Engine for ScriptedEngine {
         let (chunks, rest) = state.as_chunks::<4>();
         let tokens: Vec<TokenId> = chunks.iter().map(|bytes| TokenId(u32::from_le_bytes(*bytes))).collect();
         let is_known = tokens.iter().all(|token| token.index() < self.vocab.len());
-        self.logits_valid = false;
+        self.logits_rows = 0;
         self.cached.clear();
         if !rest.is_empty() || tokens.len() != position_tokens || !is_known {
             let reason = format!("{} bytes for {position_tokens} tokens", state.len());
@@ -505,14 +515,19 @@ impl Engine for ScriptedEngine {
         Ok(())
     }
 
-    fn logits(&mut self) -> Result<&mut [f32], Error> {
-        if !self.logits_valid {
+    fn logits_behind(&mut self, back: usize) -> Result<&mut [f32], Error> {
+        if back >= self.logits_rows {
             return Err(Error::NoLogits);
         }
         if self.script.token_delay_ms > 0 {
             std::thread::sleep(Duration::from_millis(self.script.token_delay_ms));
         }
-        self.fill_logits()?;
+        if let Some(start) = self.reply_start()
+            && self.current.as_ref().is_none_or(|(_, of_current)| *of_current != start)
+        {
+            self.start_generation(start);
+        }
+        self.fill_logits(self.cached.len() - back)?;
         Ok(&mut self.logits)
     }
 }

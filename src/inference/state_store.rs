@@ -98,11 +98,6 @@ impl StateStore {
         }
     }
 
-    /// Whether there is a file for `kept`, whatever is in it.
-    pub(super) fn has(&self, engine: &str, kept: Kept<'_>) -> bool {
-        self.path(engine, kept).exists()
-    }
-
     /// Forgets a state that the engine did not take.
     pub(super) fn forget(&self, engine: &str, kept: Kept<'_>) {
         let _ = fs::remove_file(self.path(engine, kept));

@@ -92,6 +92,8 @@ pub struct Agent {
     pub(super) summarized: RoomReport,
     /// The turn under way is one that nobody has asked for: whatever stops it is no wish of the user's.
     pub(super) gives_way: bool,
+    /// Whether a turn was the last that happened: idle time may bring what the next one begins with.
+    pub(super) may_work_ahead: bool,
     /// Loads another model; none where there is no other.
     pub(super) loader: Option<Box<dyn LoadModel>>,
     /// Messages that could not be stored.
@@ -158,6 +160,7 @@ impl Agent {
             idle_events: Vec::new(),
             summarized: RoomReport::default(),
             gives_way: false,
+            may_work_ahead: false,
             loader: None,
             unstored: Vec::new(),
             heartbeats,
@@ -231,6 +234,7 @@ impl Agent {
             }
         }
         self.note_activity();
+        self.may_work_ahead = stop_reason == StopReason::Answer;
         if is_retry {
             self.model.sample_as(self.settings.sampler);
         }

@@ -6,8 +6,6 @@
 //! answered 30 right there, and 35 when it was asked in this form; whether a question is about the user at all, it told
 //! right every time. What it says is general is left to the conversation.
 
-use std::time::Instant;
-
 use crate::dialect::{Action, Piece};
 use crate::functions::{Function, excerpt};
 use crate::grammar::policy::literal;
@@ -30,8 +28,12 @@ use super::step::{Generated, Happened, Offer};
 const SHOWN_MESSAGES: usize = 6;
 /// .. and the newest.
 const NEWEST_MESSAGES: usize = 2;
-/// Characters of one of them.
+/// Characters of each of the first of them, whatever else may be read ..
 const MAX_SAID_CHARS: usize = 700;
+/// .. and how many those are.
+const WHOLE_MESSAGES: usize = 2;
+/// Characters of each of the others: an answer waits for all that is read.
+const MAX_BESIDE_CHARS: usize = 250;
 /// Notes that are shown.
 const SHOWN_NOTES: usize = 16;
 /// Most characters of an answer.
@@ -206,19 +208,12 @@ impl Agent {
         }
     }
 
-    /// Reads what every answer from the memory begins with, while nobody waits: the first question need not wait for it.
-    pub fn read_ahead(&mut self, preempt: &Cancel) {
+    /// Reads what every answer from the memory begins with: the first question need not wait for it.
+    pub(super) fn read_answers_ahead(&mut self, preempt: &Cancel) -> Result<(), Error> {
         if !self.settings.answer_pass {
-            return;
+            return Ok(());
         }
-        let started = Instant::now();
-        let cost_of_turn = std::mem::take(&mut self.model.cost);
-        if let Err(error) = self.model.read_ahead((INSTRUCTIONS, &examples()), preempt) {
-            tracing::error!(?error, "reading ahead");
-        }
-        self.idle_passes += self.model.cost.forward_passes();
-        self.idle += started.elapsed();
-        self.model.cost = cost_of_turn;
+        self.model.read_ahead((INSTRUCTIONS, &examples()), preempt)
     }
 
     /// Answers the newest message from the memory; none where the conversation has to go on by itself.
@@ -294,16 +289,18 @@ impl Agent {
             })
             .collect();
         let newest = in_view.len().saturating_sub(NEWEST_MESSAGES);
-        let mut shown = self.related(&in_view, &[&asked], (SHOWN_MESSAGES, f32::NEG_INFINITY));
+        // Meaning counts where something would be cut or left out; all are near enough to be shown.
+        let is_cut = in_view.iter().any(|text| text.chars().count() > MAX_BESIDE_CHARS);
+        let least = if is_cut { -1.0 } else { f32::NEG_INFINITY };
+        let mut shown = self.related(&in_view, &[&asked], (SHOWN_MESSAGES, least));
+        let whole: Vec<usize> = shown.iter().take(WHOLE_MESSAGES).copied().collect();
         shown.extend(newest..in_view.len());
         shown.sort_unstable();
         shown.dedup();
-        said.extend(
-            shown
-                .into_iter()
-                .filter_map(|place| in_view.get(place))
-                .map(|text| excerpt(text, &asked, MAX_SAID_CHARS).0),
-        );
+        said.extend(shown.into_iter().filter_map(|place| {
+            let most = if whole.contains(&place) { MAX_SAID_CHARS } else { MAX_BESIDE_CHARS };
+            in_view.get(place).map(|text| excerpt(text, &asked, most).0)
+        }));
         let core = self.memory.view().core()?;
         let notes: Vec<String> = core.human.lines().map(str::to_owned).collect();
         let mut shown = self.related(&notes, &[&asked], (SHOWN_NOTES, f32::NEG_INFINITY));

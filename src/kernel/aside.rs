@@ -19,9 +19,6 @@ const MAX_ASIDE_TOKENS: usize = 256;
 /// Most tokens of a short text beside the conversation: a line of core memory.
 const MAX_SHORT_TOKENS: usize = 96;
 
-/// Tokens that are read ahead between two looks at whether somebody waits.
-const READ_AHEAD_TOKENS: usize = 32;
-
 /// Most tokens of an answer that is written beside the conversation.
 const MAX_TOLD_TOKENS: usize = 128;
 
@@ -84,7 +81,7 @@ impl Model {
     }
 
     /// Reads what all prompts of [`Self::tell_aside`] begin with, ahead of the first of them, and keeps it for later
-    /// starts; in small steps, so that `preempt` is heeded soon. Does nothing where it was read.
+    /// starts. Does nothing where it was read.
     pub(super) fn read_ahead(
         &mut self,
         (instructions, examples): (&str, &[(String, String)]),
@@ -115,17 +112,6 @@ impl Model {
         let prompt = rendered(self, "Said:")?;
         let length = self.fixed_part(Sequence::FourthSide, &prompt, |model| rendered(model, OTHER_QUESTION))?;
         let fixed = prompt.get(..length).unwrap_or_default();
-        // A state that an earlier start has saved makes all reading needless.
-        if self.session.has_saved(fixed) {
-            return self.read(fixed, length, preempt);
-        }
-        for end in (READ_AHEAD_TOKENS..length).step_by(READ_AHEAD_TOKENS) {
-            let report = self.session.prepare(fixed.get(..end).unwrap_or_default(), preempt)?;
-            self.cost.add_read(&report);
-            if !report.complete || preempt.is_raised() {
-                return Ok(false);
-            }
-        }
         self.read(fixed, length, preempt)
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dialect::Dialect;
 use crate::inference::{Engine, SamplerOptions};
-use crate::memory::{BlockLabel, CoreBlock, MainContext, RoomReport, Step, View};
+use crate::memory::{BlockLabel, CoreBlock, IfUnwritten, MainContext, RoomReport, Step, View};
 use crate::types::{Cancel, CoreMemoryEdit, CoreMemoryText, Event, counted};
 
 use super::Error;
@@ -86,6 +86,7 @@ fn commit(
 impl Agent {
     /// Runs a command and gives back the event that it ends in: one notice, `memory` or error.
     pub fn command(&mut self, command: &Command) -> Event {
+        self.may_work_ahead = false;
         self.run_command(command).unwrap_or_else(|error| Event::Error {
             message: error.to_string(),
             hint: error.hint(),
@@ -261,7 +262,8 @@ impl Agent {
     /// Evicts and summarises now; what memory passes have still to save is saved first.
     pub(super) fn summarize(&mut self) -> Result<(), Error> {
         self.settle_passes();
-        let report = self.manage_queue(true, &mut || {}, |manager| manager.evict_now())?;
+        let report =
+            self.manage_queue((self.cancel.clone(), IfUnwritten::Shorten), &mut || {}, |manager| manager.evict_now())?;
         if report.evicted_messages > 0 {
             self.begin_new_way()?;
         }

@@ -14,6 +14,8 @@ pub(super) struct Cost {
     tokens_recalled: u64,
     tokens_sampled: u64,
     tokens_forced: u64,
+    call_tokens: u64,
+    call_tokens_forced: u64,
     restore_ms: u64,
     read_ms: u64,
     decode_ms: u64,
@@ -40,6 +42,12 @@ impl Cost {
         self.mask_us += stats.mask_us;
     }
 
+    /// The generation has become a call.
+    pub(super) const fn add_call(&mut self, stats: &GenerateStats) {
+        self.call_tokens += stats.tokens_sampled + stats.tokens_forced;
+        self.call_tokens_forced += stats.tokens_forced;
+    }
+
     pub(super) fn add_recalled(&mut self, tokens: usize) {
         self.tokens_recalled += tokens as u64;
     }
@@ -58,6 +66,8 @@ impl Cost {
             tokens_recalled: self.tokens_recalled,
             tokens_sampled: self.tokens_sampled,
             tokens_forced: self.tokens_forced,
+            call_tokens: self.call_tokens,
+            call_tokens_forced: self.call_tokens_forced,
             restore_ms: self.restore_ms,
             read_ms: self.read_ms,
             decode_ms: self.decode_ms,

@@ -19,6 +19,7 @@ mod embedding;
 mod error;
 mod forget;
 mod heartbeats;
+mod idle;
 mod interrupt;
 mod memory_pass;
 mod model;

@@ -228,7 +228,22 @@ impl Model {
         self.cost.add_generation(&generation.stats);
         tracing::debug!(generated = %self.spell(&generation.tokens), stop = ?generation.stop, "step");
         let stop = generation.stop;
-        Ok(Written { action: parser.finish(stop.is_whole()), stop })
+        let action = parser.finish(stop.is_whole());
+        if matches!(action, Ok(Action::Call { .. })) {
+            self.cost.add_call(&generation.stats);
+        }
+        Ok(Written { action, stop })
+    }
+
+    /// Reads what the next prompt of the conversation begins with, where it is not in the cache.
+    pub(super) fn read_conversation_ahead(&mut self, prompt: &[TokenId], cancel: &Cancel) -> Result<(), Error> {
+        if self.session.cached().starts_with(prompt) {
+            return Ok(());
+        }
+        if let Some(last) = &mut self.last {
+            last.is_unsaved = true;
+        }
+        self.read(prompt, 0, cancel).map(|_| ())
     }
 
     pub(super) fn matcher(&self, grammar: &str) -> Result<Matcher, Error> {

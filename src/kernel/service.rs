@@ -144,15 +144,9 @@ impl Service {
     /// One piece of work while nobody waits; false where there is none, or somebody waits now.
     fn work_in_idle_time(&mut self) -> bool {
         let outgoing = self.outgoing.clone();
-        let passed = self.agent.memory_pass(&self.preempt, &mut |event| {
+        self.agent.work_in_idle_time(&self.preempt, &mut |event| {
             let _ = outgoing.send(Outgoing::Event(Emitted { cause: Cause::Idle, seq: None, event }));
-        });
-        if !passed {
-            // The last of the work: it ends when it is done or somebody waits.
-            self.agent.embed_pending(&self.preempt);
-            self.agent.read_ahead(&self.preempt);
-        }
-        passed
+        })
     }
 
     /// A heartbeat that nobody has asked for; a request that comes in stops it. While the user is at work there is none:
@@ -312,6 +306,7 @@ fn take_turn(agent: &mut Agent, interrupt: Interrupt, cause: Cause, sink: &mut d
         settle_memory(agent, sink);
         let cancel = agent.cancel().clone();
         agent.embed_in_turn(&cancel, &mut |event| sink.event(Cause::Idle, event));
+        agent.work_ahead(&cancel, &mut |event| sink.event(Cause::Idle, event));
     }
     let report = agent.with_idle_cost(report);
     let stop_reason = report.stop_reason;

@@ -20,8 +20,8 @@ pub(super) struct Summarizer<'a, 'm> {
     pub(super) core_memory: &'a str,
     /// Most tokens of a summary.
     pub(super) max_tokens: usize,
-    /// Whether the flag that stops the agent's work stops this as well.
-    pub(super) can_be_stopped: bool,
+    /// The flag that stops it.
+    pub(super) cancel: Cancel,
     /// Called before the model is asked.
     pub(super) before: &'a mut dyn FnMut(),
 }
@@ -45,8 +45,8 @@ impl Summarize for Summarizer<'_, '_> {
         let mut model = self.model.borrow_mut();
         let model = &mut **model;
         let prompt = model.prompt(&context)?;
-        let cancel = if self.can_be_stopped { model.cancel.clone() } else { Cancel::new() };
-        let report = model.session.prepare(&prompt, &cancel)?;
+        let cancel = &self.cancel;
+        let report = model.session.prepare(&prompt, cancel)?;
         model.cost.add_read(&report);
         if !report.complete {
             return Err(STOPPED.into());
@@ -59,7 +59,7 @@ impl Summarize for Summarizer<'_, '_> {
             &mut Unconstrained { is_text: vocab.text_flags() },
             &mut model.aside_sampler,
             &options,
-            &cancel,
+            cancel,
             &mut |_, bytes| text.extend_from_slice(bytes),
         )?;
         model.cost.add_generation(&generation.stats);

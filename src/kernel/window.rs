@@ -7,8 +7,8 @@
 
 use std::cell::RefCell;
 
-use crate::memory::{self, CoreMemory, MainContext, QueueManager, RoomReport};
-use crate::types::Event;
+use crate::memory::{self, CoreMemory, IfUnwritten, MainContext, QueueManager, RoomReport};
+use crate::types::{Cancel, Event};
 
 use super::Error;
 use super::agent::{Agent, Settings};
@@ -18,6 +18,9 @@ use super::summarizer::Summarizer;
 
 /// Characters of core memory for each token of room. English has four; texts of many short words and names have fewer.
 const CORE_CHARS_PER_TOKEN: usize = 2;
+
+/// The part of the window, as 1/n, that is kept free for the next exchange by summaries in idle time.
+pub(super) const AHEAD: usize = 8;
 
 /// What the user is told before older messages are summarised: it can take as long as an answer.
 const BEFORE_SUMMARY: &str = "The window is full: older messages are summarised first. Ctrl-C shortens them without \
@@ -107,13 +110,15 @@ impl Agent {
                 emit(Event::Notice { text: BEFORE_SUMMARY.to_owned() });
             }
         };
-        self.manage_queue(!self.gives_way, &mut before, |manager| manager.make_room())
+        // What gives way to the user is not stopped by it halfway: there would be no room for an answer.
+        let cancel = if self.gives_way { Cancel::new() } else { self.cancel.clone() };
+        self.manage_queue((cancel, IfUnwritten::Shorten), &mut before, |manager| manager.make_room())
     }
 
-    /// Has the queue manager do its work; `before` is called before the model writes a summary.
+    /// Has the queue manager do its work; `before` is called before the model writes a summary, which `cancel` stops.
     pub(super) fn manage_queue(
         &mut self,
-        can_be_stopped: bool,
+        (cancel, if_unwritten): (Cancel, IfUnwritten),
         before: &mut dyn FnMut(),
         work: impl FnOnce(&mut QueueManager<'_>) -> memory::Result<RoomReport>,
     ) -> Result<RoomReport, Error> {
@@ -129,9 +134,10 @@ impl Agent {
                 instructions: &instructions,
                 core_memory: &core_memory,
                 max_tokens: self.settings.queue.summary_max_tokens,
-                can_be_stopped,
+                cancel,
                 before,
             },
+            if_unwritten,
             limits: &self.settings.queue,
             window_tokens,
             at_ms: self.clock.now_ms(),

@@ -61,6 +61,15 @@ pub struct RoomReport {
     pub paged_out: Vec<MessageId>,
 }
 
+/// What becomes of messages to be evicted where the summarizer writes no summary of them: it failed or was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfUnwritten {
+    /// Their beginnings stand for them: there must be room.
+    Shorten,
+    /// They stay in view: another time will do.
+    Keep,
+}
+
 /// The queue manager at work on one agent.
 pub struct QueueManager<'a> {
     /// The agent's memory.
@@ -72,6 +81,8 @@ pub struct QueueManager<'a> {
     pub counter: &'a mut dyn CountTokens,
     /// Writes summaries.
     pub summarizer: &'a mut dyn Summarize,
+    /// What becomes of messages to be evicted for which no summary is written.
+    pub if_unwritten: IfUnwritten,
     /// Thresholds and reserves.
     pub limits: &'a QueueLimits,
     /// The window.
@@ -215,6 +226,9 @@ impl QueueManager<'_> {
                 message_overhead_tokens: self.limits.message_overhead_tokens,
             },
         );
+        if summary.is_mechanical && self.if_unwritten == IfUnwritten::Keep {
+            return Ok(());
+        }
         self.memory.evict(plan, &summary.text, self.at_ms)?;
         self.context.core_memory = self.memory.view().core()?.render();
         report.evicted_messages += plan.len();

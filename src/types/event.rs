@@ -205,6 +205,10 @@ pub struct TurnReport {
     pub tokens_sampled: u64,
     /// Tokens that the grammar left no choice about.
     pub tokens_forced: u64,
+    /// Tokens, sampled and forced, of steps that became a call.
+    pub call_tokens: u64,
+    /// Those of them that the grammar left no choice about.
+    pub call_tokens_forced: u64,
     /// Time for taking up what an earlier run of the program has read of the conversation, milliseconds.
     pub restore_ms: u64,
     /// Time spent reading, milliseconds.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mneme::app::chat::{Opened, Texts, open_agent};
+use mneme::bench::turn::trace::{Trace, TracedEngine};
 use mneme::config::{Config, ConfigFile, Idle, Overrides};
 use mneme::dialect::Profile;
 use mneme::inference::{Script, ScriptedEngine, ScriptedLog};
@@ -21,6 +22,8 @@ const MINUTE_MS: i64 = 60_000;
 pub struct Talk {
     pub agent: Agent,
     pub log: ScriptedLog,
+    /// What the engine is asked to do.
+    pub trace: Trace,
     pub clock: ManualClock,
 }
 
@@ -63,14 +66,15 @@ impl<'a> Setting<'a> {
     pub fn open_in(self, store: Store) -> Talk {
         let clock = ManualClock::at(START_MS);
         let engine = ScriptedEngine::new(self.script);
-        let log = engine.log();
+        let (log, trace) = (engine.log(), Trace::default());
+        let engine = TracedEngine::new(Box::new(engine), trace.clone());
         let overrides = Overrides { profile: Some(self.profile), idle: Some(self.idle), ..Overrides::default() };
         let config = Config::new(PathBuf::from("unused"), self.config, overrides).unwrap();
         let texts = Texts { persona: self.persona.to_owned(), human: self.human.to_owned() };
         let clock_for_agent: Arc<dyn Clock> = Arc::new(clock.clone());
         let Opened { agent, .. } =
             open_agent(&config, store, "t", texts, Box::new(engine), clock_for_agent, Cancel::new()).unwrap();
-        Talk { agent, log, clock }
+        Talk { agent, log, trace, clock }
     }
 }
 

@@ -137,13 +137,13 @@ fn what_every_answer_begins_with_is_read_in_idle_time_and_not_again() {
     talk.say("Good evening.");
     let stopped = mneme::types::Cancel::new();
     stopped.raise();
-    talk.agent.read_ahead(&stopped);
+    talk.agent.work_ahead(&stopped, &mut |_| {});
     let cold = {
         let mut other = setting(4096, vec![reply("Question: ", "It is here.")]).open();
         other.say("Good evening.");
         tokens_read(&other.say(QUESTION))
     };
-    talk.agent.read_ahead(&mneme::types::Cancel::new());
+    talk.agent.work_ahead(&mneme::types::Cancel::new(), &mut |_| {});
     let warm = tokens_read(&talk.say(QUESTION));
     assert!(warm > 0 && warm * 10 < cold, "{warm} and {cold}");
 }

@@ -1,6 +1,7 @@
 //! Engines, tokenising, sampling under constraints and prefix reuse, through the public face. What scripted and native
 //! engine are both held to stands here; `native` has the engine on SmolLM2-135M from `MNEME_MODELS`.
 
+mod drafts;
 #[cfg(feature = "llama-cpp")]
 mod native;
 mod states;
@@ -128,7 +129,7 @@ fn assert_no_spelling_becomes_control(engine: &dyn Engine) {
 
 fn run(session: &mut Session, constraint: &mut dyn Constraint, max_tokens: usize, jump_forward: bool) -> Generation {
     let mut seen = Vec::new();
-    let options = GenerateOptions { max_tokens, jump_forward, stop_stuck: false };
+    let options = GenerateOptions { max_tokens, jump_forward, ..GenerateOptions::default() };
     let mut sampler = Sampler::new(SamplerOptions::default());
     let cancel = Cancel::new();
     let generation =

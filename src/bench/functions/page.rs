@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use super::super::html::{self, escaped};
 use super::report::{Answer, Answered, Figures, ModelReport, Report};
 use super::{Constrained, Reply, Verdict};
 
@@ -23,22 +24,12 @@ const ROW: f64 = 26.0;
 /// Height of the plot of accuracy against speed.
 const PLOT: f64 = 300.0;
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:auto;max-width:60rem;padding:1rem;color:#1a1a1a;\
-background:#fff}h1{font-size:1.4rem}h2{font-size:1.15rem;margin-top:2rem}.wide{overflow-x:auto}table{border-collapse:collapse;\
-font-size:.85rem;white-space:nowrap}td,th{padding:.2rem .6rem;border-bottom:1px solid #ddd;text-align:left}svg{width:100%;\
-height:auto}text{font:11px system-ui,sans-serif;fill:currentColor}.on{fill:#1f6f8b}.off{fill:#c9832b}.line{stroke:#333;\
-stroke-width:1}.grid{stroke:#ddd;stroke-width:1}pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f5f5f5;\
-padding:.5rem;font-size:.8rem}@media(prefers-color-scheme:dark){body{background:#16181a;color:#e6e6e6}pre{background:#222}\
-td,th{border-color:#333}.grid{stroke:#333}.line{stroke:#ddd}}";
+const STYLE: &str = ".on{fill:#1f6f8b}.off{fill:#c9832b}";
 
 /// The page.
 #[must_use]
 pub fn page(report: &Report, answered: &[Answered]) -> String {
-    let mut out = String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
-    out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
-    let _ =
-        writeln!(out, "<title>Function calls</title>\n<style>{STYLE}</style></head><body>\n<h1>Function calls</h1>");
-    let _ = writeln!(out, "<p>{}</p>", escaped(&report.heading()));
+    let mut out = format!("<p>{}</p>\n", escaped(&report.heading()));
     out.push_str(
         "<p><svg viewBox=\"0 0 640 16\" role=\"img\" aria-label=\"legend\"><rect class=\"on\" x=\"0\" y=\"3\" width=\"12\" \
          height=\"10\"/><text x=\"18\" y=\"12\">held to the grammar</text><rect class=\"off\" x=\"150\" y=\"3\" width=\"12\" \
@@ -48,35 +39,10 @@ pub fn page(report: &Report, answered: &[Answered]) -> String {
     for (model, answered) in report.models.iter().zip(answered) {
         let _ = writeln!(out, "<h2>{}</h2>", escaped(&model.heading()));
         out.push_str(&bars(model));
-        out.push_str(&table(model));
+        out.push_str(&html::table(&Report::heads(), model.rows()));
         out.push_str(&replies(&answered.answers));
     }
-    out.push_str("</body></html>\n");
-    out
-}
-
-/// Text as it may stand in an element or in quotes.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for one in text.chars() {
-        match one {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            // Steering characters mean nothing in a page, and those of direction could turn its text around.
-            '\n' | '\t' => out.push(one),
-            _ if one.is_control()
-                || ('\u{202a}'..='\u{202e}').contains(&one)
-                || ('\u{2066}'..='\u{2069}').contains(&one) =>
-            {
-                out.push(char::REPLACEMENT_CHARACTER);
-            }
-            _ => out.push(one),
-        }
-    }
-    out
+    html::page("Function calls", STYLE, &out)
 }
 
 /// Accuracy by category, on above off.
@@ -175,20 +141,6 @@ fn speed_plot(models: &[ModelReport]) -> String {
     out + "</svg>\n"
 }
 
-fn table(model: &ModelReport) -> String {
-    let mut out = String::from("<div class=\"wide\"><table><tr>");
-    for head in Report::heads() {
-        let _ = write!(out, "<th>{}</th>", escaped(head));
-    }
-    for row in model.rows() {
-        out.push_str("</tr>\n<tr>");
-        for cell in row {
-            let _ = write!(out, "<td>{}</td>", escaped(&cell));
-        }
-    }
-    out + "</tr></table></div>\n"
-}
-
 /// The replies that were not right.
 fn replies(answers: &[Answer]) -> String {
     let not_right: Vec<&Answer> = answers.iter().filter(|answer| answer.judged.verdict != Verdict::Right).collect();
@@ -210,17 +162,4 @@ fn replies(answers: &[Answer]) -> String {
         );
     }
     out + "</details>\n"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_of_a_model_is_markup() {
-        assert_eq!(
-            escaped("<script>alert('x & \"y\"')</script>\u{202e}\u{7}"),
-            "&lt;script&gt;alert(&#39;x &amp; &quot;y&quot;&#39;)&lt;/script&gt;\u{fffd}\u{fffd}"
-        );
-    }
 }

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 pub use cases::CASES;
 pub use engines::ENGINES;
-pub use report::{Machine, Report, Row};
+pub use report::{Report, Row};
 
 use crate::inference::Error;
 

@@ -3,22 +3,8 @@
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
-use sysinfo::System;
 
-use crate::models::hardware::Hardware;
-
-/// Where it was measured.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Machine {
-    /// Name of the processor; empty where the system does not tell.
-    pub cpu: String,
-    /// Physical cores that the process may use.
-    pub cores: usize,
-    /// Main memory.
-    pub memory_bytes: u64,
-    /// Operating system.
-    pub os: &'static str,
-}
+use crate::bench::machine::Machine;
 
 /// One engine on one case. All times in microseconds; without a figure where there is none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -94,21 +80,7 @@ impl Report {
     /// A report of `rows` that were measured on this machine.
     #[must_use]
     pub fn new(model: String, rows: Vec<Row>) -> Self {
-        let hardware = Hardware::detect();
-        let cpu = System::new().map_or_else(
-            |_| String::new(),
-            |mut system| {
-                system.refresh_cpu_all();
-                system.cpus().first().map_or_else(String::new, |cpu| cpu.brand().trim().to_owned())
-            },
-        );
-        let machine = Machine {
-            cpu,
-            cores: hardware.physical_cores,
-            memory_bytes: hardware.memory_bytes,
-            os: std::env::consts::OS,
-        };
-        Self { bench: "grammar", machine, model, rows }
+        Self { bench: "grammar", machine: Machine::detect(), model, rows }
     }
 
     /// The figures as a table for the terminal.

@@ -7,6 +7,7 @@ mod agents;
 mod backup;
 mod migrations;
 mod purge;
+mod timing;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub use agents::AgentOverview;
 pub use backup::{Examination, Restored, examine, restore};
 pub use purge::Purge;
 pub(super) use purge::note_purge;
+pub use timing::DatabaseClock;
 
 /// How long a statement waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mneme::inference::{Gguf, LlamaCppEngine, LoadOptions, Sequence, StateStore, bare_rates, our_rates};
+use mneme::inference::{Gguf, LlamaCppEngine, LoadOptions, Sequence, StateStore, bare_rates, our_rates, pass_costs};
 
 use super::*;
 
@@ -260,10 +260,21 @@ fn bad_files_are_refused_with_the_reason() {
 
 #[test]
 fn rates_are_measured_for_the_bare_library_and_for_ours() {
-    let bare = bare_rates(&model_path(), 64, 8).unwrap();
-    let ours = our_rates(&model_path(), 64, 8).unwrap();
+    let (options, mut ended) = (LoadOptions::default(), 0);
+    let bare = bare_rates(&model_path(), &options, 64, 8, &mut || ended += 1).unwrap();
+    let ours = our_rates(&model_path(), &options, 64, 8, &mut || ended += 1).unwrap();
+    assert_eq!(ended, 2);
     for rate in [bare.read_tokens_per_s, bare.decode_tokens_per_s, ours.read_tokens_per_s, ours.decode_tokens_per_s] {
         assert!(rate.is_finite() && rate > 0.0, "{bare:?} {ours:?}");
+    }
+}
+
+#[test]
+fn what_passes_cost_is_measured_for_one_sequence_and_for_many() {
+    let costs = pass_costs(&model_path(), &LoadOptions::default(), 32, &[1, 3], 1).unwrap();
+    assert_eq!(costs.iter().map(|cost| cost.tokens).collect::<Vec<_>>(), [1, 3]);
+    for cost in costs {
+        assert!(cost.of_one_sequence_ms.is_finite() && cost.of_sequences_ms.is_finite(), "{cost:?}");
     }
 }
 

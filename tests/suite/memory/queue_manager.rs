@@ -2,8 +2,8 @@
 
 use mneme::memory::main_context::is_call_and_result;
 use mneme::memory::{
-    AgentMemory, BlockLabel, BoxError, CountTokens, Error, Inbox, MainContext, NewAgent, QueueLimits, QueueManager,
-    RoomReport, Summarize,
+    AgentMemory, BlockLabel, BoxError, CountTokens, Error, IfUnwritten, Inbox, MainContext, NewAgent, QueueLimits,
+    QueueManager, RoomReport, Summarize,
 };
 use mneme::types::{Body, Message};
 
@@ -64,7 +64,17 @@ fn make_room(
     limits: &QueueLimits,
     window_tokens: usize,
 ) -> mneme::memory::Result<RoomReport> {
-    QueueManager { memory, context, counter, summarizer, limits, window_tokens, at_ms: 1 }.make_room()
+    QueueManager {
+        memory,
+        context,
+        counter,
+        summarizer,
+        limits,
+        window_tokens,
+        at_ms: 1,
+        if_unwritten: IfUnwritten::Shorten,
+    }
+    .make_room()
 }
 
 fn run_room(

@@ -1,0 +1,92 @@
+//! What is done while nobody waits: memory passes, vectors, summaries before the window is full, and reading what the next
+//! prompt begins with. All of it stops when the user writes, and is taken up again later.
+
+use std::time::Instant;
+
+use crate::memory::IfUnwritten;
+use crate::types::{Body, Cancel, Event, Message, MessageId};
+
+use super::Error;
+use super::agent::Agent;
+use super::window::{AHEAD, room_notice};
+
+/// Stands for the user's next message, of which nothing is known: prompts are alike up to its text.
+const NEXT_MESSAGE: &str = "?";
+
+impl Agent {
+    /// One piece of the work that is left for idle time; false where there is no more, or `preempt` was raised.
+    pub fn work_in_idle_time(&mut self, preempt: &Cancel, emit: &mut dyn FnMut(Event)) -> bool {
+        // Where nobody comes in before it is done, passes need not be short.
+        self.model.session.give_way(!self.settings.waits_for_idle);
+        let passed = self.memory_pass(preempt, emit);
+        if !passed {
+            self.embed_pending(preempt);
+            self.work_ahead(preempt, emit);
+        }
+        self.model.session.give_way(false);
+        passed
+    }
+
+    /// Does now what the next turn would begin with: a summary where the window is nearly full, and reading.
+    pub fn work_ahead(&mut self, preempt: &Cancel, emit: &mut dyn FnMut(Event)) {
+        let started = Instant::now();
+        let cost_of_turn = std::mem::take(&mut self.model.cost);
+        if let Err(error) = self.get_ahead(preempt, emit) {
+            // The next turn does it itself, and tells what is wrong.
+            tracing::error!(?error, "working ahead");
+        }
+        self.idle_passes += self.model.cost.forward_passes();
+        self.idle += started.elapsed();
+        self.model.cost = cost_of_turn;
+    }
+
+    fn get_ahead(&mut self, preempt: &Cancel, emit: &mut dyn FnMut(Event)) -> Result<(), Error> {
+        let is_summarised = self.summarise_ahead(preempt, emit)?;
+        self.read_answers_ahead(preempt)?;
+        self.read_conversation_ahead(preempt)?;
+        if is_summarised && !preempt.is_raised() {
+            // What was saved before begins otherwise.
+            self.save_state();
+        }
+        Ok(())
+    }
+
+    /// Evicts and summarises before the window is full, so that no turn has to wait for it; true where something was evicted.
+    /// Only behind a turn: what the user has taken back must not be changed.
+    fn summarise_ahead(&mut self, preempt: &Cancel, emit: &mut dyn FnMut(Event)) -> Result<bool, Error> {
+        // What leaves the view must have been looked at.
+        if !self.may_work_ahead || preempt.is_raised() || self.passes_left() > 0 {
+            return Ok(false);
+        }
+        self.describe_functions()?;
+        self.context.messages = self.memory.view().queue()?;
+        let (limits, window_tokens) = (&self.settings.queue, self.model.window_tokens());
+        let limit_tokens = limits.evict_above_tokens(window_tokens).saturating_sub(window_tokens / AHEAD);
+        if self.model.prompt(&self.context)?.len() <= limit_tokens {
+            return Ok(false);
+        }
+        let unwritten = (preempt.clone(), IfUnwritten::Keep);
+        let report = self.manage_queue(unwritten, &mut || {}, |manager| manager.evict_now())?;
+        if let Some(text) = room_notice(&report) {
+            emit(Event::Notice { text });
+        }
+        Ok(report.evicted_messages > 0)
+    }
+
+    /// Reads what the next prompt of the conversation begins with.
+    fn read_conversation_ahead(&mut self, preempt: &Cancel) -> Result<(), Error> {
+        if !self.may_work_ahead || preempt.is_raised() {
+            return Ok(());
+        }
+        self.describe_functions()?;
+        self.context.messages = self.memory.view().queue()?;
+        let prompt = self.model.prompt(&self.context)?;
+        let mut later = self.context.clone();
+        let body = Body::User { text: NEXT_MESSAGE.to_owned() };
+        let at_ms = self.clock.now_ms();
+        later.messages.push(Message { id: MessageId(i64::MAX), at_ms, body, interrupted: false, stub: None });
+        let later = self.model.prompt(&later)?;
+        let common = prompt.iter().zip(&later).take_while(|(one, other)| one == other).count();
+        self.model.read_conversation_ahead(prompt.get(..common).unwrap_or_default(), preempt)
+    }
+}

@@ -1,0 +1,149 @@
+//! What idle time does for the next turn, and what turns read.
+
+use mneme::bench::turn::trace::{Known, Operation};
+use mneme::dialect::Profile;
+use mneme::inference::{Script, ScriptedReply};
+use mneme::types::{Cancel, Event, TurnReport};
+
+use crate::harness::agent::{Setting, Talk, call};
+
+/// A window in which some dozen short exchanges have room.
+const WINDOW_TOKENS: usize = 2048;
+
+fn setting() -> Setting<'static> {
+    let mut setting = Setting::new(Profile::Native, &[]);
+    setting.script.context_window = WINDOW_TOKENS;
+    setting
+}
+
+fn report(events: &[Event]) -> &TurnReport {
+    match events.last() {
+        Some(Event::Turn(report)) => report,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn remark(turn: usize) -> String {
+    format!("Remark {turn} about this and that, with a few more words to fill the window as people do.")
+}
+
+fn is_eviction(event: &Event) -> bool {
+    matches!(event, Event::Notice { text } if text.contains("The window was full"))
+}
+
+/// Idle work to its end, with what it shows.
+fn rest(talk: &mut Talk, preempt: &Cancel) -> Vec<Event> {
+    let mut events = Vec::new();
+    while talk.agent.work_in_idle_time(preempt, &mut |event| events.push(event)) {}
+    events
+}
+
+#[test]
+fn the_window_is_made_room_in_while_nobody_waits() {
+    let mut talk = setting().open();
+    let mut evictions = 0;
+    for turn in 0..120 {
+        let events = talk.say(&remark(turn));
+        assert!(!events.iter().any(is_eviction), "turn {turn} had to wait for a summary");
+        evictions += rest(&mut talk, &Cancel::new()).iter().filter(|event| is_eviction(event)).count();
+    }
+    assert!(evictions >= 2, "{evictions} evictions");
+}
+
+#[test]
+fn without_idle_time_a_turn_makes_the_room_itself() {
+    let mut talk = setting().open();
+    assert!((0..120).any(|turn| talk.say(&remark(turn)).iter().any(is_eviction)));
+}
+
+#[test]
+fn a_summary_that_gives_way_leaves_everything_in_view() {
+    let mut talk = setting().open();
+    let stopped = Cancel::new();
+    stopped.raise();
+    let mut seen = Vec::new();
+    for turn in 0..120 {
+        talk.say(&remark(turn));
+        let before = talk.prompt();
+        assert!(rest(&mut talk, &stopped).is_empty());
+        if rest(&mut talk, &Cancel::new()).iter().any(is_eviction) {
+            seen.push(before);
+            break;
+        }
+    }
+    // Until then nothing had been shortened without the model.
+    let [before] = seen.as_slice() else { panic!("no eviction") };
+    assert!(before.contains(&remark(0)), "{before}");
+}
+
+#[test]
+fn what_a_command_has_changed_is_not_summarised_away() {
+    let mut talk = setting().open();
+    let mut turn = 0;
+    // Full enough for idle time, not full enough for a turn.
+    loop {
+        talk.say(&remark(turn));
+        turn += 1;
+        let mut other = setting().open();
+        (0..turn).for_each(|turn| drop(other.say(&remark(turn))));
+        if rest(&mut other, &Cancel::new()).iter().any(is_eviction) {
+            break;
+        }
+    }
+    talk.command("/undo");
+    talk.command("/redo");
+    assert!(rest(&mut talk, &Cancel::new()).is_empty());
+    talk.say("And now?");
+    assert!(rest(&mut talk, &Cancel::new()).iter().any(is_eviction));
+}
+
+#[test]
+fn a_turn_reads_what_no_prompt_before_it_held_and_nothing_else() {
+    let note = "\"The user likes tea.\"";
+    let save = call(Profile::Native, "core_memory_append", &[("section", "\"human\""), ("content", note)]);
+    let replies = [("I like tea", save.as_str()), ("core_memory_append", "Tea it is.")];
+    let replies = replies.map(|(when, reply)| ScriptedReply {
+        when: Some(when.to_owned()),
+        reply: reply.to_owned(),
+        ..ScriptedReply::default()
+    });
+    let mut setting = setting();
+    setting.script = Script { replies: replies.into(), ..setting.script };
+    let mut talk = setting.open();
+    let mut known = Known::default();
+    let _ = talk.trace.take();
+    for turn in 0..12 {
+        let text = if turn == 4 { "I like tea.".to_owned() } else { remark(turn) };
+        let events = talk.say(&text);
+        let mut twice = 0;
+        for operation in talk.trace.take().0 {
+            if let Operation::Read { sequence, at, tokens } = operation {
+                twice += known.take(sequence, at, &tokens);
+            }
+        }
+        assert_eq!(twice, 0, "turn {turn}: {events:?}");
+        assert_eq!(report(&events).steps, if turn == 4 { 2 } else { 1 }, "turn {turn}: {events:?}");
+        rest(&mut talk, &Cancel::new());
+        for operation in talk.trace.take().0 {
+            if let Operation::Read { sequence, at, tokens } = operation {
+                assert_eq!(known.take(sequence, at, &tokens), 0, "idle time behind turn {turn}");
+            }
+        }
+    }
+}
+
+#[test]
+fn idle_time_reads_what_the_next_prompt_begins_with() {
+    let read_by_third = |has_rest: bool| {
+        let mut talk = setting().open();
+        talk.say("Good evening.");
+        talk.command("/core human I collect stamps.");
+        talk.say("It is raining.");
+        if has_rest {
+            rest(&mut talk, &Cancel::new());
+        }
+        report(&talk.say("It has stopped.")).tokens_read
+    };
+    let (with, without) = (read_by_third(true), read_by_third(false));
+    assert!(with < without, "{with} and {without}");
+}
