@@ -13,7 +13,7 @@ use crate::dialect::Profile;
 use crate::documents::Limits;
 use crate::inference::{SamplerOptions, Tuning};
 use crate::memory::{self, QueueLimits};
-use crate::types::create_private_folder;
+use crate::types::{CoreRefresh, create_private_folder};
 
 pub use document::{Document, defaults, effective};
 
@@ -173,6 +173,9 @@ pub struct ConfigFile {
     /// Whether a question about the user is answered from notes and what was said, in a prompt of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_pass: Option<bool>,
+    /// When core memory is rendered anew in the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub core_refresh: Option<CoreRefresh>,
     /// Minutes without a turn after which the agent has a heartbeat; 0: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heartbeat_minutes: Option<u32>,
@@ -247,6 +250,8 @@ pub struct Config {
     pub recollection: bool,
     /// Whether a question about the user is answered from notes and what was said, in a prompt of its own.
     pub answer_pass: bool,
+    /// When core memory is rendered anew in the prompt.
+    pub core_refresh: CoreRefresh,
     /// When a turn ends with work left for idle time.
     pub idle: Idle,
     /// Minutes without a turn after which the agent has a heartbeat; 0: never.
@@ -400,6 +405,7 @@ impl Config {
             memory_pass: file.memory_pass.unwrap_or(true),
             recollection: file.recollection.unwrap_or(true),
             answer_pass: file.answer_pass.unwrap_or(true),
+            core_refresh: file.core_refresh.unwrap_or_default(),
             idle: overrides.idle.unwrap_or_default(),
             heartbeat_minutes: overrides.heartbeat_minutes.or(file.heartbeat_minutes).unwrap_or_default(),
             queue: file.queue.unwrap_or_default(),
@@ -429,6 +435,7 @@ impl Config {
             memory_pass: Some(self.memory_pass),
             recollection: Some(self.recollection),
             answer_pass: Some(self.answer_pass),
+            core_refresh: Some(self.core_refresh),
             max_calls_of_a_function: Some(self.max_calls_of_a_function),
             heartbeat_minutes: Some(self.heartbeat_minutes),
             queue: Some(self.queue.clone()),

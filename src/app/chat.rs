@@ -314,6 +314,7 @@ pub(super) fn settings(config: &Config, profile: Profile) -> kernel::Settings {
         memory_pass: config.memory_pass && profile == Profile::Native,
         recollection: config.recollection && profile == Profile::Native,
         // Without memory passes the model does all by calls of its own, and there are no notes to answer from.
+        core_refresh: config.core_refresh,
         answer_pass: config.answer_pass && config.memory_pass && profile == Profile::Native,
         waits_for_idle: config.idle == Idle::Wait,
         heartbeat: (config.heartbeat_minutes > 0)

@@ -397,14 +397,15 @@ fn remove(store: &Store, name: &str) -> Result<ExitCode, Error> {
 pub(super) fn chosen(config: &config::Config) -> Result<(ModelFile, crate::inference::LoadOptions), Error> {
     let name = config.model.clone().map_or_else(|| default_model(&config.home), Ok)?;
     let file = resolve(&name)?;
-    let options = load_options(&file, config);
+    let options = load_options(Some(&file), config);
     Ok((file, options))
 }
 
+/// How a model is loaded with `config`.
 #[cfg(feature = "llama-cpp")]
-fn load_options(model: &ModelFile, config: &config::Config) -> crate::inference::LoadOptions {
+pub(super) fn load_options(model: Option<&ModelFile>, config: &config::Config) -> crate::inference::LoadOptions {
     crate::inference::LoadOptions {
-        name: Some(model.name.clone()),
+        name: model.map(|model| model.name.clone()),
         context_window: config.context_window,
         kv_q8: config.kv_q8,
         device: match config.device {
@@ -412,6 +413,7 @@ fn load_options(model: &ModelFile, config: &config::Config) -> crate::inference:
             config::Device::Cpu => crate::inference::Device::Cpu,
         },
         tuning: config.engine,
+        ..crate::inference::LoadOptions::default()
     }
 }
 
@@ -429,7 +431,7 @@ pub(super) fn load_llama_cpp(
     use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
     const STEPS: u64 = 1000;
-    let options = load_options(model, config);
+    let options = load_options(Some(model), config);
     // Hidden by itself where standard error is no terminal.
     let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("loading {msg} [{bar:30}] {percent}%") {

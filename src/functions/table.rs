@@ -142,6 +142,12 @@ impl Function {
         matches!(self, Self::ConversationSearch | Self::ConversationSearchDate | Self::ArchivalMemorySearch)
     }
 
+    /// Whether it edits core memory.
+    #[must_use]
+    pub const fn edits_core(self) -> bool {
+        matches!(self, Self::CoreMemoryAppend | Self::CoreMemoryReplace)
+    }
+
     /// The name by which the model calls it.
     #[must_use]
     pub fn name(self) -> &'static str {

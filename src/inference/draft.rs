@@ -5,6 +5,8 @@
 //! the next choice costs no pass of its own. Every token is still chosen from the model's own logits by the same sampler,
 //! so that a draft changes nothing but the time it takes (and the rounding of passes of another size).
 
+use std::time::Duration;
+
 use crate::types::TokenId;
 
 /// Tokens that must stand before what is proposed: with fewer, the proposal is chance.
@@ -28,6 +30,27 @@ pub(super) fn draft(tokens: &[TokenId], most: usize) -> &[TokenId] {
     }
     let (length, end) = best;
     if length < LEAST_MATCH { &[] } else { &tokens[end..(end + most).min(tokens.len())] }
+}
+
+/// Sizes of passes whose times decide whether drafts pay.
+pub(super) const MEASURED: [usize; 4] = [1, 2, 4, 8];
+/// How often a drafted token is the one that comes, where the one before it was. Measured in conversations with notes and
+/// pasted pages: see `docs/speed.md`.
+const ACCEPTED: f64 = 0.7;
+/// What drafts must bring: below that, their passes are not worth the power.
+const LEAST_GAIN: f64 = 1.15;
+
+/// Most tokens of a draft that pay where passes of [`MEASURED`] tokens take so long, with logits behind each; 0 where
+/// none do.
+pub(super) fn paying(times: [Duration; MEASURED.len()]) -> usize {
+    let [one, ..] = times.map(|time| time.as_secs_f64());
+    let gain = |size: usize, time: Duration| {
+        let expected: f64 = (0..size).map(|place| ACCEPTED.powi(i32::try_from(place).unwrap_or(i32::MAX))).sum();
+        expected * one / time.as_secs_f64().max(f64::MIN_POSITIVE)
+    };
+    let best = MEASURED.into_iter().zip(times).map(|(size, time)| (gain(size, time), size - 1)).skip(1);
+    let best = best.max_by(|one, other| one.0.total_cmp(&other.0));
+    best.filter(|(gain, _)| *gain >= LEAST_GAIN).map_or(0, |(_, tokens)| tokens)
 }
 
 /// How many tokens of a draft are worth reading: as many as were right lately, and one more.
@@ -93,6 +116,17 @@ mod tests {
         // Of equal matches the last.
         let tokens = ids(&[7, 8, 20, 5, 7, 8, 30, 6, 7, 8]);
         assert_eq!(draft(&tokens, 2), ids(&[30, 6]));
+    }
+
+    #[test]
+    fn drafts_pay_where_passes_of_more_tokens_take_hardly_longer() {
+        let times = |ms: [u64; 4]| paying(ms.map(Duration::from_millis));
+        // A GPU, or a processor that waits for memory.
+        assert_eq!(times([40, 41, 43, 48]), 7);
+        assert_eq!(times([40, 44, 60, 130]), 3);
+        // Two cores that do nothing but arithmetic.
+        assert_eq!(times([42, 69, 127, 297]), 0);
+        assert_eq!(times([0, 0, 0, 0]), 0);
     }
 
     #[test]

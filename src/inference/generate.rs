@@ -115,28 +115,21 @@ pub fn generate(
 ) -> Result<Generation, Error> {
     let started = Instant::now();
     let vocab = std::sync::Arc::clone(session.vocab());
-    let mut run = Run {
-        constraint: Timed { inner: constraint, spent: Duration::ZERO },
-        vocab: &vocab,
-        prompt_tokens: session.cached().len(),
-        tokens: Vec::new(),
-        read: 0,
-        patience: Patience::new(if options.drafts { session.engine().draft_tokens().min(MAX_ROWS - 1) } else { 0 }),
-        draft: (0, 0),
-        stats: GenerateStats::default(),
-        on_token,
-    };
+    let mut run = Run::new(session.cached().len(), constraint, &vocab, on_token);
+    if options.drafts {
+        run.patience = Patience::new(session.draft_tokens().min(MAX_ROWS - 1));
+    }
     let stop = run.finish(session, sampler, options, cancel);
     // Nothing that was only guessed stays in the cache, whatever happened.
     let held = run.prompt_tokens + run.read;
     let stop = session.cut_to(held).and(stop)?;
-    let mut stats = run.stats;
-    stats.decode_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    stats.mask_us = u64::try_from(run.constraint.spent.as_micros()).unwrap_or(u64::MAX);
-    Ok(Generation { tokens: run.tokens, stop, stats })
+    let generation = run.into_generation(stop);
+    let decode_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(Generation { stats: GenerateStats { decode_ms, ..generation.stats }, ..generation })
 }
 
-struct Run<'a> {
+/// A generation under way.
+pub(super) struct Run<'a> {
     constraint: Timed<'a>,
     vocab: &'a Vocab,
     /// Tokens of the cache when the generation began.
@@ -151,7 +144,33 @@ struct Run<'a> {
     on_token: &'a mut dyn FnMut(TokenId, &[u8]),
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// Behind a prompt of so many tokens, without drafts.
+    pub(super) fn new(
+        prompt_tokens: usize,
+        constraint: &'a mut dyn Constraint,
+        vocab: &'a Vocab,
+        on_token: &'a mut dyn FnMut(TokenId, &[u8]),
+    ) -> Self {
+        Self {
+            constraint: Timed { inner: constraint, spent: Duration::ZERO },
+            vocab,
+            prompt_tokens,
+            tokens: Vec::new(),
+            read: 0,
+            patience: Patience::new(0),
+            draft: (0, 0),
+            stats: GenerateStats::default(),
+            on_token,
+        }
+    }
+
+    /// What it has come to, without the time of the whole.
+    pub(super) fn into_generation(self, stop: StopCause) -> Generation {
+        let mask_us = u64::try_from(self.constraint.spent.as_micros()).unwrap_or(u64::MAX);
+        Generation { tokens: self.tokens, stop, stats: GenerateStats { mask_us, ..self.stats } }
+    }
+
     fn finish(
         &mut self,
         session: &mut Session,
@@ -160,39 +179,80 @@ impl Run<'_> {
         cancel: &Cancel,
     ) -> Result<StopCause, Error> {
         loop {
-            if cancel.is_raised() {
-                return Ok(StopCause::Cancelled);
-            }
-            if self.constraint.must_end() {
-                return Ok(StopCause::Complete);
-            }
-            if self.tokens.len() >= options.max_tokens {
-                return Ok(StopCause::MaxTokens);
-            }
-            if options.stop_stuck && is_stuck(&self.tokens) {
-                return Ok(StopCause::Stuck);
-            }
-            if self.unread() >= self.room(session) {
-                return Ok(StopCause::WindowFull);
-            }
-            if options.jump_forward {
-                let room = (options.max_tokens - self.tokens.len()).min(self.room(session) - self.unread());
-                if self.jump(session, sampler, room)? {
-                    continue;
-                }
+            if let Some(stop) = self.advance(session, sampler, options, cancel)? {
+                return Ok(stop);
             }
             if self.unread() > 0 && !self.read_on(session, options, cancel)? {
                 return Ok(StopCause::Cancelled);
             }
-            let ahead = self.ahead(session);
-            match sampler.sample(session.logits_behind(ahead)?, self.vocab, &mut self.constraint)? {
-                Sampled::End => return Ok(StopCause::End),
-                Sampled::Token(token) => {
-                    self.take(session, token, sampler)?;
-                    self.stats.tokens_sampled += 1;
-                }
+            let chosen =
+                sampler.sample(session.logits_behind(self.ahead(session))?, self.vocab, &mut self.constraint)?;
+            if let Some(stop) = self.take_chosen(chosen, session, sampler)? {
+                return Ok(stop);
             }
         }
+    }
+
+    /// Takes all that needs no logits; gives back why the generation stops, if it does.
+    pub(super) fn advance(
+        &mut self,
+        session: &mut Session,
+        sampler: &mut Sampler,
+        options: &GenerateOptions,
+        cancel: &Cancel,
+    ) -> Result<Option<StopCause>, Error> {
+        loop {
+            if cancel.is_raised() {
+                return Ok(Some(StopCause::Cancelled));
+            }
+            if self.constraint.must_end() {
+                return Ok(Some(StopCause::Complete));
+            }
+            if self.tokens.len() >= options.max_tokens {
+                return Ok(Some(StopCause::MaxTokens));
+            }
+            if options.stop_stuck && is_stuck(&self.tokens) {
+                return Ok(Some(StopCause::Stuck));
+            }
+            if self.unread() >= self.room(session) {
+                return Ok(Some(StopCause::WindowFull));
+            }
+            let room = (options.max_tokens - self.tokens.len()).min(self.room(session) - self.unread());
+            if !options.jump_forward || !self.jump(session, sampler, room)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// What the engine has not read yet.
+    pub(super) fn unread_tokens(&self) -> &[TokenId] {
+        self.tokens.get(self.read..).unwrap_or_default()
+    }
+
+    /// All of [`Self::unread_tokens`] was read as this part of a pass: chooses what comes next. Gives back why the generation stops, if
+    /// it does.
+    pub(super) fn choose(
+        &mut self,
+        session: &mut Session,
+        part: usize,
+        sampler: &mut Sampler,
+    ) -> Result<Option<StopCause>, Error> {
+        self.read = self.tokens.len();
+        self.stats.forward_passes += 1;
+        let chosen = sampler.sample(session.logits_of(part)?, self.vocab, &mut self.constraint)?;
+        self.take_chosen(chosen, session, sampler)
+    }
+
+    fn take_chosen(
+        &mut self,
+        chosen: Sampled,
+        session: &mut Session,
+        sampler: &mut Sampler,
+    ) -> Result<Option<StopCause>, Error> {
+        let Sampled::Token(token) = chosen else { return Ok(Some(StopCause::End)) };
+        self.take(session, token, sampler)?;
+        self.stats.tokens_sampled += 1;
+        Ok(None)
     }
 
     /// How many of the last tokens the engine has not read.

@@ -22,7 +22,9 @@ use llama_cpp_2::{LlamaBackendDevice, LlamaBackendDeviceType, LogOptions, list_l
 
 use super::gguf::Gguf;
 use super::vocab_gguf::vocab_from_gguf;
-use super::{Engine, Error, GgufInfo, MAX_ROWS, ModelIdentity, ReadReport, Sequence, TokenKind, Tuning, Vocab};
+use super::{
+    Engine, Error, GgufInfo, MAX_ROWS, MAX_TOGETHER, ModelIdentity, ReadReport, Sequence, TokenKind, Tuning, Vocab,
+};
 use crate::types::{Cancel, Hasher, TokenId};
 
 /// Tokens read between two looks at the cancel flag. Reading rate against one batch of 512 on SmolLM2-135M, best of 3
@@ -40,7 +42,9 @@ const SIDE_WINDOW_TOKENS: usize = 2048;
 /// Window of each further side sequence, in tokens: a prompt of examples, a line of core memory, and another line or a
 /// piece of a message.
 const FURTHER_SIDE_WINDOW_TOKENS: usize = 1024;
-/// Cells of the cache beside those of the conversation.
+/// Sequences of an agent: the conversation and those beside it.
+const OWN_SEQUENCES: usize = Sequence::COUNT - Sequence::LANES as usize;
+/// Cells of the cache for the sequences beside the conversation.
 pub(super) const SIDE_CELLS: usize = 2 * SIDE_WINDOW_TOKENS + 2 * FURTHER_SIDE_WINDOW_TOKENS;
 /// More layers than any model has.
 const ALL_LAYERS: u32 = 9999;
@@ -77,13 +81,67 @@ pub struct LoadOptions {
     pub device: Device,
     /// How to run.
     pub tuning: Tuning,
+    /// Texts that are to be written together, at most [`Sequence::LANES`].
+    pub lanes: usize,
+    /// Tokens for which each of them has room.
+    pub lane_tokens: usize,
 }
 
 impl LoadOptions {
+    /// Texts that can be written together.
+    fn lanes(&self) -> usize {
+        self.lanes.min(usize::from(Sequence::LANES))
+    }
+
+    /// Cells of the cache beside those of the conversation.
+    fn side_cells(&self) -> usize {
+        SIDE_CELLS + self.lanes() * self.lane_tokens
+    }
+
     /// Threads for passes of few tokens.
     #[must_use]
     pub fn threads(&self) -> usize {
         self.tuning.threads.unwrap_or_else(default_threads)
+    }
+
+    /// What is chosen for this machine and build, in words.
+    ///
+    /// # Errors
+    /// llama.cpp cannot be initialised.
+    pub fn in_words(&self) -> Result<String, Error> {
+        let Tuning { read_threads, read_batch_tokens, flash_attention, lock_weights, gpu_layers, .. } = self.tuning;
+        let threads = self.threads();
+        let mut words = vec![format!("{threads} threads")];
+        if let Some(read_threads) = read_threads.filter(|read_threads| *read_threads != threads) {
+            words.push(format!("{read_threads} for reading"));
+        }
+        words.push(format!("{} tokens a pass", read_batch_tokens.unwrap_or(READ_CHUNK_TOKENS)));
+        words.push(format!(
+            "flash attention {}",
+            match flash_attention {
+                None => "where the device has it",
+                Some(true) => "on",
+                Some(false) => "off",
+            }
+        ));
+        words.push(format!("keys and values at {} bits", if self.kv_q8 { 8 } else { 16 }));
+        words.push(
+            match self.tuning.map_weights {
+                None => "weights mapped where memory is ample",
+                Some(true) => "weights mapped",
+                Some(false) => "weights read",
+            }
+            .to_owned(),
+        );
+        if lock_weights == Some(true) {
+            words.push("and locked".to_owned());
+        }
+        words.push(match gpu_layers {
+            _ if self.device == Device::Cpu || !backend()?.supports_gpu_offload() => "all on the CPU".to_owned(),
+            Some(layers) => format!("{layers} layers on the GPU"),
+            None => "as many layers on the GPU as its memory holds".to_owned(),
+        });
+        Ok(words.join(", "))
     }
 }
 
@@ -95,6 +153,10 @@ pub struct LlamaCppEngine {
     batch: LlamaBatch<'static>,
     /// Most tokens of a pass of the conversation.
     read_chunk: usize,
+    lanes: usize,
+    lane_tokens: usize,
+    /// Places of the parts' last tokens in the last batch of several sequences.
+    part_ends: Vec<usize>,
     identity: ModelIdentity,
     vocab: Arc<Vocab>,
     window_tokens: usize,
@@ -107,7 +169,7 @@ pub struct LlamaCppEngine {
     /// Tokens of the last batch.
     batch_tokens: usize,
     can_cut: bool,
-    draft_tokens: usize,
+    draft_tokens: Option<usize>,
     /// Whether the tokenizer sets a blank before text.
     guards_blank: bool,
     state_key: String,
@@ -180,7 +242,8 @@ pub(super) fn load_model(
     let backend = backend()?;
     let gpu_layers = gpu_layers(path, options)?;
     let Tuning { lock_weights, .. } = options.tuning;
-    let maps_weights = options.tuning.maps_weights();
+    let file_bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let maps_weights = options.tuning.maps_weights(file_bytes, free_memory_bytes());
     let stop = Arc::new(AtomicBool::new(false));
     let (sender, receiver) = mpsc::channel();
     // The native callback must own what it touches, so it talks to `progress` through a channel.
@@ -219,7 +282,7 @@ pub(super) fn context_params(window_tokens: usize, options: &LoadOptions) -> Lla
     let native = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     let params = LlamaContextParams::default()
         .with_n_ctx(u32::try_from(window_tokens).ok().and_then(NonZeroU32::new))
-        .with_n_seq_max(Sequence::COUNT as u32)
+        .with_n_seq_max(u32::try_from(OWN_SEQUENCES + options.lanes()).unwrap_or(u32::MAX))
         // All sequences share the cells: those beside the conversation take no more of them than they use.
         .with_kv_unified(true)
         .with_n_threads(native(threads))
@@ -289,7 +352,7 @@ impl LlamaCppEngine {
         let window_tokens = window_tokens(options.context_window, &info, trained, free_memory_bytes());
         let model = Arc::new(model);
         let context = model
-            .new_context(backend()?, context_params(window_tokens + SIDE_CELLS, options))
+            .new_context(backend()?, context_params(window_tokens + options.side_cells(), options))
             .map_err(|error| failed(format!("a context of {window_tokens} tokens: {error}")))?;
         let read_chunk = options.tuning.read_batch_tokens.unwrap_or(READ_CHUNK_TOKENS);
         let read_chunk = read_chunk.clamp(1, usize::try_from(context.n_batch()).unwrap_or(READ_CHUNK_TOKENS));
@@ -304,8 +367,11 @@ impl LlamaCppEngine {
         let guards_blank = info.tokenizer_model.as_deref() == Some("llama");
         Ok(Self {
             context,
-            batch: LlamaBatch::new(read_chunk.max(MAX_ROWS), 1),
+            batch: LlamaBatch::new(read_chunk.max(MAX_ROWS).max(if options.lanes > 0 { MAX_TOGETHER } else { 0 }), 1),
             read_chunk,
+            lanes: options.lanes(),
+            lane_tokens: options.lane_tokens,
+            part_ends: Vec::new(),
             identity: ModelIdentity {
                 name: options.name.clone().unwrap_or_else(stem),
                 engine: "llama-cpp",
@@ -322,11 +388,21 @@ impl LlamaCppEngine {
             logits_rows: 0,
             batch_tokens: 0,
             can_cut,
-            draft_tokens: if can_cut { options.tuning.draft_tokens.unwrap_or(0) } else { 0 },
+            draft_tokens: if can_cut { options.tuning.draft_tokens } else { Some(0) },
             guards_blank,
             state_key: state_key(path, options)
                 .map_err(|source| Error::Unreadable { path: path.to_path_buf(), source })?,
         })
+    }
+
+    const fn window_of(&self, sequence: Sequence) -> usize {
+        match sequence {
+            Sequence::Main => self.window_tokens,
+            Sequence::Side | Sequence::FourthSide => SIDE_WINDOW_TOKENS,
+            Sequence::SecondSide | Sequence::ThirdSide => FURTHER_SIDE_WINDOW_TOKENS,
+            Sequence::Lane(lane) if (lane as usize) < self.lanes => self.lane_tokens,
+            Sequence::Lane(_) => 0,
+        }
     }
 
     const fn position(&self) -> usize {
@@ -352,6 +428,7 @@ impl LlamaCppEngine {
 
     /// Reads one chunk; logits of its last `rows` tokens are computed.
     fn decode(&mut self, chunk: &[TokenId], rows: usize) -> Result<(), Error> {
+        self.part_ends.clear();
         self.batch.clear();
         for (place, token) in chunk.iter().enumerate() {
             let wants_logits = place + rows >= chunk.len();
@@ -375,9 +452,13 @@ impl LlamaCppEngine {
     }
 
     fn cut(&mut self, position: usize) -> Result<(), Error> {
+        self.cut_sequence(self.sequence, position)
+    }
+
+    fn cut_sequence(&mut self, sequence: Sequence, position: usize) -> Result<(), Error> {
         // From the first token on is a whole sequence, which every kind of cache can drop.
         let from = u32::try_from(position).ok().filter(|from| *from > 0);
-        match self.context.clear_kv_cache_seq(u32::try_from(self.sequence.index()).ok(), from, None) {
+        match self.context.clear_kv_cache_seq(u32::try_from(sequence.index()).ok(), from, None) {
             Ok(true) => Ok(()),
             Ok(false) => {
                 let reason = format!("this model's cache cannot be cut to {position} tokens");
@@ -405,11 +486,7 @@ impl Engine for LlamaCppEngine {
     }
 
     fn context_window_tokens(&self) -> usize {
-        match self.sequence {
-            Sequence::Main => self.window_tokens,
-            Sequence::Side | Sequence::FourthSide => SIDE_WINDOW_TOKENS,
-            Sequence::SecondSide | Sequence::ThirdSide => FURTHER_SIDE_WINDOW_TOKENS,
-        }
+        self.window_of(self.sequence)
     }
 
     fn tokenize_raw(&self, text: &str) -> Result<Vec<TokenId>, Error> {
@@ -428,7 +505,7 @@ impl Engine for LlamaCppEngine {
         self.can_cut
     }
 
-    fn draft_tokens(&self) -> usize {
+    fn draft_tokens(&self) -> Option<usize> {
         self.draft_tokens
     }
 
@@ -439,6 +516,7 @@ impl Engine for LlamaCppEngine {
         self.cut(position_tokens)?;
         self.positions[self.sequence.index()] = position_tokens;
         self.logits_rows = 0;
+        self.part_ends.clear();
         Ok(())
     }
 
@@ -477,6 +555,88 @@ impl Engine for LlamaCppEngine {
         // A copy, since the native buffer may not be written to: 0.1 ms for 150 000 tokens.
         self.logits.copy_from_slice(self.context.get_logits_ith(place));
         Ok(&mut self.logits)
+    }
+
+    fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    fn read_together(&mut self, parts: &[(Sequence, &[TokenId])]) -> Result<(), Error> {
+        let total: usize = parts.iter().map(|(_, tokens)| tokens.len()).sum();
+        let failed = |reason: String| Error::Native { operation: "reading several sequences", reason };
+        if total > MAX_TOGETHER || total == 0 || self.lanes == 0 {
+            return Err(failed(format!("{total} tokens, {} lanes", self.lanes)));
+        }
+        for (sequence, tokens) in parts {
+            let (needed_tokens, window_tokens) =
+                (self.positions[sequence.index()] + tokens.len(), self.window_of(*sequence));
+            if needed_tokens > window_tokens {
+                return Err(Error::ContextOverflow { needed_tokens, window_tokens });
+            }
+            if let Some(token) = tokens.iter().find(|token| token.index() >= self.vocab.len()) {
+                return Err(failed(format!("token {} of a vocabulary of {}", token.0, self.vocab.len())));
+            }
+        }
+        (self.logits_rows, self.batch_tokens) = (0, 0);
+        self.part_ends.clear();
+        self.batch.clear();
+        let mut ends = Vec::with_capacity(parts.len());
+        for (sequence, tokens) in parts {
+            let at = self.positions[sequence.index()];
+            for (place, token) in tokens.iter().enumerate() {
+                let (token, position) = (LlamaToken(native(token.index())?), native(at + place)?);
+                let is_last = place + 1 == tokens.len();
+                self.batch
+                    .add(token, position, &[native(sequence.index())?], is_last)
+                    .map_err(|error| failed(error.to_string()))?;
+            }
+            ends.push(usize::try_from(self.batch.n_tokens()).unwrap_or(0).saturating_sub(1));
+        }
+        if let Err(error) = self.context.decode(&mut self.batch) {
+            for (sequence, _) in parts {
+                self.cut_sequence(*sequence, self.positions[sequence.index()])?;
+            }
+            return Err(failed(error.to_string()));
+        }
+        for (sequence, tokens) in parts {
+            self.positions[sequence.index()] += tokens.len();
+        }
+        self.part_ends = ends;
+        Ok(())
+    }
+
+    fn logits_of(&mut self, part: usize) -> Result<&mut [f32], Error> {
+        let place = native(*self.part_ends.get(part).ok_or(Error::NoLogits)?)?;
+        self.logits.copy_from_slice(self.context.get_logits_ith(place));
+        Ok(&mut self.logits)
+    }
+
+    fn copy(&mut self, from: Sequence, to: Sequence, tokens: usize) -> Result<(), Error> {
+        let failed = |reason: String| Error::Native { operation: "copying a sequence", reason };
+        let held = self.positions[from.index()];
+        let window_tokens = self.window_of(to);
+        if from == to || tokens > held {
+            return Err(failed(format!("{tokens} of {held} tokens from {from:?} to {to:?}")));
+        }
+        if tokens > window_tokens {
+            return Err(Error::ContextOverflow { needed_tokens: tokens, window_tokens });
+        }
+        (self.logits_rows, self.positions[to.index()]) = (0, 0);
+        self.part_ends.clear();
+        self.cut_sequence(to, 0)?;
+        if tokens == 0 {
+            return Ok(());
+        }
+        // A state that cannot be cut can be copied as a whole alone.
+        let end = if tokens == held { None } else { u32::try_from(tokens).ok() };
+        if end.is_some() && !self.can_cut {
+            return Err(failed(format!("{tokens} of {held} tokens, whose state cannot be cut")));
+        }
+        self.context
+            .copy_kv_cache_seq(native(from.index())?, native(to.index())?, None, end)
+            .map_err(|error| failed(error.to_string()))?;
+        self.positions[to.index()] = tokens;
+        Ok(())
     }
 
     fn state_key(&self) -> &str {

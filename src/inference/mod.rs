@@ -29,6 +29,7 @@ mod sampler;
 mod scripted;
 mod scripted_words;
 mod state_store;
+mod together;
 mod tokenize;
 mod tuning;
 mod vocab;
@@ -50,6 +51,7 @@ pub use prefix_cache::{PrefixReport, Restored, Session, Warm};
 pub use sampler::{Sampled, Sampler, SamplerOptions};
 pub use scripted::{Script, ScriptedEngine, ScriptedGeneration, ScriptedLog, ScriptedReply};
 pub use state_store::StateStore;
+pub use together::{Job, generate_together};
 pub use tokenize::{tokenize_template, tokenize_text};
 pub use tuning::Tuning;
 pub use vocab::{TokenKind, Vocab};
@@ -93,25 +95,60 @@ pub enum Sequence {
     ThirdSide,
     /// Prompts beside the conversation that the user waits for.
     FourthSide,
+    /// One of [`Sequence::LANES`] texts that are written together; engines have as many as they were loaded with.
+    Lane(u8),
 }
 
 impl Sequence {
+    /// Sequences of an agent.
+    const OWN: usize = 5;
+    /// Most texts that are written together.
+    pub const LANES: u8 = 16;
     /// How many there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = Self::OWN + Self::LANES as usize;
     /// All of them.
-    pub const ALL: [Self; Self::COUNT] = [Self::Main, Self::Side, Self::SecondSide, Self::ThirdSide, Self::FourthSide];
+    pub const ALL: [Self; Self::COUNT] = {
+        let mut all = [Self::Main; Self::COUNT];
+        all[1] = Self::Side;
+        all[2] = Self::SecondSide;
+        all[3] = Self::ThirdSide;
+        all[4] = Self::FourthSide;
+        let mut lane = 0;
+        while lane < Self::LANES {
+            all[Self::OWN + lane as usize] = Self::Lane(lane);
+            lane += 1;
+        }
+        all
+    };
 
-    /// The place of this one among them.
+    /// The place of this one among them; lanes beyond the last count as the last.
     #[must_use]
     pub const fn index(self) -> usize {
-        self as usize
+        match self {
+            Self::Main => 0,
+            Self::Side => 1,
+            Self::SecondSide => 2,
+            Self::ThirdSide => 3,
+            Self::FourthSide => 4,
+            Self::Lane(lane) if lane < Self::LANES => Self::OWN + lane as usize,
+            Self::Lane(_) => Self::COUNT - 1,
+        }
+    }
+
+    /// The lane of this number; none where there are fewer.
+    #[must_use]
+    pub fn lane(number: usize) -> Option<Self> {
+        u8::try_from(number).ok().filter(|number| *number < Self::LANES).map(Self::Lane)
     }
 }
 
 /// Most tokens of a pass whose logits can be at hand together.
 pub const MAX_ROWS: usize = 16;
 
-/// A loaded model with [`Sequence::COUNT`] sequences of tokens in its KV cache, one of which is selected.
+/// Most tokens of all sequences together in one pass of several.
+pub const MAX_TOGETHER: usize = 512;
+
+/// A loaded model with its sequences of tokens in its KV cache, one of which is selected.
 ///
 /// The caller reads tokens at the end of the sequence, looks at the logits of the last one, and may cut the sequence.
 pub trait Engine: Send {
@@ -154,9 +191,10 @@ pub trait Engine: Send {
         true
     }
 
-    /// Most tokens of a draft whose reading beside another token pays here; 0: drafts do not.
-    fn draft_tokens(&self) -> usize {
-        0
+    /// Most tokens of a draft that are read beside a token that is due, as the settings say; none where they leave that to
+    /// measuring.
+    fn draft_tokens(&self) -> Option<usize> {
+        Some(0)
     }
 
     /// Cuts the cache to its first `position_tokens` tokens.
@@ -194,6 +232,40 @@ pub trait Engine: Send {
     /// # Errors
     /// [`Error::NoLogits`] where they were not asked for, or the cache was cut since.
     fn logits_behind(&mut self, back: usize) -> Result<&mut [f32], Error>;
+
+    /// How many sequences [`Sequence::Lane`] there are.
+    fn lanes(&self) -> usize {
+        0
+    }
+
+    /// Appends each of `parts` at the end of its own sequence, all in one pass; at most [`MAX_TOGETHER`] tokens in all, and
+    /// no sequence twice. Logits behind the last token of each part are at hand then ([`Engine::logits_of`]), and none of
+    /// any sequence by itself. Which sequence is selected stays.
+    ///
+    /// # Errors
+    /// [`Error::ContextOverflow`] before anything is read; engines without lanes; native failures, after which no part is
+    /// in the cache.
+    fn read_together(&mut self, parts: &[(Sequence, &[TokenId])]) -> Result<(), Error> {
+        let reason = format!("this engine reads one sequence at a time, not {}", parts.len());
+        Err(Error::Native { operation: "reading several sequences", reason })
+    }
+
+    /// Logits behind the last token of a part of the last [`Engine::read_together`]. Shape: `(vocab.len(),)` f32.
+    ///
+    /// # Errors
+    /// [`Error::NoLogits`] where there was no such part, or something was read or cut since.
+    fn logits_of(&mut self, _part: usize) -> Result<&mut [f32], Error> {
+        Err(Error::NoLogits)
+    }
+
+    /// Makes `to` hold the first `tokens` tokens of `from` and nothing else, without reading them.
+    ///
+    /// # Errors
+    /// Engines without lanes; the native cache cannot be copied there.
+    fn copy(&mut self, from: Sequence, to: Sequence, _tokens: usize) -> Result<(), Error> {
+        let reason = format!("{from:?} to {to:?}: this engine has no lanes");
+        Err(Error::Native { operation: "copying a sequence", reason })
+    }
 
     /// What a saved state must have come from to be taken: model, build and settings in one text.
     fn state_key(&self) -> &str;

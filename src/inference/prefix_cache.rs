@@ -4,8 +4,9 @@
 //! Not responsible for the order of a prompt's parts, which decides how long that prefix is (DESIGN D4).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::draft::{MEASURED, paying};
 use super::pace::Pace;
 use super::state_store::Kept;
 use super::{Engine, Error, Sequence, StateStore, Vocab};
@@ -80,6 +81,8 @@ pub struct Session {
     /// By [`Sequence::index`].
     cached: [Vec<TokenId>; Sequence::COUNT],
     states: Option<StateStore>,
+    /// Most tokens of a draft that pay, once that was measured.
+    measured_draft_tokens: Option<usize>,
     pace: Pace,
     /// Whether passes are kept short.
     is_paced: bool,
@@ -119,7 +122,15 @@ impl Session {
                 known.clear();
             }
         }
-        Ok(Self { engine, sequence: Sequence::Main, cached, states: None, pace: Pace::default(), is_paced: false })
+        Ok(Self {
+            engine,
+            sequence: Sequence::Main,
+            cached,
+            states: None,
+            measured_draft_tokens: None,
+            pace: Pace::default(),
+            is_paced: false,
+        })
     }
 
     /// The same session, with states of its cache saved in `states`; see [`Session::prepare_fixed`].
@@ -146,6 +157,40 @@ impl Session {
     #[must_use]
     pub const fn sequence(&self) -> Sequence {
         self.sequence
+    }
+
+    /// Most tokens of a draft; 0 where drafts are not wanted, do not pay, or it was not measured yet.
+    pub(super) fn draft_tokens(&self) -> usize {
+        self.engine.draft_tokens().or(self.measured_draft_tokens).unwrap_or(0)
+    }
+
+    /// Measures whether drafts pay with this model on this machine, by passes behind what is cached, which are cut off again.
+    /// Does nothing where the settings say it, or where it was measured.
+    ///
+    /// # Errors
+    /// Failures of the engine.
+    pub fn measure_drafts(&mut self, cancel: &Cancel) -> Result<(), Error> {
+        let (most, cached) = (MEASURED.into_iter().max().unwrap_or_default(), self.cached().len());
+        let Some(last) = self.cached().last().copied() else { return Ok(()) };
+        if self.engine.draft_tokens().or(self.measured_draft_tokens).is_some() || self.room_tokens() < most {
+            return Ok(());
+        }
+        let mut times = [Duration::MAX; MEASURED.len()];
+        // Whatever is done first is slow: the least counts.
+        for place in (0..MEASURED.len()).chain(0..MEASURED.len()) {
+            let size = MEASURED[place];
+            let started = Instant::now();
+            let read = self.read(&vec![last; size], size, cancel)?;
+            let spent = started.elapsed();
+            self.cut(cached)?;
+            if read.tokens_read < size {
+                return Ok(());
+            }
+            times[place] = spent.min(times[place]);
+        }
+        self.measured_draft_tokens = Some(paying(times));
+        tracing::info!(?times, draft_tokens = self.measured_draft_tokens, "measured what drafts bring");
+        Ok(())
     }
 
     /// Whether passes are kept short from now on, so that what is read can give way within a fifth of a second. That
@@ -346,6 +391,53 @@ impl Session {
         cached.extend(tokens.iter().take(now.saturating_sub(before)));
         cached.truncate(now);
         outcome
+    }
+
+    /// Makes the cache of the selected sequence hold exactly `tokens`, without logits; false where it was cancelled.
+    ///
+    /// # Errors
+    /// As [`Session::prepare`].
+    pub(super) fn hold(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<bool, Error> {
+        self.engine.require_window(tokens.len())?;
+        let common = self.cached().iter().zip(tokens).take_while(|(cached, wanted)| cached == wanted).count();
+        let keep = self.cut(common)?;
+        let read = self.append(&tokens[keep..], cancel)?;
+        Ok(keep + read.tokens_read == tokens.len())
+    }
+
+    /// Appends each of `parts` to its own sequence, all in one pass; see [`Engine::read_together`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn append_together(&mut self, parts: &[(Sequence, &[TokenId])]) -> Result<(), Error> {
+        self.engine.read_together(parts)?;
+        for (sequence, tokens) in parts {
+            self.cached[sequence.index()].extend_from_slice(tokens);
+        }
+        Ok(())
+    }
+
+    /// Logits behind a part of the last [`Session::append_together`].
+    ///
+    /// # Errors
+    /// [`Error::NoLogits`] where there was none.
+    pub(super) fn logits_of(&mut self, part: usize) -> Result<&mut [f32], Error> {
+        self.engine.logits_of(part)
+    }
+
+    /// Makes the cache of the selected sequence begin with what `prompt` shares with that of `from`, without reading it.
+    ///
+    /// # Errors
+    /// The engine cannot copy there.
+    pub(super) fn share(&mut self, from: Sequence, prompt: &[TokenId]) -> Result<(), Error> {
+        let common = |cached: &[TokenId]| cached.iter().zip(prompt).take_while(|(one, two)| one == two).count();
+        let shared = common(&self.cached[from.index()]);
+        if from == self.sequence || shared <= common(self.cached()) || !self.engine.can_cut() {
+            return Ok(());
+        }
+        self.engine.copy(from, self.sequence, shared)?;
+        prompt[..shared].clone_into(self.cached_mut());
+        Ok(())
     }
 
     /// Logits behind the last cached token. Shape: `(vocab.len(),)`.

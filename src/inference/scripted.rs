@@ -461,8 +461,8 @@ impl Engine for ScriptedEngine {
         self.cached.len()
     }
 
-    fn draft_tokens(&self) -> usize {
-        self.script.draft_tokens
+    fn draft_tokens(&self) -> Option<usize> {
+        Some(self.script.draft_tokens)
     }
 
     fn truncate(&mut self, position_tokens: usize) -> Result<(), Error> {

@@ -4,6 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Memory is ample for a file where so many times its size is free.
+const AMPLE: u64 = 3;
+
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,7 +23,7 @@ pub struct Tuning {
     /// Attention without a matrix of all scores; left out: where the device has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flash_attention: Option<bool>,
-    /// Whether the file of the weights is mapped instead of read; left out: see [`Tuning::maps_weights`].
+    /// Whether the file of the weights is mapped instead of read; left out: where memory is ample.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub map_weights: Option<bool>,
     /// Whether the weights are kept from being swapped out; left out: no.
@@ -43,9 +46,31 @@ impl Tuning {
             .find_map(|(name, value)| (value == Some(0)).then_some(name))
     }
 
-    /// Whether the weights are mapped.
+    /// Whether a file of so many bytes is mapped where so many bytes of memory are free. What is mapped stays in memory beside
+    /// the copy that is made of it in an order that suits the processor (1944 against 1326 MB with Qwen2.5-Coder-1.5B), but
+    /// is loaded sooner (1.2 against 1.8 s), and the next start finds it in the system's cache.
     #[must_use]
-    pub fn maps_weights(&self) -> bool {
-        self.map_weights.unwrap_or(true)
+    pub fn maps_weights(&self, file_bytes: u64, free_bytes: u64) -> bool {
+        self.map_weights.unwrap_or(free_bytes / AMPLE >= file_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_mapped_where_memory_is_ample_or_the_settings_say_so() {
+        let chosen = Tuning::default();
+        assert!(chosen.maps_weights(1000, 3000) && !chosen.maps_weights(1000, 2999));
+        assert!(Tuning { map_weights: Some(true), ..chosen }.maps_weights(1000, 0));
+        assert!(!Tuning { map_weights: Some(false), ..chosen }.maps_weights(1000, u64::MAX));
+    }
+
+    #[test]
+    fn what_is_counted_is_not_zero() {
+        assert_eq!(Tuning::default().zero(), None);
+        assert_eq!(Tuning { draft_tokens: Some(0), ..Tuning::default() }.zero(), None);
+        assert_eq!(Tuning { read_threads: Some(0), ..Tuning::default() }.zero(), Some("read_threads"));
     }
 }

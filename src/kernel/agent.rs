@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::dialect::{self, Action, Dialect, Profile};
-use crate::functions::{self, SideEffect};
+use crate::functions::{self, Function, SideEffect};
 use crate::inference::{Engine, SamplerOptions, StopCause, Warm};
 use crate::memory::{AgentMemory, CoreMemory, Embed, Inbox, MainContext, QueueLimits, RoomReport};
-use crate::types::{Body, Cancel, Clock, Event, InboxId, NewMessage, Notification, Status, StopReason, TurnReport};
+use crate::types::{
+    Body, Cancel, Clock, CoreRefresh, Event, InboxId, NewMessage, Notification, Status, StopReason, TurnReport,
+};
 
 use super::Error;
 use super::answering::{Lookup, only_searches};
@@ -58,6 +60,8 @@ pub struct Settings {
     pub recollection: bool,
     /// Whether a question about the user is answered from notes and what was said, in a prompt of its own.
     pub answer_pass: bool,
+    /// When core memory is rendered anew in the prompt.
+    pub core_refresh: CoreRefresh,
     /// Whether a turn is reported only after the memory passes.
     pub waits_for_idle: bool,
     /// Time without a turn after which the agent has a heartbeat of its own; none: never.
@@ -471,8 +475,11 @@ impl Agent {
         }
         emit(Event::Call { name: call.name.clone(), arguments: call.arguments.clone() });
         emit(Event::Result { name: call.name.clone(), status: outcome.status, message: outcome.message });
-        if outcome.side_effect == Some(SideEffect::CoreMemoryCorrected) {
-            // The line that was corrected still stands in the prompt and would mislead the next turn.
+        // A line that was corrected still stands in the prompt and might mislead the next turn.
+        let is_corrected = outcome.side_effect == Some(SideEffect::CoreMemoryCorrected);
+        let has_edited =
+            outcome.status == Status::Ok && Function::by_name(&call.name).is_some_and(Function::edits_core);
+        if has_edited && self.settings.core_refresh.is_due(is_corrected) {
             self.refresh_core()?;
         }
         progress.has_read_document |= outcome.side_effect == Some(SideEffect::DocumentRead);

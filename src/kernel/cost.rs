@@ -14,6 +14,8 @@ pub(super) struct Cost {
     tokens_recalled: u64,
     tokens_sampled: u64,
     tokens_forced: u64,
+    tokens_drafted: u64,
+    tokens_accepted: u64,
     call_tokens: u64,
     call_tokens_forced: u64,
     restore_ms: u64,
@@ -38,6 +40,8 @@ impl Cost {
         self.forward_passes += stats.forward_passes;
         self.tokens_sampled += stats.tokens_sampled;
         self.tokens_forced += stats.tokens_forced;
+        self.tokens_drafted += stats.tokens_drafted;
+        self.tokens_accepted += stats.tokens_accepted;
         self.decode_ms += stats.decode_ms;
         self.mask_us += stats.mask_us;
     }
@@ -66,6 +70,8 @@ impl Cost {
             tokens_recalled: self.tokens_recalled,
             tokens_sampled: self.tokens_sampled,
             tokens_forced: self.tokens_forced,
+            tokens_drafted: self.tokens_drafted,
+            tokens_accepted: self.tokens_accepted,
             call_tokens: self.call_tokens,
             call_tokens_forced: self.call_tokens_forced,
             restore_ms: self.restore_ms,

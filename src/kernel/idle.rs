@@ -44,6 +44,10 @@ impl Agent {
         let is_summarised = self.summarise_ahead(preempt, emit)?;
         self.read_answers_ahead(preempt)?;
         self.read_conversation_ahead(preempt)?;
+        // Where runs are to be repeated, time must decide nothing.
+        if !self.settings.waits_for_idle && !preempt.is_raised() {
+            self.model.session.measure_drafts(preempt)?;
+        }
         if is_summarised && !preempt.is_raised() {
             // What was saved before begins otherwise.
             self.save_state();

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::functions::{self, Function, Outcome, SideEffect};
 use crate::memory::CoreMemory;
-use crate::types::{Body, Call, Cancel, Event, NewMessage, Notification, Status};
+use crate::types::{Body, Call, Cancel, CoreRefresh, Event, NewMessage, Notification, Status};
 
 use super::Error;
 use super::agent::Agent;
@@ -207,13 +207,17 @@ impl Agent {
             });
         }
         let edits: Vec<String> = done.iter().filter_map(|(call, outcome)| edit(call, outcome)).collect();
-        if !edits.is_empty() {
+        let is_refreshed = !edits.is_empty() && settings.core_refresh == CoreRefresh::Edit;
+        if !edits.is_empty() && !is_refreshed {
             // Core memory stands in the prompt as it was, so that what follows it need not be read again.
             let notification = Notification::CoreMemoryEdited { text: edits.join("\n") };
             let body = Body::Notification { notification };
             step.record(&NewMessage { at_ms: step.at_ms(), body, interrupted: false })?;
         }
         step.commit()?;
+        if is_refreshed {
+            self.refresh_core()?;
+        }
         for (Call { name, arguments }, outcome) in done {
             emit(Event::Call { name: name.clone(), arguments });
             emit(Event::Result { name, status: outcome.status, message: outcome.message });

@@ -205,6 +205,10 @@ pub struct TurnReport {
     pub tokens_sampled: u64,
     /// Tokens that the grammar left no choice about.
     pub tokens_forced: u64,
+    /// Tokens that were guessed from the prompt.
+    pub tokens_drafted: u64,
+    /// Those of them that the model then chose: each has saved a forward pass.
+    pub tokens_accepted: u64,
     /// Tokens, sampled and forced, of steps that became a call.
     pub call_tokens: u64,
     /// Those of them that the grammar left no choice about.

@@ -4,6 +4,7 @@ mod call;
 mod cancel;
 mod clock;
 mod constraint;
+mod core_refresh;
 mod count;
 mod digest;
 mod draft;
@@ -19,6 +20,7 @@ pub use call::{Argument, Call, FunctionDefinition, FunctionSchema, Parameter, Pa
 pub use cancel::Cancel;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use constraint::{Constraint, ConstraintError, Unconstrained};
+pub use core_refresh::CoreRefresh;
 pub use count::counted;
 pub use digest::Hasher;
 pub use draft::Draft;

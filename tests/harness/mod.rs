@@ -17,6 +17,8 @@ pub mod program;
 #[cfg(unix)]
 pub mod screen;
 pub mod soak;
+#[cfg(feature = "llama-cpp")]
+pub mod tiny_gguf;
 #[cfg(any(feature = "llama-cpp", feature = "candle"))]
 pub mod weights;
 pub mod world;

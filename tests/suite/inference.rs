@@ -3,8 +3,12 @@
 
 mod drafts;
 #[cfg(feature = "llama-cpp")]
+mod kinds;
+#[cfg(feature = "llama-cpp")]
 mod native;
 mod states;
+#[cfg(feature = "llama-cpp")]
+mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
 

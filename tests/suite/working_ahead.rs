@@ -3,7 +3,7 @@
 use mneme::bench::turn::trace::{Known, Operation};
 use mneme::dialect::Profile;
 use mneme::inference::{Script, ScriptedReply};
-use mneme::types::{Cancel, Event, TurnReport};
+use mneme::types::{Cancel, CoreRefresh, Event, TurnReport};
 
 use crate::harness::agent::{Setting, Talk, call};
 
@@ -146,4 +146,34 @@ fn idle_time_reads_what_the_next_prompt_begins_with() {
     };
     let (with, without) = (read_by_third(true), read_by_third(false));
     assert!(with < without, "{with} and {without}");
+}
+
+/// What of a prompt stands before the conversation.
+fn head(prompt: &str) -> String {
+    prompt.split("<|im_start|>user").next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_config_says_which_edits_reach_the_beginning_of_the_prompt() {
+    let note = |text: &str| format!("\"{text}\"");
+    let (tea, coffee) = ("The user likes tea.", "The user likes coffee.");
+    let section = ("section", "\"human\"");
+    for (policy, after_append, after_correction) in
+        [(CoreRefresh::Eviction, "", ""), (CoreRefresh::Correction, "", coffee), (CoreRefresh::Edit, tea, coffee)]
+    {
+        let append = call(Profile::Native, "core_memory_append", &[section, ("content", &note(tea))]);
+        let replace = [section, ("old_content", &*note(tea)), ("new_content", &*note(coffee))];
+        let replace = call(Profile::Native, "core_memory_replace", &replace);
+        let replies = [append.as_str(), "Tea it is.", &replace, "Coffee it is.", "Good."];
+        let mut setting = Setting::new(Profile::Native, &replies);
+        setting.config.core_refresh = Some(policy);
+        let mut talk = setting.open();
+        for text in ["I like tea.", "No, coffee.", "Good?"] {
+            talk.say(text);
+        }
+        let heads: Vec<String> = talk.log.prompts().iter().map(|prompt| head(prompt)).collect();
+        let [_, _, third, _, last] = heads.as_slice() else { panic!("{} prompts", heads.len()) };
+        assert_eq!(third.contains(tea), !after_append.is_empty(), "{policy:?}: {third}");
+        assert_eq!(last.contains(coffee), !after_correction.is_empty(), "{policy:?}: {last}");
+    }
 }

@@ -72,6 +72,7 @@ pub(super) fn run(as_json: bool) -> Done {
     checks.push(database(&home));
     checks.push(disk(&home));
     checks.extend(models(&home, hardware));
+    checks.extend(engine(&home));
     let worst = checks.iter().map(|check| check.state).max().unwrap_or(State::Ok);
     if as_json {
         let rows: Vec<serde_json::Value> = checks
@@ -210,6 +211,23 @@ fn settings(home: &Path) -> Check {
         Ok(_) => fine("settings", "the defaults"),
         Err(error) => check("settings", State::Fail, error.to_string(), error.hint()),
     }
+}
+
+/// How the model would run.
+#[cfg(feature = "llama-cpp")]
+fn engine(home: &Path) -> Option<Check> {
+    let file = ConfigFile::read(home).ok()?;
+    let config = Config::new(home.to_owned(), file, Overrides::default()).ok()?;
+    let words = super::super::models::load_options(None, &config).in_words();
+    Some(match words {
+        Ok(words) => fine("engine", format!("{words} ([engine] in {} changes it)", ConfigFile::NAME)),
+        Err(error) => check("engine", State::Fail, error.to_string(), "build mneme anew: make build"),
+    })
+}
+
+#[cfg(not(feature = "llama-cpp"))]
+fn engine(_home: &Path) -> Option<Check> {
+    None
 }
 
 fn database(home: &Path) -> Check {

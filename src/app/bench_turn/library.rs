@@ -42,10 +42,15 @@ impl Library {
     /// The library cannot be loaded, or a native call failed.
     pub(super) fn repeat(&mut self, recorded: Vec<Recorded>, stop: &Cancel) -> Result<Option<Vec<Measured>>, Error> {
         let mut known = Known::default();
+        // What idle time does in other sequences has no part in the time of turns.
+        let sequence_of = |operation: &Operation| match operation {
+            Operation::Read { sequence, .. } | Operation::Restored { sequence, .. } => *sequence,
+        };
+        let of_turns: Vec<Sequence> = recorded.iter().flat_map(|turn| turn.within.iter().map(sequence_of)).collect();
         let mut measured = Vec::with_capacity(recorded.len());
         for Recorded { turn, first_token, database, evicted, before, within } in recorded {
             let (mut restored_tokens, mut reread) = (0, Duration::ZERO);
-            for operation in &before {
+            for operation in before.iter().filter(|operation| of_turns.contains(&sequence_of(operation))) {
                 match operation {
                     Operation::Read { sequence, at, tokens } => {
                         known.take(*sequence, *at, tokens);

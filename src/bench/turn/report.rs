@@ -319,9 +319,14 @@ impl Report {
             || "no call was made".to_owned(),
             |share| format!("{:.0} % of call tokens forced", share * 100.0),
         );
+        let (drafted, accepted) = self.turns.iter().fold((0, 0), |(drafted, accepted), row| {
+            (drafted + row.turn.tokens_drafted, accepted + row.turn.tokens_accepted)
+        });
+        let drafts =
+            if drafted == 0 { "no drafts".to_owned() } else { format!("{accepted} of {drafted} drafted tokens came") };
         vec![
             format!(
-                "mean turn {:.2} s, {:.2} of the lower bound; {:.1} % of the prompts' tokens were in the cache; {forced}",
+                "mean turn {:.2} s, {:.2} of the lower bound; {:.1} % of the prompts' tokens were in the cache; {forced}; {drafts}",
                 self.summary.mean_wall_ms / 1000.0,
                 self.summary.bound_ratio,
                 self.summary.reused_share * 100.0,

@@ -109,7 +109,7 @@ impl Engine for TracedEngine {
         self.inner.can_cut()
     }
 
-    fn draft_tokens(&self) -> usize {
+    fn draft_tokens(&self) -> Option<usize> {
         self.inner.draft_tokens()
     }
 
@@ -125,6 +125,23 @@ impl Engine for TracedEngine {
     fn logits_behind(&mut self, back: usize) -> Result<&mut [f32], Error> {
         self.trace.lock().first_logits.get_or_insert_with(Instant::now);
         self.inner.logits_behind(back)
+    }
+
+    fn lanes(&self) -> usize {
+        self.inner.lanes()
+    }
+
+    fn read_together(&mut self, parts: &[(Sequence, &[TokenId])]) -> Result<(), Error> {
+        // Turns write one text at a time: nothing of this is recorded.
+        self.inner.read_together(parts)
+    }
+
+    fn logits_of(&mut self, part: usize) -> Result<&mut [f32], Error> {
+        self.inner.logits_of(part)
+    }
+
+    fn copy(&mut self, from: Sequence, to: Sequence, tokens: usize) -> Result<(), Error> {
+        self.inner.copy(from, to, tokens)
     }
 
     fn state_key(&self) -> &str {

@@ -1,0 +1,90 @@
+//! Models whose cache cannot be cut at any token, or whose layers look back a part of the way: what is read again after a
+//! cut must be what a fresh read gives.
+
+use std::path::Path;
+
+use mneme::inference::{Engine, LlamaCppEngine, LoadOptions, Session, Tuning};
+use mneme::types::{Cancel, TokenId};
+
+use crate::harness::tiny_gguf::{SLIDING_WINDOW, write_recurrent, write_sliding};
+
+fn load(path: &Path) -> LlamaCppEngine {
+    let tuning = Tuning { draft_tokens: Some(4), ..Tuning::default() };
+    let options = LoadOptions { context_window: Some(512), tuning, ..LoadOptions::default() };
+    LlamaCppEngine::load(path, &options, &mut |_| true).unwrap()
+}
+
+/// Some bytes as tokens, another text for each seed.
+fn tokens(seed: u32, count: u32) -> Vec<TokenId> {
+    (1..=count).map(|place| TokenId(3 + (place * 37 + place * place * seed) % 256)).collect()
+}
+
+fn difference(one: &[f32], other: &[f32]) -> f32 {
+    one.iter().zip(other).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max)
+}
+
+fn assert_cuts_change_nothing(path: &Path, reuses: bool) {
+    let cancel = Cancel::new();
+    let common = 5 * SLIDING_WINDOW;
+    let mut first = tokens(1, common);
+    let mut second = first.clone();
+    first.extend(tokens(2, 3 * SLIDING_WINDOW));
+    second.extend(tokens(3, 4 * SLIDING_WINDOW));
+    let mut fresh = Session::new(Box::new(load(path))).unwrap();
+    // In the same passes as after the cut: those of another size round otherwise.
+    fresh.prepare(&second[..if reuses { common as usize } else { 0 }], &cancel).unwrap();
+    fresh.prepare(&second, &cancel).unwrap();
+    let expected = fresh.logits().unwrap().to_vec();
+    let mut session = Session::new(Box::new(load(path))).unwrap();
+    session.prepare(&first, &cancel).unwrap();
+    assert!(difference(session.logits().unwrap(), &expected) > 0.1, "another text has the same logits");
+    let report = session.prepare(&second, &cancel).unwrap();
+    assert_eq!(report.tokens_reused, if reuses { common as usize } else { 0 });
+    let cut = difference(session.logits().unwrap(), &expected);
+    assert!(cut < 1e-3, "{cut}");
+}
+
+#[test]
+fn a_sliding_window_does_not_lose_what_stands_before_a_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sliding.gguf");
+    write_sliding(&path);
+    let engine = load(&path);
+    assert!(engine.can_cut());
+    assert_eq!(engine.draft_tokens(), Some(4));
+    drop(engine);
+    assert_cuts_change_nothing(&path, true);
+}
+
+#[test]
+fn a_state_that_cannot_be_cut_is_read_anew_and_takes_no_drafts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recurrent.gguf");
+    write_recurrent(&path);
+    let engine = load(&path);
+    assert!(!engine.can_cut());
+    assert_eq!(engine.draft_tokens(), Some(0));
+    drop(engine);
+    assert_cuts_change_nothing(&path, false);
+}
+
+#[test]
+fn a_saved_state_of_either_kind_gives_the_logits_of_what_was_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let cancel = Cancel::new();
+    for (name, write) in [("sliding", write_sliding as fn(&Path)), ("recurrent", write_recurrent)] {
+        let path = folder.path().join(format!("{name}.gguf"));
+        write(&path);
+        let (text, last) = (tokens(1, 6 * SLIDING_WINDOW), TokenId(70));
+        let mut engine = load(&path);
+        engine.read(&text, &cancel).unwrap();
+        let state = engine.state().unwrap();
+        engine.read(&[last], &cancel).unwrap();
+        let expected = engine.logits().unwrap().to_vec();
+        let mut other = load(&path);
+        other.restore(&state, text.len()).unwrap();
+        other.read(&[last], &cancel).unwrap();
+        let restored = difference(other.logits().unwrap(), &expected);
+        assert!(restored < 1e-3, "{name}: {restored}");
+    }
+}
