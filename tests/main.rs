@@ -16,6 +16,7 @@ mod suite {
     mod bench_conversations;
     mod bench_functions;
     mod bench_recall;
+    mod bench_turn;
     mod chat;
     mod clock;
     mod commands;

@@ -13,6 +13,14 @@ use crate::cli::{
 };
 use crate::models::{PullOptions, TerminalProgress, default_bench_dir};
 
+/// The time in which the conversations of benches begin, 2026-01-02 03:04 UTC: what the model reads must not depend on when
+/// it is measured.
+pub(super) const BEGIN_MS: i64 = 1_767_323_040_000;
+/// Time between two messages of the user, in milliseconds.
+pub(super) const BETWEEN_MESSAGES_MS: i64 = 60_000;
+/// Time between two starts of the program, in milliseconds.
+pub(super) const BETWEEN_STARTS_MS: i64 = 8 * 60 * 60 * 1000;
+
 /// Reading and decoding rates beside the bare library's.
 ///
 /// # Errors

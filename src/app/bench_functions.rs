@@ -13,8 +13,8 @@ use super::output::tell;
 use super::{Error, bench};
 use crate::bench::bfcl::WHEEL;
 use crate::bench::functions::{
-    Answer, Answered, Caller, Case, Category, Circumstances, Constrained, Judge, Report, Row, Settings, Verdict, Work,
-    compare, drawn, page, present, read,
+    Answer, Answered, Caller, Case, Category, Circumstances, Constrained, Judge, Question, Report, Row, Settings,
+    Verdict, Work, Written, compare, drawn, page, present, read,
 };
 use crate::cli::{CategoryArg, EngineName, ExitCode, FunctionsBenchArgs};
 use crate::config::{self, Config, ConfigFile, Overrides};
@@ -132,15 +132,21 @@ fn ask_model(
         model: path,
         program: env!("CARGO_PKG_VERSION").to_owned(),
         profile: profile.as_str().to_owned(),
+        together: arguments.parallel,
     };
     let work = Work::open(dir, &settings, arguments.fresh).map_err(crate::bench::functions::Error::from)?;
     tell(&format!("What {name} answers is kept in {}; --fresh starts over.", work.folder().display()));
-    let engine = super::engine::load(arguments.engine, &config, cancel)?;
+    let lanes = if arguments.parallel > 1 { arguments.parallel } else { 0 };
+    let engine = super::engine::load_with_lanes(arguments.engine, &config, lanes, cancel)?;
     let (caller, notice) = Caller::new(engine, profile)?;
     if let Some(notice) = notice {
         tell(&format!("note: {notice}"));
     }
-    let mut asking = Asking { name, caller, work, judge, cancel, answers: Vec::new(), told: Instant::now() };
+    let together = arguments.parallel.min(caller.lanes().max(1));
+    if together < arguments.parallel {
+        tell("note: this engine writes one reply at a time");
+    }
+    let mut asking = Asking { name, caller, work, judge, cancel, together, answers: Vec::new(), told: Instant::now() };
     for (category, cases) in cases {
         asking.ask_category(*category, cases, arguments.constrained.ways())?;
     }
@@ -155,6 +161,8 @@ struct Asking<'a> {
     work: Work,
     judge: &'a Judge,
     cancel: &'a Cancel,
+    /// Questions that are asked together.
+    together: usize,
     answers: Vec<Answer>,
     /// When progress was told last.
     told: Instant,
@@ -164,35 +172,64 @@ impl Asking<'_> {
     /// Asks the cases that have no answer yet.
     fn ask_category(&mut self, category: Category, cases: &[Case], ways: &[Constrained]) -> Result<(), Error> {
         let (started, first) = (Instant::now(), self.answers.len());
-        let mut asked = 0;
-        for (at, case) in cases.iter().enumerate() {
-            for way in ways {
-                let question = self.caller.question(case, *way)?;
-                let known = self.work.written(&case.id, *way, &question.key).cloned();
-                let written = match known {
-                    Some(written) => written,
-                    None => {
-                        let Some(written) = self.caller.ask(&question, self.cancel)? else { return Ok(()) };
-                        asked += 1;
-                        // With a larger window it could be asked.
-                        if written.failure.is_empty() {
-                            let (id, key) = (case.id.clone(), question.key);
-                            let row = Row { id, constrained: *way, key, written: written.clone() };
-                            self.work.keep(row).map_err(crate::bench::functions::Error::from)?;
-                        }
-                        written
-                    }
-                };
-                self.answers.push(Answer::new(case, *way, written, self.judge));
+        let (mut asked, mut done) = (0, 0);
+        for together in cases.chunks((self.together / ways.len()).max(1)) {
+            let mut questions = Vec::with_capacity(together.len() * ways.len());
+            for case in together {
+                for way in ways {
+                    questions.push((case, *way, self.caller.question(case, *way)?));
+                }
             }
-            let is_last = at + 1 == cases.len();
-            if is_last || self.told.elapsed() >= TELL_EVERY {
+            let Some(new) = self.write(&questions)? else { return Ok(()) };
+            asked += new;
+            done += together.len();
+            if done == cases.len() || self.told.elapsed() >= TELL_EVERY {
                 self.told = Instant::now();
-                let left = (cases.len() - at - 1) * ways.len();
-                self.tell_progress(category, (at + 1, cases.len()), (asked, left), (first, started));
+                let left = (cases.len() - done) * ways.len();
+                self.tell_progress(category, (done, cases.len()), (asked, left), (first, started));
             }
         }
         Ok(())
+    }
+
+    /// Has those questions answered that have no answer yet, keeps the answers, and gives back how many those were; none
+    /// where it was stopped.
+    fn write(&mut self, questions: &[(&Case, Constrained, Question)]) -> Result<Option<usize>, Error> {
+        let known = |(case, way, question): &(&Case, Constrained, Question)| {
+            self.work.written(&case.id, *way, &question.key).cloned()
+        };
+        let mut replies: Vec<Option<Written>> = questions.iter().map(known).collect();
+        let new: Vec<usize> =
+            replies.iter().enumerate().filter(|(_, known)| known.is_none()).map(|(place, _)| place).collect();
+        for together in new.chunks(self.together) {
+            let asked: Vec<Question> =
+                together.iter().filter_map(|place| questions.get(*place)).map(|(.., one)| one.clone()).collect();
+            let written = match asked.as_slice() {
+                // Alone, what it shares with the prompt before is in the cache.
+                [one] => self.caller.ask(one, self.cancel)?.map(|written| vec![written]),
+                all => self.caller.ask_together(all, self.cancel)?,
+            };
+            let Some(written) = written else { return Ok(None) };
+            for (place, written) in together.iter().zip(written) {
+                let (Some((case, way, question)), Some(reply)) = (questions.get(*place), replies.get_mut(*place))
+                else {
+                    continue;
+                };
+                // With a larger window it could be asked.
+                if written.failure.is_empty() {
+                    let (id, key) = (case.id.clone(), question.key.clone());
+                    let row = Row { id, constrained: *way, key, written: written.clone() };
+                    self.work.keep(row).map_err(crate::bench::functions::Error::from)?;
+                }
+                *reply = Some(written);
+            }
+        }
+        for ((case, way, _), reply) in questions.iter().zip(replies) {
+            if let Some(written) = reply {
+                self.answers.push(Answer::new(case, *way, written, self.judge));
+            }
+        }
+        Ok(Some(new.len()))
     }
 
     /// How far a category is: cases done of all; replies asked for since `started` and those that are left; answers of

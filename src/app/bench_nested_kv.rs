@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::bench::BEGIN_MS;
 use super::chat::{Opened, Texts, open_agent};
 use super::output::tell;
 use super::{Error, bench};
@@ -20,8 +21,6 @@ use crate::types::{Cancel, Cause, Clock, Event, ManualClock};
 
 /// Name of the agent.
 const AGENT: &str = "bench";
-/// The time in which everything happens: 2026-01-02 03:04 UTC.
-const NOW_MS: i64 = 1_767_323_040_000;
 /// Window of the scripted engine, in tokens: far more than a question takes.
 const SCRIPTED_WINDOW_TOKENS: usize = 8192;
 /// Function that looks pairs up.
@@ -107,7 +106,7 @@ impl Bench<'_> {
     }
 
     fn ask_on(&mut self, engine: Box<dyn Engine>, task: &Task, ordering: usize) -> Result<Row, Error> {
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW_MS));
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(BEGIN_MS));
         let database = self.folder.path().join(format!("{}-{ordering}.db", task.level));
         let store = filled(&database, task, &*clock)?;
         let Opened { mut agent, .. } =

@@ -66,6 +66,19 @@ impl Blueprint {
 /// # Errors
 /// There is no such model, it cannot be loaded, this build does not have the engine, or `cancel` was raised.
 pub(super) fn load(engine: EngineName, config: &Config, cancel: &Cancel) -> Result<Box<dyn Engine>, Error> {
+    load_with_lanes(engine, config, 0, cancel)
+}
+
+/// The same for an engine that is to write so many texts together.
+///
+/// # Errors
+/// As [`load`].
+pub(super) fn load_with_lanes(
+    engine: EngineName,
+    config: &Config,
+    lanes: usize,
+    cancel: &Cancel,
+) -> Result<Box<dyn Engine>, Error> {
     match engine {
         EngineName::Scripted => {
             let path = config.model.as_deref().ok_or(Error::NoScript)?;
@@ -76,7 +89,7 @@ pub(super) fn load(engine: EngineName, config: &Config, cancel: &Cancel) -> Resu
         }
         EngineName::LlamaCpp => {
             let name = config.model.clone().map_or_else(|| super::models::default_model(&config.home), Ok)?;
-            load_model(&super::models::resolve(&name)?, config, cancel)
+            load_model(&super::models::resolve(&name)?, config, lanes, cancel)
         }
     }
 }
@@ -106,12 +119,12 @@ fn require_memory(model: &str, needed_bytes: u64, free_bytes: Option<u64>) -> Re
 }
 
 #[cfg(feature = "llama-cpp")]
-fn load_model(model: &ModelFile, config: &Config, cancel: &Cancel) -> Result<Box<dyn Engine>, Error> {
-    super::models::load_llama_cpp(model, config, cancel)
+fn load_model(model: &ModelFile, config: &Config, lanes: usize, cancel: &Cancel) -> Result<Box<dyn Engine>, Error> {
+    super::models::load_llama_cpp(model, config, lanes, cancel)
 }
 
 #[cfg(not(feature = "llama-cpp"))]
-fn load_model(_model: &ModelFile, _config: &Config, _cancel: &Cancel) -> Result<Box<dyn Engine>, Error> {
+fn load_model(_model: &ModelFile, _config: &Config, _lanes: usize, _cancel: &Cancel) -> Result<Box<dyn Engine>, Error> {
     Err(crate::inference::Error::NoEngine { engine: "llama-cpp".to_owned() }.into())
 }
 

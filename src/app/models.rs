@@ -425,13 +425,17 @@ pub(super) fn load_options(model: Option<&ModelFile>, config: &config::Config) -
 pub(super) fn load_llama_cpp(
     model: &ModelFile,
     config: &config::Config,
+    lanes: usize,
     cancel: &crate::types::Cancel,
 ) -> Result<Box<dyn crate::inference::Engine>, Error> {
     use crate::inference::LlamaCppEngine;
     use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
     const STEPS: u64 = 1000;
-    let options = load_options(Some(model), config);
+    /// Room for a prompt with a dozen functions, and a reply.
+    const LANE_TOKENS: usize = 4096;
+    let lane_tokens = config.context_window.unwrap_or(LANE_TOKENS);
+    let options = crate::inference::LoadOptions { lanes, lane_tokens, ..load_options(Some(model), config) };
     // Hidden by itself where standard error is no terminal.
     let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("loading {msg} [{bar:30}] {percent}%") {

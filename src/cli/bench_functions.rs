@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{EngineName, ProfileName, from_1, whole_number};
-use crate::bench::functions::{Category, Constrained};
+use crate::bench::functions::{Category, Constrained, MOST_TOGETHER};
 
 /// Whether replies are held to the grammar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -76,6 +76,9 @@ pub struct FunctionsBenchArgs {
     /// Window in tokens
     #[arg(long, value_name = "TOKENS", allow_negative_numbers = true, value_parser = whole_number::<usize>)]
     pub context_window: Option<usize>,
+    /// Ask so many cases together, in passes over all of them
+    #[arg(long, value_name = "K", default_value_t = 1, allow_negative_numbers = true, value_parser = lanes)]
+    pub parallel: usize,
     /// Forget what earlier runs of these models have left, and start over
     #[arg(long)]
     pub fresh: bool,
@@ -94,6 +97,12 @@ pub enum CategoryArg {
     All,
     /// One.
     One(Category),
+}
+
+/// Cases that can be asked together.
+fn lanes(text: &str) -> Result<usize, String> {
+    let number = text.parse::<usize>().ok().filter(|number| (1..=MOST_TOGETHER).contains(number));
+    number.ok_or_else(|| format!("a whole number from 1 to {MOST_TOGETHER} is expected"))
 }
 
 fn category(text: &str) -> Result<CategoryArg, String> {

@@ -28,11 +28,11 @@ use super::step::{Generated, Happened, Offer};
 const SHOWN_MESSAGES: usize = 6;
 /// .. and the newest.
 const NEWEST_MESSAGES: usize = 2;
-/// Characters of each of the first of them, whatever else may be read ..
+/// Characters of one of them ..
 const MAX_SAID_CHARS: usize = 700;
-/// .. and how many those are.
-const WHOLE_MESSAGES: usize = 2;
-/// Characters of each of the others: an answer waits for all that is read.
+/// .. as long as all that have more to do with the question have no more together: an answer waits for all that is read.
+const AMPLE_SAID_CHARS: usize = 1000;
+/// Characters of one of them behind that.
 const MAX_BESIDE_CHARS: usize = 250;
 /// Notes that are shown.
 const SHOWN_NOTES: usize = 16;
@@ -293,14 +293,19 @@ impl Agent {
         let is_cut = in_view.iter().any(|text| text.chars().count() > MAX_BESIDE_CHARS);
         let least = if is_cut { -1.0 } else { f32::NEG_INFINITY };
         let mut shown = self.related(&in_view, &[&asked], (SHOWN_MESSAGES, least));
-        let whole: Vec<usize> = shown.iter().take(WHOLE_MESSAGES).copied().collect();
-        shown.extend(newest..in_view.len());
-        shown.sort_unstable();
-        shown.dedup();
-        said.extend(shown.into_iter().filter_map(|place| {
-            let most = if whole.contains(&place) { MAX_SAID_CHARS } else { MAX_BESIDE_CHARS };
-            in_view.get(place).map(|text| excerpt(text, &asked, most).0)
-        }));
+        shown.extend((newest..in_view.len()).filter(|place| !shown.contains(place)).collect::<Vec<_>>());
+        let mut shown_chars = 0;
+        let mut excerpts: Vec<(usize, String)> = shown
+            .into_iter()
+            .filter_map(|place| {
+                let most = if shown_chars > AMPLE_SAID_CHARS { MAX_BESIDE_CHARS } else { MAX_SAID_CHARS };
+                let text = excerpt(in_view.get(place)?, &asked, most).0;
+                shown_chars += text.chars().count();
+                Some((place, text))
+            })
+            .collect();
+        excerpts.sort_by_key(|(place, _)| *place);
+        said.extend(excerpts.into_iter().map(|(_, text)| text));
         let core = self.memory.view().core()?;
         let notes: Vec<String> = core.human.lines().map(str::to_owned).collect();
         let mut shown = self.related(&notes, &[&asked], (SHOWN_NOTES, f32::NEG_INFINITY));

@@ -219,6 +219,8 @@ fn what_cannot_be_measured_is_refused() {
     };
     refused(&["--category", "simple"], 2, "simple_python");
     refused(&["--count", "0"], 2, "from 1");
+    refused(&["--parallel", "0"], 2, "from 1 to 16");
+    refused(&["--parallel", "17"], 2, "from 1 to 16");
     refused(&["--category", "multiple"], 3, "put a file NAME.json");
     refused(&["--suite", "bfcl"], 3, "mneme bench fetch bfcl");
     std::fs::remove_file(bench.path("suite/possible_answer/simple_python.json")).unwrap();
@@ -249,6 +251,46 @@ fn a_prompt_is_read_once_for_both_ways_of_asking() {
     let expected = Call { name: "weather_get".into(), arguments: json!({"city": "Rome"}).as_object().unwrap().clone() };
     assert_eq!(on.reply(case), Reply::Calls(vec![expected]));
     assert_eq!(Judge::new().unwrap().judge(case, &off.reply(case)).verdict, Verdict::Right);
+}
+
+#[test]
+fn an_engine_without_lanes_asks_one_case_at_a_time_and_says_so() {
+    let bench = Bench::new();
+    let (alone, _) = bench.ask(&[]);
+    let (table, said) = bench.ask(&["--parallel", "4"]);
+    assert!(said.contains("this engine writes one reply at a time"), "{said}");
+    let accuracies = |table: &str| table.matches(" %").count();
+    assert_eq!(accuracies(&table), accuracies(&alone));
+}
+
+#[cfg(feature = "llama-cpp")]
+#[test]
+fn cases_that_are_asked_together_are_answered_as_alone() {
+    use mneme::inference::{LlamaCppEngine, LoadOptions};
+
+    let bench = Bench::new();
+    let path = crate::harness::weights::model_path("smollm2-135m-instruct-q4_1");
+    let options = LoadOptions { context_window: Some(2048), lanes: 4, lane_tokens: 1024, ..LoadOptions::default() };
+    let engine = LlamaCppEngine::load(&path, &options, &mut |_| true).unwrap();
+    let (mut caller, _) = Caller::new(Box::new(engine), Profile::Native).unwrap();
+    assert_eq!((caller.lanes(), caller.window_tokens()), (4, 1024));
+    let cases = bench.cases(Category::SimplePython);
+    let questions: Vec<_> = cases.iter().map(|case| caller.question(case, Constrained::On).unwrap()).collect();
+    let cancel = Cancel::new();
+    let alone: Vec<_> = questions.iter().map(|one| caller.ask(one, &cancel).unwrap().unwrap()).collect();
+    let together = caller.ask_together(&questions, &cancel).unwrap().unwrap();
+    assert_eq!(together.len(), alone.len());
+    for (case, written) in cases.iter().zip(&together) {
+        let reply = written.reply(case);
+        assert!(!matches!(reply, Reply::Unreadable { .. }), "under the grammar: {reply:?}");
+        assert!(written.is_complete && written.prompt_tokens == written.tokens_read, "{written:?}");
+    }
+    // Passes of another size round otherwise, so that a near-tie of this small model can go the other way.
+    let same = alone.iter().zip(&together).filter(|(alone, together)| alone.text == together.text).count();
+    assert!(same * 2 >= alone.len(), "{same} of {} are the same: {alone:?} and {together:?}", alone.len());
+    let stopped = Cancel::new();
+    stopped.raise();
+    assert!(caller.ask_together(&questions, &stopped).unwrap().is_none());
 }
 
 #[test]

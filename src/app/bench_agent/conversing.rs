@@ -1,10 +1,12 @@
-//! One conversation: the agent is opened for each session, told what the user says, and closed again.
+//! One conversation: the agent is opened for each session, told what the user says, and closed again. What it reads depends
+//! on the conversation alone: messages are a minute apart and sessions eight hours, whenever it is measured.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::Error;
+use super::super::bench::{BEGIN_MS, BETWEEN_MESSAGES_MS, BETWEEN_STARTS_MS};
 use super::super::chat::{Opened, Texts, open_agent};
 use super::shared_embedder::SharedEmbedder;
 use super::transcripts::{SessionEnd, Transcripts};
@@ -13,7 +15,7 @@ use crate::config::Config;
 use crate::inference::{Engine, SamplerOptions};
 use crate::kernel::{Agent, Command, Request, handle};
 use crate::memory::{Embed, Store};
-use crate::types::{Cancel, Cause, Clock, CoreMemoryText, Event, StopReason, SystemClock};
+use crate::types::{Cancel, Cause, CoreMemoryText, Event, ManualClock, StopReason};
 
 /// Name of the agent.
 const AGENT: &str = "bench";
@@ -24,7 +26,7 @@ pub(super) struct Bench {
     /// The model between two sessions: it is loaded once. None after an agent could not be opened, which ends the run.
     engine: Option<Box<dyn Engine>>,
     embedder: Option<SharedEmbedder>,
-    clock: Arc<dyn Clock>,
+    clock: ManualClock,
     cpu: CpuClock,
     folder: tempfile::TempDir,
     stop: Cancel,
@@ -45,7 +47,7 @@ impl Bench {
             config,
             engine: Some(engine),
             embedder: embedder.map(SharedEmbedder::new),
-            clock: Arc::new(SystemClock),
+            clock: ManualClock::at(BEGIN_MS),
             cpu: CpuClock::default(),
             folder: tempfile::tempdir().map_err(Error::Scratch)?,
             stop,
@@ -64,6 +66,7 @@ impl Bench {
         let config = Config { sampler, ..self.config.clone() };
         let started = Instant::now();
         self.begun += 1;
+        self.clock.set(BEGIN_MS);
         let database = self.folder.path().join(format!("{}.db", self.begun));
         let mut tally = Tally::new(listed, sampler.seed);
         self.transcripts.begin(&listed.conversation.name)?;
@@ -71,6 +74,7 @@ impl Bench {
             let mut agent = self.open(&config, &database, &mut tally)?;
             let is_whole = self.talk(&mut agent, session, &mut tally);
             self.engine = Some(agent.into_engine());
+            self.clock.advance(BETWEEN_STARTS_MS);
             if !is_whole? {
                 return Ok(None);
             }
@@ -83,10 +87,10 @@ impl Bench {
 
     fn open(&mut self, config: &Config, database: &Path, tally: &mut Tally<'_>) -> Result<Agent, Error> {
         let engine = self.engine.take().ok_or(Error::Stopped)?;
-        let store = Store::open(database, &*self.clock)?;
+        let store = Store::open(database, &self.clock)?;
         let texts = Texts::read(config, &store, AGENT)?;
         let Opened { mut agent, ready } =
-            open_agent(config, store, AGENT, texts, engine, Arc::clone(&self.clock), Cancel::new())?;
+            open_agent(config, store, AGENT, texts, engine, Arc::new(self.clock.clone()), Cancel::new())?;
         agent.set_embedder(self.embedder.clone().map(|embedder| Box::new(embedder) as Box<dyn Embed>));
         let is_resumed = matches!(ready, Event::Ready { resumed: true, .. });
         tally.opened(is_resumed, core_of(&mut agent)?);
@@ -99,6 +103,7 @@ impl Bench {
             if self.stop.is_raised() {
                 return Ok(false);
             }
+            self.clock.advance(BETWEEN_MESSAGES_MS);
             let cpu_before_ms = self.cpu.now_ms();
             let observed = said(agent, &turn.user);
             let cpu_ms = self.cpu.now_ms().saturating_sub(cpu_before_ms);

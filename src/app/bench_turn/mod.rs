@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bench::{BEGIN_MS, BETWEEN_MESSAGES_MS, BETWEEN_STARTS_MS};
 use super::chat::{Opened, Texts, open_agent};
 use super::interrupt::raised_by_ctrl_c;
 use super::output::tell;
@@ -23,7 +24,7 @@ use crate::config::{self, Config, ConfigFile, DATABASE_NAME, Overrides};
 use crate::inference::Engine;
 use crate::kernel::{Agent, Request, handle};
 use crate::memory::{DatabaseClock, Store};
-use crate::types::{Cancel, Cause, Clock, Event, SystemClock, TurnReport};
+use crate::types::{Cancel, Cause, Clock, Event, ManualClock, TurnReport};
 use buffers::Listener;
 use library::Library;
 
@@ -128,7 +129,8 @@ impl Bench<'_> {
         let folder = tempfile::tempdir().map_err(Error::Scratch)?;
         let (messages, rounds) = (&self.conversation.messages, arguments.rounds);
         let mut recorded = Vec::with_capacity(messages.len());
-        let mut opened = self.open(folder.path(), arguments)?;
+        let clock = ManualClock::at(BEGIN_MS);
+        let mut opened = self.open(folder.path(), &clock, arguments)?;
         for (place, message) in messages.iter().enumerate() {
             if self.stop.is_raised() {
                 return Ok(None);
@@ -137,10 +139,12 @@ impl Bench<'_> {
                 let (mut agent, _) = opened;
                 agent.save_state();
                 self.engine = Some(agent.into_engine());
-                opened = self.open(folder.path(), arguments)?;
+                clock.advance(BETWEEN_STARTS_MS);
+                opened = self.open(folder.path(), &clock, arguments)?;
             }
-            let (agent, clock) = &mut opened;
-            let turn = self.said(agent, message, clock);
+            clock.advance(BETWEEN_MESSAGES_MS);
+            let (agent, database) = &mut opened;
+            let turn = self.said(agent, message, database);
             if let Some(turn) = turn {
                 let TurnReport { wall_ms, tokens_read, tokens_reused, tokens_sampled, tokens_forced, .. } = turn.turn;
                 let seconds = Duration::from_millis(wall_ms).as_secs_f64();
@@ -165,10 +169,15 @@ impl Bench<'_> {
         Ok(Some(recorded))
     }
 
-    fn open(&mut self, home: &Path, arguments: &TurnBenchArgs) -> Result<(Agent, DatabaseClock), Error> {
+    fn open(
+        &mut self,
+        home: &Path,
+        clock: &ManualClock,
+        arguments: &TurnBenchArgs,
+    ) -> Result<(Agent, DatabaseClock), Error> {
         let engine = self.engine.take().ok_or(Error::Stopped)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let mut store = Store::open(&home.join(DATABASE_NAME), &*clock)?;
+        let mut store = Store::open(&home.join(DATABASE_NAME), clock)?;
+        let clock: Arc<dyn Clock> = Arc::new(clock.clone());
         let database = store.time_statements()?;
         let texts = Texts::read(&self.config, &store, AGENT)?;
         let Opened { mut agent, .. } = open_agent(&self.config, store, AGENT, texts, engine, clock, Cancel::new())?;

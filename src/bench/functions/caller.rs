@@ -6,6 +6,7 @@
 //! has, and a text ends after 64 tokens: it cannot become a call any more. Everything is greedy, so that a run can be repeated.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +15,11 @@ use super::data::{Case, Speaker};
 use super::parameters::{held, shown};
 use super::{Error, Reply, read_reply};
 use crate::dialect::{self, CallPrompt, Dialect, Profile};
-use crate::grammar::{Compiler, Grammar, Limits};
-use crate::inference::{Engine, GenerateOptions, Sampler, SamplerOptions, Session, StopCause, Vocab, generate};
+use crate::grammar::{Compiler, Grammar, Limits, Matcher};
+use crate::inference::{
+    Engine, GenerateOptions, Generation, Job, Sampler, SamplerOptions, Sequence, Session, StopCause, Vocab, generate,
+    generate_together,
+};
 use crate::kernel::prompt_tokens;
 use crate::types::{CallOffer, Cancel, Constraint, FunctionDefinition, Hasher, TokenId, Unconstrained};
 
@@ -24,8 +28,13 @@ use crate::types::{CallOffer, Cancel, Constraint, FunctionDefinition, Hasher, To
 const INSTRUCTIONS: &str = "You are a helpful assistant. A reply is either plain text, or all the function calls that the \
                             request needs, in a JSON list where there are several. Reply in plain text where no function \
                             does what is asked, or where something that it requires was not said.";
+/// Most cases that can be asked together.
+pub const MOST_TOGETHER: usize = Sequence::LANES as usize;
 /// Most tokens of a reply: the longest accepted calls take a third.
 pub const MAX_REPLY_TOKENS: usize = 512;
+/// How replies are written: one after the other, drafts would be measured, not the model.
+const OPTIONS: GenerateOptions =
+    GenerateOptions { max_tokens: MAX_REPLY_TOKENS, jump_forward: true, stop_stuck: true, drafts: false };
 /// Most calls of a reply under the grammar: twice as many as any case accepts.
 const MOST_CALLS: usize = 16;
 /// Bound for a line of text under the grammar, in characters: beyond what [`MAX_REPLY_TOKENS`] can hold.
@@ -88,6 +97,37 @@ pub struct Written {
 }
 
 impl Written {
+    /// Nothing yet.
+    fn behind(question: &Question) -> Self {
+        Self {
+            text: String::new(),
+            is_complete: false,
+            prompt_tokens: question.prompt.len() as u64,
+            tokens_read: 0,
+            tokens_sampled: 0,
+            tokens_forced: 0,
+            read_ms: 0,
+            write_ms: 0,
+            failure: String::new(),
+        }
+    }
+
+    /// Takes what was generated; a reply that was cut off under a grammar is closed.
+    fn take(&mut self, generation: &Generation, matcher: Option<&mut Matcher>, vocab: &Vocab) {
+        let mut bytes: Vec<u8> = generation.tokens.iter().flat_map(|token| vocab.bytes(*token)).copied().collect();
+        self.is_complete = generation.stop.is_whole();
+        self.tokens_sampled = generation.stats.tokens_sampled;
+        self.tokens_forced = generation.stats.tokens_forced;
+        if let Some(matcher) = matcher.filter(|_| !self.is_complete)
+            && let Some((tail, tokens)) = close(matcher, vocab, &bytes)
+        {
+            bytes.extend(tail);
+            self.tokens_forced += tokens;
+            self.is_complete = true;
+        }
+        self.text = String::from_utf8_lossy(&bytes).into_owned();
+    }
+
     /// What the reply is.
     #[must_use]
     pub fn reply(&self, case: &Case) -> Reply {
@@ -105,6 +145,8 @@ pub struct Caller {
     session: Session,
     dialect: Box<dyn Dialect>,
     compiler: Compiler,
+    /// Tokens that a prompt and its reply have room for.
+    window_tokens: usize,
     /// The prompt that was read last, and how long that took in milliseconds.
     last: (Vec<TokenId>, u64),
 }
@@ -122,9 +164,16 @@ impl Caller {
     /// Its template is of no use, or the engine failed.
     pub fn new(engine: Box<dyn Engine>, profile: Profile) -> Result<(Self, Option<String>), Error> {
         let chosen = dialect::choose(engine.identity(), engine.vocab(), profile)?;
-        let session = Session::new(engine)?;
+        let mut session = Session::new(engine)?;
+        let mut window_tokens = session.engine().context_window_tokens();
+        if session.engine().lanes() > 0 {
+            // What is asked together must fit there, and alone no more is asked: the figures are of the same cases.
+            session.select(Sequence::Lane(0));
+            window_tokens = window_tokens.min(session.engine().context_window_tokens());
+            session.select(Sequence::Main);
+        }
         let compiler = Compiler::new(Arc::clone(session.vocab()), Limits::default());
-        let caller = Self { session, dialect: chosen.dialect, compiler, last: Default::default() };
+        let caller = Self { session, dialect: chosen.dialect, compiler, window_tokens, last: Default::default() };
         Ok((caller, chosen.notice))
     }
 
@@ -136,8 +185,8 @@ impl Caller {
 
     /// Window in tokens.
     #[must_use]
-    pub fn window_tokens(&self) -> usize {
-        self.session.engine().context_window_tokens()
+    pub const fn window_tokens(&self) -> usize {
+        self.window_tokens
     }
 
     /// Puts a case into the model's words.
@@ -168,27 +217,20 @@ impl Caller {
         Ok(Question { prompt, grammar, key: hasher.hex() })
     }
 
+    /// How many questions can be asked together.
+    #[must_use]
+    pub fn lanes(&self) -> usize {
+        self.session.engine().lanes()
+    }
+
     /// Lets the model write; none where `cancel` was raised.
     ///
     /// # Errors
     /// The engine failed, or a limit of the grammar was hit.
     pub fn ask(&mut self, question: &Question, cancel: &Cancel) -> Result<Option<Written>, Error> {
-        let vocab = Arc::clone(self.session.vocab());
-        let mut written = Written {
-            text: String::new(),
-            is_complete: false,
-            prompt_tokens: question.prompt.len() as u64,
-            tokens_read: 0,
-            tokens_sampled: 0,
-            tokens_forced: 0,
-            read_ms: 0,
-            write_ms: 0,
-            failure: String::new(),
-        };
-        let (prompt, window) = (question.prompt.len(), self.window_tokens());
-        if prompt + MAX_REPLY_TOKENS > window {
-            written.failure = format!("the prompt has {prompt} tokens, the window {window}");
-            return Ok(Some(written));
+        let mut written = Written::behind(question);
+        if let Some(failure) = self.too_long(question) {
+            return Ok(Some(Written { failure, ..written }));
         }
         let read = self.session.prepare(&question.prompt, cancel)?;
         if !read.complete {
@@ -199,37 +241,82 @@ impl Caller {
         }
         written.read_ms = self.last.1;
         written.tokens_read = read.tokens_read as u64;
-        let grammar = question.grammar.as_deref().map(|grammar| self.compiler.compile(grammar)).transpose()?;
-        let matcher = grammar.as_ref().map(Grammar::matcher).transpose();
-        let mut matcher = matcher.map_err(crate::inference::Error::from)?;
+        let vocab = Arc::clone(self.session.vocab());
+        let mut matcher = self.matcher(question)?;
         let flags = self.free_tokens(&vocab);
-        let mut free = Unconstrained { is_text: &flags };
-        let mut short = matcher.as_mut().map(|matcher| ShortText::new(matcher, &vocab));
-        let constraint: &mut dyn Constraint = match &mut short {
-            Some(short) => short,
-            None => &mut free,
-        };
-        let options = GenerateOptions { max_tokens: MAX_REPLY_TOKENS, stop_stuck: true, ..GenerateOptions::default() };
+        let mut held = Held::new(matcher.as_mut(), &vocab, &flags);
         let mut sampler = Sampler::new(SamplerOptions::default());
-        let mut bytes = Vec::new();
-        let mut on_token = |token, _: &[u8]| bytes.extend_from_slice(vocab.bytes(token));
-        let generation = generate(&mut self.session, constraint, &mut sampler, &options, cancel, &mut on_token)?;
+        let generation =
+            generate(&mut self.session, held.constraint(), &mut sampler, &OPTIONS, cancel, &mut |_, _| {})?;
         if generation.stop == StopCause::Cancelled {
             return Ok(None);
         }
-        written.is_complete = generation.stop.is_whole();
-        if let Some(matcher) = matcher.as_mut().filter(|_| !written.is_complete)
-            && let Some((tail, tokens)) = close(matcher, &vocab, &bytes)
-        {
-            bytes.extend(tail);
-            written.tokens_forced += tokens;
-            written.is_complete = true;
-        }
-        written.text = String::from_utf8_lossy(&bytes).into_owned();
-        written.tokens_sampled = generation.stats.tokens_sampled;
-        written.tokens_forced += generation.stats.tokens_forced;
         written.write_ms = generation.stats.decode_ms;
+        written.take(&generation, matcher.as_mut(), &vocab);
         Ok(Some(written))
+    }
+
+    /// Lets the model write replies to several questions, at most [`Caller::lanes`], in passes over all of them; none where
+    /// `cancel` was raised. The time of reading and writing is shared evenly among them, as the time of writing.
+    ///
+    /// # Errors
+    /// As [`Caller::ask`].
+    pub fn ask_together(&mut self, questions: &[Question], cancel: &Cancel) -> Result<Option<Vec<Written>>, Error> {
+        let started = Instant::now();
+        let vocab = Arc::clone(self.session.vocab());
+        let flags = self.free_tokens(&vocab);
+        let mut all: Vec<Written> = questions
+            .iter()
+            .map(|question| Written {
+                failure: self.too_long(question).unwrap_or_default(),
+                ..Written::behind(question)
+            })
+            .collect();
+        let mut matchers = Vec::with_capacity(questions.len());
+        for question in questions {
+            matchers.push(self.matcher(question)?);
+        }
+        let mut held: Vec<Held<'_>> =
+            matchers.iter_mut().map(|matcher| Held::new(matcher.as_mut(), &vocab, &flags)).collect();
+        let mut jobs: Vec<Job<'_>> = questions
+            .iter()
+            .zip(&mut held)
+            .zip(&all)
+            .filter(|(_, written)| written.failure.is_empty())
+            .map(|((question, held), _)| Job {
+                prompt: &question.prompt,
+                constraint: held.constraint(),
+                sampler: Sampler::new(SamplerOptions::default()),
+            })
+            .collect();
+        let generations = generate_together(&mut self.session, &mut jobs, &OPTIONS, cancel)?;
+        drop(jobs);
+        drop(held);
+        if generations.iter().any(|generation| generation.stop == StopCause::Cancelled) {
+            return Ok(None);
+        }
+        let spent = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let asked = all.iter_mut().zip(&mut matchers).filter(|(written, _)| written.failure.is_empty());
+        let share = spent / (generations.len() as u64).max(1);
+        for ((written, matcher), generation) in asked.zip(&generations) {
+            written.tokens_read = written.prompt_tokens;
+            written.write_ms = share;
+            written.take(generation, matcher.as_mut(), &vocab);
+        }
+        Ok(Some(all))
+    }
+
+    /// Why the window does not hold prompt and reply; none where it does.
+    fn too_long(&self, question: &Question) -> Option<String> {
+        let (prompt, window) = (question.prompt.len(), self.window_tokens());
+        (prompt + MAX_REPLY_TOKENS > window).then(|| format!("the prompt has {prompt} tokens, the window {window}"))
+    }
+
+    /// The question's grammar at its beginning; none where the model writes freely.
+    fn matcher(&self, question: &Question) -> Result<Option<Matcher>, Error> {
+        let grammar = question.grammar.as_deref().map(|grammar| self.compiler.compile(grammar)).transpose()?;
+        let matcher = grammar.as_ref().map(Grammar::matcher).transpose();
+        Ok(matcher.map_err(crate::inference::Error::from)?)
     }
 
     /// Which tokens may be written freely: text, and what the dialect opens and closes calls with.
@@ -241,6 +328,28 @@ impl Caller {
             }
         }
         flags
+    }
+}
+
+/// What a reply is held to.
+enum Held<'a> {
+    Grammar(ShortText<'a>),
+    Free(Unconstrained<'a>),
+}
+
+impl<'a> Held<'a> {
+    fn new(matcher: Option<&'a mut Matcher>, vocab: &'a Vocab, is_text: &'a [bool]) -> Self {
+        match matcher {
+            Some(matcher) => Self::Grammar(ShortText::new(matcher, vocab)),
+            None => Self::Free(Unconstrained { is_text }),
+        }
+    }
+
+    fn constraint(&mut self) -> &mut dyn Constraint {
+        match self {
+            Self::Grammar(short) => short,
+            Self::Free(free) => free,
+        }
     }
 }
 

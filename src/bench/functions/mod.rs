@@ -18,7 +18,7 @@ mod statistics;
 mod tables;
 mod work;
 
-pub use caller::{Caller, Constrained, MAX_REPLY_TOKENS, Question, Written, definitions, offer};
+pub use caller::{Caller, Constrained, MAX_REPLY_TOKENS, MOST_TOGETHER, Question, Written, definitions, offer};
 pub use compare::compare;
 pub use data::{Case, Category, Demand, Function, Language, Parameters, Said, Speaker, drawn, present, read};
 pub use judge::{Judge, Judged, Reply, Verdict};

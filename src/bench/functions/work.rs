@@ -29,6 +29,8 @@ pub struct Settings {
     pub program: String,
     /// Call format.
     pub profile: String,
+    /// Cases that are asked together: passes of another size round otherwise.
+    pub together: usize,
 }
 
 /// What a model has written for a case.
@@ -121,6 +123,7 @@ mod tests {
             model_state: (1, 2),
             program: "1".to_owned(),
             profile: profile.to_owned(),
+            together: 1,
         };
         let written = Written {
             text: "t".to_owned(),

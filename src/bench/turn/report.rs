@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::bench::machine::{Machine, median};
-use crate::types::TurnReport;
+use crate::types::{TurnReport, counted};
 
 /// What is in the memory of the process while a model answers, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -87,8 +87,8 @@ pub struct Row {
 pub struct Summary {
     /// Mean time of a turn.
     pub mean_wall_ms: f64,
-    /// Time of all turns by the lower bound of all turns.
-    pub bound_ratio: f64,
+    /// Time of all turns by the lower bound of all turns; none beside an engine that needs no time.
+    pub bound_ratio: Option<f64>,
     /// Share of the prompts' tokens that were in the cache.
     pub reused_share: f64,
     /// Share of the tokens in calls that the grammar left no choice about; none where no call was made.
@@ -133,6 +133,11 @@ pub struct Report {
 
 fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
+}
+
+/// How many times the bound a time is; none where nothing bounds it.
+fn ratio(ms: f64, bound_ms: f64) -> Option<f64> {
+    (bound_ms > 0.0).then(|| ms / bound_ms)
 }
 
 #[allow(clippy::cast_precision_loss)]
@@ -225,7 +230,7 @@ impl Report {
         let restore_ms = of_resumed(&|one| one.turn.restore_ms as f64);
         let summary = Summary {
             mean_wall_ms: sum(&|row| row.turn.wall_ms as f64) / (turns.len() as f64).max(1.0),
-            bound_ratio: sum(&|row| row.turn.wall_ms as f64) / sum(&|row| row.bound_ms).max(f64::MIN_POSITIVE),
+            bound_ratio: ratio(sum(&|row| row.turn.wall_ms as f64), sum(&|row| row.bound_ms)),
             reused_share: share(reused, reused + new),
             forced_share: (call_tokens > 0).then(|| share(count(&|turn| turn.call_tokens_forced), call_tokens)),
             resume_ms: restore_ms + of_resumed(&|one| ms(one.first_token)),
@@ -252,12 +257,12 @@ impl Report {
     /// One line that says what was measured where.
     pub(super) fn heading(&self) -> String {
         format!(
-            "{} · {} · {} cores · {} turns, {} rounds; the library alone reads {:.1} and decodes {:.1} tokens/s",
+            "{} · {} · {} cores · {} turns, {}; the library alone reads {:.1} and decodes {:.1} tokens/s",
             self.model,
             self.machine.cpu,
             self.machine.cores,
             self.turns.len(),
-            self.rounds,
+            counted(self.rounds as u64, "round", "rounds"),
             self.read_rate,
             self.decode_rate,
         )
@@ -296,7 +301,7 @@ impl Report {
                 row.turn_number.to_string(),
                 seconds(wall),
                 seconds(row.bound_ms),
-                format!("{:.2}", wall / row.bound_ms.max(f64::MIN_POSITIVE)),
+                ratio(wall, row.bound_ms).map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")),
                 turn.tokens_read.to_string(),
                 turn.tokens_reused.to_string(),
                 row.known_tokens.to_string(),
@@ -322,13 +327,14 @@ impl Report {
         let (drafted, accepted) = self.turns.iter().fold((0, 0), |(drafted, accepted), row| {
             (drafted + row.turn.tokens_drafted, accepted + row.turn.tokens_accepted)
         });
+        let bound =
+            self.summary.bound_ratio.map_or_else(String::new, |ratio| format!(", {ratio:.2} of the lower bound"));
         let drafts =
             if drafted == 0 { "no drafts".to_owned() } else { format!("{accepted} of {drafted} drafted tokens came") };
         vec![
             format!(
-                "mean turn {:.2} s, {:.2} of the lower bound; {:.1} % of the prompts' tokens were in the cache; {forced}; {drafts}",
+                "mean turn {:.2} s{bound}; {:.1} % of the prompts' tokens were in the cache; {forced}; {drafts}",
                 self.summary.mean_wall_ms / 1000.0,
-                self.summary.bound_ratio,
                 self.summary.reused_share * 100.0,
             ),
             format!(
