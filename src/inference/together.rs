@@ -61,15 +61,13 @@ fn write(
     cancel: &Cancel,
 ) -> Result<Vec<Generation>, Error> {
     let vocab = Arc::clone(session.vocab());
-    let mut first = None;
-    for (job, lane) in jobs.iter().zip(lanes) {
+    for (place, (job, lane)) in jobs.iter().zip(lanes).enumerate() {
         session.select(*lane);
         // The last token is read with those of the other texts: only then are its logits needed.
         let prompt = &job.prompt[..job.prompt.len() - 1];
-        if let Some(first) = first {
-            session.share(first, prompt)?;
+        for earlier in &lanes[..place] {
+            session.share(*earlier, prompt)?;
         }
-        first.get_or_insert(*lane);
         if !session.hold(prompt, cancel)? {
             return Ok(jobs.iter().map(|_| cancelled()).collect());
         }
