@@ -1,6 +1,6 @@
 //! `mneme bench ..`: measurements that users can repeat.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -9,8 +9,10 @@ use super::interrupt::raised_by_ctrl_c;
 use super::output::{print_text, tell};
 use crate::bench;
 use crate::cli::{
-    ArchivalBenchArgs, BenchMemoryCommand, DataSetName, EmbedBenchArgs, EngineBenchArgs, ExitCode, GrammarBenchArgs,
+    ArchivalBenchArgs, BenchMemoryCommand, DataSetName, EmbedBenchArgs, EngineBenchArgs, EngineName, ExitCode,
+    GrammarBenchArgs,
 };
+use crate::config::{self, ConfigFile};
 use crate::models::{PullOptions, TerminalProgress, default_bench_dir};
 
 /// The time in which the conversations of benches begin, 2026-01-02 03:04 UTC: what the model reads must not depend on when
@@ -20,6 +22,17 @@ pub(super) const BEGIN_MS: i64 = 1_767_323_040_000;
 pub(super) const BETWEEN_MESSAGES_MS: i64 = 60_000;
 /// Time between two starts of the program, in milliseconds.
 pub(super) const BETWEEN_STARTS_MS: i64 = 8 * 60 * 60 * 1000;
+
+/// The user's home with its settings, for a bench on `engine`: a model that they name is no script.
+///
+/// # Errors
+/// The platform names no data folder, or the settings are not valid.
+pub(super) fn settings_for(engine: EngineName) -> Result<(PathBuf, ConfigFile), Error> {
+    let home = config::home_from_environment()?;
+    let file = ConfigFile::read(&home)?;
+    let model = file.model.clone().filter(|_| engine != EngineName::Scripted);
+    Ok((home, ConfigFile { model, ..file }))
+}
 
 /// Reading and decoding rates beside the bare library's.
 ///

@@ -11,9 +11,8 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use serde::Serialize;
 
-use super::llama_cpp::{
-    LlamaCppEngine, LoadOptions, READ_CHUNK_TOKENS, SIDE_CELLS, backend, context_params, load_model,
-};
+use super::llama_cpp::LlamaCppEngine;
+use super::llama_load::{LoadOptions, READ_CHUNK_TOKENS, SIDE_CELLS, backend, context_params, load_model};
 use super::{Engine, Error, GenerateOptions, Gguf, Sampler, SamplerOptions, Sequence, Session, generate};
 use crate::types::{Cancel, Constraint, ConstraintError, TokenId};
 

@@ -14,7 +14,7 @@ use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token::data::LlamaTokenData;
 use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 
-use super::llama_cpp::backend;
+use super::llama_load::backend;
 use super::{Error, Gguf, TokenKind, Vocab, vocab_from_gguf};
 use crate::types::TokenId;
 

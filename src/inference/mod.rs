@@ -19,6 +19,8 @@ mod gguf;
 #[cfg(feature = "llama-cpp")]
 mod llama_cpp;
 #[cfg(feature = "llama-cpp")]
+mod llama_load;
+#[cfg(feature = "llama-cpp")]
 mod llama_rates;
 #[cfg(feature = "llama-cpp")]
 mod llama_vocab;
@@ -41,7 +43,9 @@ pub use error::Error;
 pub use generate::{GenerateOptions, GenerateStats, Generation, StopCause, generate};
 pub use gguf::{Gguf, GgufInfo};
 #[cfg(feature = "llama-cpp")]
-pub use llama_cpp::{Device, LlamaCppEngine, LoadOptions};
+pub use llama_cpp::LlamaCppEngine;
+#[cfg(feature = "llama-cpp")]
+pub use llama_load::{Device, LoadOptions};
 #[cfg(feature = "llama-cpp")]
 pub use llama_rates::{BareLibrary, PassCost, Rates, bare_rates, our_rates, pass_costs};
 #[cfg(feature = "llama-cpp")]

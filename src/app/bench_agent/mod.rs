@@ -19,7 +19,7 @@ use super::output::tell;
 use super::{Error, bench};
 use crate::bench::agent::{self, Chosen, Half, Report, Row, Selection, Settings, UntouchedRun};
 use crate::cli::{AgentBenchArgs, EngineName, ExitCode};
-use crate::config::{self, Config, ConfigFile, Idle, Overrides};
+use crate::config::{Config, Idle, Overrides};
 use crate::dialect::Profile;
 use crate::types::{Cancel, Clock, SystemClock};
 use conversing::Bench;
@@ -85,12 +85,7 @@ pub(super) fn run(arguments: &AgentBenchArgs) -> Result<ExitCode, Error> {
 }
 
 fn config_of(arguments: &AgentBenchArgs) -> Result<Config, Error> {
-    let home = config::home_from_environment()?;
-    let mut file = ConfigFile::read(&home)?;
-    if arguments.engine == EngineName::Scripted {
-        // A model is no script.
-        file.model = None;
-    }
+    let (home, file) = bench::settings_for(arguments.engine)?;
     let overrides = Overrides {
         model: arguments.model.clone(),
         profile: arguments.profile.map(Into::into),

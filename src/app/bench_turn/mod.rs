@@ -20,7 +20,7 @@ use crate::bench::machine::peak_memory_bytes;
 use crate::bench::turn::trace::{Operation, Trace, TracedEngine};
 use crate::bench::turn::{self, Conversation, Footprint, Report, Rounds};
 use crate::cli::{EngineName, ExitCode, TurnBenchArgs};
-use crate::config::{self, Config, ConfigFile, DATABASE_NAME, Overrides};
+use crate::config::{self, Config, DATABASE_NAME, Overrides};
 use crate::inference::Engine;
 use crate::kernel::{Agent, Request, handle};
 use crate::memory::{DatabaseClock, Store};
@@ -87,12 +87,7 @@ pub(super) fn run(arguments: &TurnBenchArgs) -> Result<ExitCode, Error> {
 }
 
 fn config_of(arguments: &TurnBenchArgs, context_window: usize) -> Result<Config, Error> {
-    let home = config::home_from_environment()?;
-    let mut file = ConfigFile::read(&home)?;
-    if arguments.engine == EngineName::Scripted {
-        // A model is no script.
-        file.model = None;
-    }
+    let (home, file) = bench::settings_for(arguments.engine)?;
     let overrides = Overrides {
         model: arguments.model.clone(),
         profile: arguments.profile.map(Into::into),
