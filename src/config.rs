@@ -13,7 +13,7 @@ use crate::dialect::Profile;
 use crate::documents::Limits;
 use crate::inference::{SamplerOptions, Tuning};
 use crate::memory::{self, QueueLimits};
-use crate::types::{CoreRefresh, create_private_folder};
+use crate::types::{CoreRefresh, Device, create_private_folder};
 
 pub use document::{Document, defaults, effective};
 
@@ -107,17 +107,6 @@ pub enum Idle {
     Now,
     /// Idle work ends before the turn is reported (reproducible runs)
     Wait,
-}
-
-/// Where the model runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum Device {
-    /// The GPU where this build supports one, else the CPU
-    #[default]
-    Auto,
-    /// The CPU
-    Cpu,
 }
 
 /// The file `config.toml`; every key may be left out.

@@ -8,9 +8,10 @@ use super::Error;
 use super::interrupt::raised_by_ctrl_c;
 use super::output::{print_text, tell};
 use crate::bench;
+use crate::bench::engine::Runner;
 use crate::cli::{
-    ArchivalBenchArgs, BenchMemoryCommand, DataSetName, EmbedBenchArgs, EngineBenchArgs, EngineName, ExitCode,
-    GrammarBenchArgs,
+    ArchivalBenchArgs, BenchMemoryCommand, DataSetName, EmbedBenchArgs, EngineBenchArgs, EngineChoice, EngineName,
+    ExitCode, GrammarBenchArgs,
 };
 use crate::config::{self, ConfigFile};
 use crate::models::{PullOptions, TerminalProgress, default_bench_dir};
@@ -30,7 +31,7 @@ pub(super) const BETWEEN_STARTS_MS: i64 = 8 * 60 * 60 * 1000;
 pub(super) fn settings_for(engine: EngineName) -> Result<(PathBuf, ConfigFile), Error> {
     let home = config::home_from_environment()?;
     let file = ConfigFile::read(&home)?;
-    let model = file.model.clone().filter(|_| engine != EngineName::Scripted);
+    let model = file.model.clone().filter(|_| engine.runs_model());
     Ok((home, ConfigFile { model, ..file }))
 }
 
@@ -40,7 +41,23 @@ pub(super) fn settings_for(engine: EngineName) -> Result<(PathBuf, ConfigFile), 
 /// The model cannot be loaded, or the file cannot be written.
 pub(super) fn engine(arguments: &EngineBenchArgs) -> Result<ExitCode, Error> {
     let file = super::models::resolve(&arguments.model)?;
+    if let Some(text) = &arguments.agreement {
+        let text =
+            std::fs::read_to_string(text).map_err(|source| config::Error::File { path: text.clone(), source })?;
+        let mut tell = |next: &str| anstream::eprintln!("{next}");
+        let pairs = bench::agreement::run(&file.path, &text, arguments.positions, &mut tell);
+        let pairs = pairs.map_err(|error| file.failure(error))?;
+        anstream::println!("{}", bench::agreement::table(&file.name, &pairs));
+        write_json(&pairs, arguments.json.as_deref())?;
+        return Ok(ExitCode::Ok);
+    }
+    let engines: &[Runner] = match (arguments.engine, EngineName::default()) {
+        (Some(EngineChoice::Both), _) => &[Runner::LlamaCpp, Runner::Candle],
+        (Some(EngineChoice::Candle), _) | (None, EngineName::Candle) => &[Runner::Candle],
+        (Some(EngineChoice::LlamaCpp) | None, _) => &[Runner::LlamaCpp],
+    };
     let options = bench::engine::Options {
+        engines,
         model: &file.name,
         path: &file.path,
         read_tokens: arguments.read,

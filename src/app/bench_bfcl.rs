@@ -34,10 +34,7 @@ pub(super) fn run(arguments: &BfclArgs) -> Result<ExitCode, Error> {
     let dir = default_bench_dir().map_err(|source| Error::BenchData { source })?;
     let selection = Selection { every: arguments.every, at_most: arguments.questions };
     let scenarios = read(&WHEEL.folder(&dir), &arguments.chosen(), selection)?;
-    let embedder = match arguments.engine {
-        EngineName::LlamaCpp => super::embedder::open()?,
-        EngineName::Scripted => None,
-    };
+    let embedder = if arguments.engine.runs_model() { super::embedder::open()? } else { None };
     if arguments.retrieval_only {
         return search_only(arguments, &scenarios, embedder);
     }
@@ -115,7 +112,7 @@ fn model_of(engine: EngineName, config: &Config) -> Result<(String, PathBuf), Er
             let path = config.model.as_ref().ok_or(Error::NoScript)?;
             Ok(("scripted".to_owned(), path.into()))
         }
-        EngineName::LlamaCpp => {
+        EngineName::LlamaCpp | EngineName::Candle => {
             let name = config.model.clone().map_or_else(|| super::models::default_model(&config.home), Ok)?;
             let file = super::models::resolve(&name)?;
             Ok((file.name, file.path))

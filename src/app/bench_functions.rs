@@ -117,7 +117,7 @@ fn ask_model(
 ) -> Result<Answered, Error> {
     let (name, path) = match arguments.engine {
         EngineName::Scripted => ("scripted".to_owned(), PathBuf::from(model)),
-        EngineName::LlamaCpp => {
+        EngineName::LlamaCpp | EngineName::Candle => {
             let file = super::models::resolve(model)?;
             (file.name, file.path)
         }

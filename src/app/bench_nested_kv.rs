@@ -32,10 +32,7 @@ const SEARCH: &str = "archival_memory_search";
 /// The model cannot be loaded, a database fails, or the file cannot be written.
 pub(super) fn run(arguments: &NestedKvArgs) -> Result<ExitCode, Error> {
     let home = config::home_from_environment()?;
-    let file = match arguments.engine {
-        EngineName::LlamaCpp => ConfigFile::read(&home)?,
-        EngineName::Scripted => ConfigFile::default(),
-    };
+    let file = if arguments.engine.runs_model() { ConfigFile::read(&home)? } else { ConfigFile::default() };
     let config = config_of(arguments, home, file)?;
     let mut bench = Bench { arguments, folder: tempfile::tempdir().map_err(Error::Scratch)?, config, engine: None };
     let questions = arguments.levels.len() * arguments.orderings;
@@ -94,8 +91,8 @@ impl Bench<'_> {
                 let window_tokens = self.config.context_window.unwrap_or(SCRIPTED_WINDOW_TOKENS);
                 Ok(Box::new(ScriptedEngine::new(task.oracle(self.config.profile, window_tokens))))
             }
-            (EngineName::LlamaCpp, Some(engine)) => Ok(engine),
-            (EngineName::LlamaCpp, None) => super::engine::load(EngineName::LlamaCpp, &self.config, &Cancel::new()),
+            (_, Some(engine)) => Ok(engine),
+            (name, None) => super::engine::load(name, &self.config, &Cancel::new()),
         }
     }
 

@@ -93,10 +93,7 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
     let profile = agent.profile();
     let config = Config { model: default_model, ..config };
     agent.set_loader(Box::new(Loader { engine: arguments.engine, config, profile }));
-    let embedder = match arguments.engine {
-        EngineName::LlamaCpp => super::embedder::open(),
-        EngineName::Scripted => Ok(None),
-    };
+    let embedder = if arguments.engine.runs_model() { super::embedder::open() } else { Ok(None) };
     if let Event::Ready { resumed, notices, .. } = &mut ready {
         notices.extend(purged);
         match (&embedder, *resumed) {
@@ -158,10 +155,7 @@ impl LoadModel for Loader {
     }
 
     fn installed(&self) -> Vec<String> {
-        match self.engine {
-            EngineName::LlamaCpp => super::models::installed(),
-            EngineName::Scripted => Vec::new(),
-        }
+        if self.engine.runs_model() { super::models::installed() } else { Vec::new() }
     }
 }
 

@@ -4,10 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Error;
-use super::models::ModelFile;
 use crate::cli::EngineName;
 use crate::config::Config;
-use crate::inference::{Engine, Gguf, GgufVocab, ModelIdentity, Script, ScriptedEngine, Vocab, vocab_from_gguf};
+use crate::inference::{Description, Engine, ModelIdentity, Script, ScriptedEngine, Vocab};
 use crate::models::hardware::free_memory_bytes;
 use crate::types::Cancel;
 
@@ -32,20 +31,14 @@ impl Blueprint {
     pub(super) fn read(engine: EngineName, model: &str) -> Result<Self, Error> {
         match engine {
             EngineName::Scripted => Ok(Self::of(&ScriptedEngine::new(Script::load(Path::new(model))?))),
-            EngineName::LlamaCpp => {
+            EngineName::LlamaCpp | EngineName::Candle => {
                 let file = super::models::resolve(model)?;
                 let failure = |error| file.failure(error);
-                let gguf = Gguf::open(&file.path).map_err(failure)?;
-                let GgufVocab { vocab, add_bos } = vocab_from_gguf(&gguf).map_err(failure)?;
-                let info = gguf.info();
-                let trained = info.context_length_tokens.and_then(|tokens| usize::try_from(tokens).ok());
-                let identity = ModelIdentity {
-                    name: file.name,
-                    engine: "llama-cpp",
-                    chat_template: info.chat_template.clone(),
-                    add_bos: add_bos && vocab.bos().is_some(),
-                    trained_context_tokens: trained.unwrap_or(usize::MAX),
-                };
+                let described = Description::read(&file.path).map_err(failure)?;
+                let Description { vocab, add_bos, chat_template, trained_context_tokens } = described;
+                let engine = if engine == EngineName::Candle { "candle" } else { "llama-cpp" };
+                let identity =
+                    ModelIdentity { name: file.name, engine, chat_template, add_bos, trained_context_tokens };
                 Ok(Self { identity, vocab })
             }
         }
@@ -87,9 +80,9 @@ pub(super) fn load_with_lanes(
             script.wait_to_load(cancel);
             Ok(Box::new(ScriptedEngine::new(script)))
         }
-        EngineName::LlamaCpp => {
+        EngineName::LlamaCpp | EngineName::Candle => {
             let name = config.model.clone().map_or_else(|| super::models::default_model(&config.home), Ok)?;
-            load_model(&super::models::resolve(&name)?, config, lanes, cancel)
+            super::models::load(engine, &super::models::resolve(&name)?, config, lanes, cancel)
         }
     }
 }
@@ -100,7 +93,7 @@ pub(super) fn load_with_lanes(
 /// # Errors
 /// [`Error::NoMemory`]; there is no such model.
 pub(super) fn require_room_beside(engine: EngineName, config: &Config) -> Result<(), Error> {
-    if engine == EngineName::Scripted {
+    if !engine.runs_model() {
         return Ok(());
     }
     let name = config.model.clone().map_or_else(|| super::models::default_model(&config.home), Ok)?;
@@ -116,16 +109,6 @@ fn require_memory(model: &str, needed_bytes: u64, free_bytes: Option<u64>) -> Re
         }
         _ => Ok(()),
     }
-}
-
-#[cfg(feature = "llama-cpp")]
-fn load_model(model: &ModelFile, config: &Config, lanes: usize, cancel: &Cancel) -> Result<Box<dyn Engine>, Error> {
-    super::models::load_llama_cpp(model, config, lanes, cancel)
-}
-
-#[cfg(not(feature = "llama-cpp"))]
-fn load_model(_model: &ModelFile, _config: &Config, _lanes: usize, _cancel: &Cancel) -> Result<Box<dyn Engine>, Error> {
-    Err(crate::inference::Error::NoEngine { engine: "llama-cpp".to_owned() }.into())
 }
 
 #[cfg(test)]

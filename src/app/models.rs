@@ -2,19 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use indicatif::DecimalBytes;
+use clap::ValueEnum;
+use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Error;
 use super::interrupt::raised_by_ctrl_c;
 use super::output::{Output, stdout, tell};
-use crate::cli::{ExitCode, ModelsCommand};
+use crate::cli::{EngineName, ExitCode, ModelForm, ModelsCommand, NumberForm};
 use crate::config::{self, ConfigFile};
-use crate::inference::{self, Gguf};
+use crate::inference::{self, Description, Engine, Gguf, LoadOptions};
 use crate::models::hardware::Hardware;
 use crate::models::{
     Catalogue, Choice, HubSettings, Installed, Kind, Limits, ModelEntry, Outcome, PipSettings, PullOptions, Reach,
     Store, TerminalProgress, default_models_dir,
 };
+use crate::types::Cancel;
 use crate::ui::sanitize;
 
 const MILLION: f64 = 1e6;
@@ -41,6 +43,7 @@ pub(super) fn run(command: &ModelsCommand) -> Result<ExitCode, Error> {
         }
         ModelsCommand::Info { name } => info(&store, name),
         ModelsCommand::Verify { name } => verify(&store, name.as_deref()),
+        ModelsCommand::Convert { name, to: ModelForm::Safetensors, numbers, out } => convert(name, *numbers, out),
         ModelsCommand::Rm { name } => remove(&store, name),
     }
 }
@@ -300,7 +303,9 @@ fn info(store: &Store, argument: &str) -> Result<ExitCode, Error> {
         let (name, is_of_catalogue) = (info.name.clone(), info.entry.is_some());
         Gguf::open(path).map_err(|error| ModelFile { name, path: path.clone(), is_of_catalogue }.failure(error))
     };
-    let gguf = gguf.or(named_file).map(open).transpose()?;
+    let folder = named_file.filter(|path| path.is_dir());
+    let gguf = gguf.or(named_file.filter(|_| folder.is_none())).map(open).transpose()?;
+    let described = folder.map(|path| Description::read(path)).transpose()?;
     let mut out = stdout();
     writeln!(out, "name            {}", sanitize(&info.name))?;
     if let Some(entry) = info.entry {
@@ -308,11 +313,17 @@ fn info(store: &Store, argument: &str) -> Result<ExitCode, Error> {
     }
     writeln!(out, "installed       {}", installed_word(info.installed))?;
     for path in &info.paths {
-        let label = if path.is_file() { "file" } else { "would go to" };
+        let label = if path.exists() { "file" } else { "would go to" };
         writeln!(out, "{label:<15} {}", sanitize(&path.display().to_string()))?;
     }
     if let Some(gguf) = gguf {
         describe_gguf(&mut out, &gguf)?;
+    }
+    if let Some(Description { vocab, chat_template, trained_context_tokens, .. }) = described {
+        writeln!(out, "form            safetensors, for --engine candle")?;
+        writeln!(out, "trained window  {trained_context_tokens} tokens")?;
+        writeln!(out, "vocabulary      {} tokens", vocab.len())?;
+        writeln!(out, "chat template   {}", if chat_template.is_some() { "yes" } else { "no" })?;
     }
     Ok(ExitCode::Ok)
 }
@@ -389,12 +400,68 @@ fn remove(store: &Store, name: &str) -> Result<ExitCode, Error> {
     Ok(ExitCode::Ok)
 }
 
+#[cfg(feature = "candle")]
+fn convert(name: &str, numbers: NumberForm, folder: &Path) -> Result<ExitCode, Error> {
+    let file = resolve(name)?;
+    let stop = raised_by_ctrl_c()?;
+    let numbers = match numbers {
+        NumberForm::F16 => inference::Numbers::F16,
+        NumberForm::Bf16 => inference::Numbers::Bf16,
+        NumberForm::F32 => inference::Numbers::F32,
+    };
+    let bar = ShareBar::new("converting", &file.name);
+    let converted = inference::convert(&file.path, folder, numbers, &mut |share| {
+        bar.show(share);
+        !stop.is_raised()
+    });
+    bar.clear();
+    converted.map_err(|error| file.failure(error))?;
+    writeln!(
+        stdout(),
+        "{} holds the model; chat with it: mneme run --engine candle --model {0}",
+        sanitize(&folder.display().to_string())
+    )?;
+    Ok(ExitCode::Ok)
+}
+
+#[cfg(not(feature = "candle"))]
+fn convert(_: &str, _: NumberForm, _: &Path) -> Result<ExitCode, Error> {
+    Err(inference::Error::NoEngine { engine: "candle".to_owned() }.into())
+}
+
+/// How far something is, on a terminal.
+struct ShareBar(ProgressBar);
+
+impl ShareBar {
+    const STEPS: u64 = 1000;
+
+    fn new(doing: &str, name: &str) -> Self {
+        // Hidden by itself where standard error is no terminal.
+        let bar = ProgressBar::with_draw_target(Some(Self::STEPS), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {msg} [{bar:30}] {percent}%") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(doing.to_owned());
+        bar.set_message(sanitize(name));
+        Self(bar)
+    }
+
+    fn show(&self, share: f32) {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        self.0.set_position((share.clamp(0.0, 1.0) * Self::STEPS as f32) as u64);
+    }
+
+    fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// The model of `config`, and how it is loaded.
 ///
 /// # Errors
 /// There is no such model.
 #[cfg(feature = "llama-cpp")]
-pub(super) fn chosen(config: &config::Config) -> Result<(ModelFile, crate::inference::LoadOptions), Error> {
+pub(super) fn chosen(config: &config::Config) -> Result<(ModelFile, LoadOptions), Error> {
     let name = config.model.clone().map_or_else(|| default_model(&config.home), Ok)?;
     let file = resolve(&name)?;
     let options = load_options(Some(&file), config);
@@ -402,53 +469,62 @@ pub(super) fn chosen(config: &config::Config) -> Result<(ModelFile, crate::infer
 }
 
 /// How a model is loaded with `config`.
-#[cfg(feature = "llama-cpp")]
-pub(super) fn load_options(model: Option<&ModelFile>, config: &config::Config) -> crate::inference::LoadOptions {
-    crate::inference::LoadOptions {
+pub(super) fn load_options(model: Option<&ModelFile>, config: &config::Config) -> LoadOptions {
+    LoadOptions {
         name: model.map(|model| model.name.clone()),
         context_window: config.context_window,
         kv_q8: config.kv_q8,
-        device: match config.device {
-            config::Device::Auto => crate::inference::Device::Auto,
-            config::Device::Cpu => crate::inference::Device::Cpu,
-        },
+        device: config.device,
         tuning: config.engine,
-        ..crate::inference::LoadOptions::default()
+        ..LoadOptions::default()
     }
 }
 
-/// Loads a model with llama.cpp, showing how far it is on a terminal.
+/// Loads a model, showing how far it is on a terminal.
 ///
 /// # Errors
-/// The file is no usable model, the window does not fit it, or `cancel` was raised.
-#[cfg(feature = "llama-cpp")]
-pub(super) fn load_llama_cpp(
+/// This build has no such engine, the file is no usable model, the window does not fit it, or `cancel` was raised.
+pub(super) fn load(
+    engine: EngineName,
     model: &ModelFile,
     config: &config::Config,
     lanes: usize,
-    cancel: &crate::types::Cancel,
-) -> Result<Box<dyn crate::inference::Engine>, Error> {
-    use crate::inference::LlamaCppEngine;
-    use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-    const STEPS: u64 = 1000;
+    cancel: &Cancel,
+) -> Result<Box<dyn Engine>, Error> {
     /// Room for a prompt with a dozen functions, and a reply.
     const LANE_TOKENS: usize = 4096;
     let lane_tokens = config.context_window.unwrap_or(LANE_TOKENS);
-    let options = crate::inference::LoadOptions { lanes, lane_tokens, ..load_options(Some(model), config) };
-    // Hidden by itself where standard error is no terminal.
-    let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("loading {msg} [{bar:30}] {percent}%") {
-        bar.set_style(style);
-    }
-    bar.set_message(sanitize(&model.name));
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-    let engine = LlamaCppEngine::load(&model.path, &options, &mut |share| {
-        bar.set_position((share.clamp(0.0, 1.0) * STEPS as f32) as u64);
+    let options = LoadOptions { lanes, lane_tokens, ..load_options(Some(model), config) };
+    let bar = ShareBar::new("loading", &model.name);
+    let engine = load_by_name(engine, &model.path, &options, &mut |share| {
+        bar.show(share);
         !cancel.is_raised()
     });
-    bar.finish_and_clear();
-    Ok(Box::new(engine.map_err(|error| model.failure(error))?))
+    bar.clear();
+    engine.map_err(|error| model.failure(error))
+}
+
+fn load_by_name(
+    engine: EngineName,
+    path: &Path,
+    options: &LoadOptions,
+    progress: &mut dyn FnMut(f32) -> bool,
+) -> Result<Box<dyn Engine>, inference::Error> {
+    match engine {
+        #[cfg(feature = "llama-cpp")]
+        EngineName::LlamaCpp => {
+            if inference::is_model_folder(path) {
+                return Err(inference::Error::NotForEngine { path: path.to_owned(), engine: "llama-cpp" });
+            }
+            Ok(Box::new(inference::LlamaCppEngine::load(path, options, progress)?))
+        }
+        #[cfg(feature = "candle")]
+        EngineName::Candle => Ok(Box::new(inference::CandleEngine::load(path, options, progress)?)),
+        other => {
+            let name = other.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+            Err(inference::Error::NoEngine { engine: name })
+        }
+    }
 }
 
 #[cfg(test)]

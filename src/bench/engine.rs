@@ -1,5 +1,5 @@
-//! Reading and decoding rates of our engine beside those of the bare llama.cpp library, and with each of its settings
-//! changed, in turn, in one process.
+//! Reading and decoding rates of our engines beside those of the bare llama.cpp library, and with each setting changed, in
+//! turn, in one process.
 //!
 //! Ratios of rounds that were measured side by side are what counts on a shared machine; the medians are told with
 //! them.
@@ -8,23 +8,67 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::machine::{Machine, median, memory_bytes};
 #[cfg(feature = "llama-cpp")]
-use super::machine::median;
-use super::machine::{Machine, memory_bytes};
-use crate::inference::Error;
-#[cfg(feature = "llama-cpp")]
-use crate::inference::{Device, LoadOptions, Rates, Tuning, bare_rates, our_rates, pass_costs};
+use crate::inference::bare_rates;
+use crate::inference::{Engine, Error, LoadOptions, PassCost, Rates, Sequence, Tuning, our_rates, pass_costs};
+use crate::types::Device;
 
 /// Sizes of the passes whose cost is measured.
-#[cfg(feature = "llama-cpp")]
 const PASS_TOKENS: [usize; 9] = [1, 2, 3, 4, 6, 8, 12, 16, 32];
 /// Times that each is run; the least counts.
-#[cfg(feature = "llama-cpp")]
 const PASS_ROUNDS: usize = 5;
+
+/// What runs the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runner {
+    /// Our engine on llama.cpp.
+    LlamaCpp,
+    /// Our engine on candle.
+    Candle,
+    /// The llama.cpp library alone.
+    BareLlamaCpp,
+}
+
+impl Runner {
+    /// Name in reports.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::LlamaCpp => "llama-cpp",
+            Self::Candle => "candle",
+            Self::BareLlamaCpp => "llama.cpp",
+        }
+    }
+
+    pub(super) fn load(self, path: &Path, options: &LoadOptions) -> Result<Box<dyn Engine>, Error> {
+        match self {
+            #[cfg(feature = "llama-cpp")]
+            Self::LlamaCpp => Ok(Box::new(crate::inference::LlamaCppEngine::load(path, options, &mut |_| true)?)),
+            #[cfg(feature = "candle")]
+            Self::Candle => Ok(Box::new(crate::inference::CandleEngine::load(path, options, &mut |_| true)?)),
+            other => {
+                let _ = (path, options);
+                Err(Error::NoEngine { engine: other.name().to_owned() })
+            }
+        }
+    }
+
+    fn rates(self, options: &Options<'_>, with: &LoadOptions, at_end: &mut dyn FnMut()) -> Result<Rates, Error> {
+        let Options { path, read_tokens, decode_tokens, .. } = *options;
+        #[cfg(feature = "llama-cpp")]
+        if self == Self::BareLlamaCpp {
+            return bare_rates(path, with, read_tokens, decode_tokens, at_end);
+        }
+        let mut load = |window| self.load(path, &LoadOptions { context_window: Some(window), ..with.clone() });
+        our_rates(&mut load, read_tokens, decode_tokens, at_end)
+    }
+}
 
 /// What to measure.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
+    /// Our engines: ratios are told to the first.
+    pub engines: &'a [Runner],
     /// Name of the model.
     pub model: &'a str,
     /// Its file.
@@ -44,7 +88,7 @@ pub struct Options<'a> {
 pub struct Row {
     /// Name of the model.
     pub model: String,
-    /// `llama-cpp`, or `llama.cpp` for the library alone.
+    /// `llama-cpp` or `candle`, or `llama.cpp` for the library alone.
     pub engine: &'static str,
     /// `cpu` or `gpu`.
     pub device: &'static str,
@@ -85,42 +129,46 @@ pub struct Report {
     pub rounds: usize,
     /// Our engine first, then the library alone, then what is not as the engine chooses it.
     pub rows: Vec<Row>,
-    /// What passes of few tokens take.
-    #[cfg(feature = "llama-cpp")]
-    pub passes: Vec<crate::inference::PassCost>,
+    /// What passes of few tokens take in each of our engines.
+    pub passes: Vec<Passes>,
+}
+
+/// What passes of few tokens take in an engine.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Passes {
+    /// Name of the engine.
+    pub engine: &'static str,
+    /// By size.
+    pub costs: Vec<PassCost>,
 }
 
 /// A figure of what was measured.
-#[cfg(feature = "llama-cpp")]
 type Figure = fn(&Rates) -> f64;
 
 /// One way of running the model, with what was measured of it so far.
-#[cfg(feature = "llama-cpp")]
 struct Way {
     setting: &'static str,
-    is_bare: bool,
+    runner: Runner,
     options: LoadOptions,
     rates: Vec<Rates>,
     memory_bytes: u64,
     error: Option<String>,
 }
 
-#[cfg(feature = "llama-cpp")]
 impl Way {
-    fn new(setting: &'static str, is_bare: bool, options: LoadOptions) -> Self {
-        Self { setting, is_bare, options, rates: Vec::new(), memory_bytes: 0, error: None }
+    fn new(setting: &'static str, runner: Runner, options: LoadOptions) -> Self {
+        Self { setting, runner, options, rates: Vec::new(), memory_bytes: 0, error: None }
     }
 
     fn tuned(setting: &'static str, tuning: Tuning) -> Self {
-        Self::new(setting, false, LoadOptions { tuning, ..LoadOptions::default() })
+        Self::new(setting, Runner::LlamaCpp, LoadOptions { tuning, ..LoadOptions::default() })
     }
 
     fn measure(&mut self, options: &Options<'_>) {
         let before = memory_bytes();
-        let measured = if self.is_bare { bare_rates } else { our_rates };
         let mut memory = 0;
         let mut at_end = || memory = memory_bytes();
-        match measured(options.path, &self.options, options.read_tokens, options.decode_tokens, &mut at_end) {
+        match self.runner.rates(options, &self.options, &mut at_end) {
             Ok(rates) => self.rates.push(rates),
             Err(error) => self.error = Some(error.to_string()),
         }
@@ -141,7 +189,7 @@ impl Way {
         let load: Figure = |rates| rates.load_ms as f64;
         Row {
             model: model.to_owned(),
-            engine: if self.is_bare { "llama.cpp" } else { "llama-cpp" },
+            engine: self.runner.name(),
             device: if on_gpu { "gpu" } else { "cpu" },
             setting: self.setting,
             threads: self.options.threads(),
@@ -156,11 +204,13 @@ impl Way {
     }
 }
 
-/// The ways to measure: our engine, the library alone, and each setting changed.
-#[cfg(feature = "llama-cpp")]
-fn ways(settings: bool) -> Vec<Way> {
+/// The ways to measure: our engines, the library alone, and each setting of llama.cpp changed.
+fn ways(engines: &[Runner], settings: bool) -> Vec<Way> {
     let chosen = Tuning::default();
-    let mut ways = vec![Way::tuned("", chosen), Way::new("", true, LoadOptions::default())];
+    let mut ways: Vec<Way> = engines.iter().map(|runner| Way::new("", *runner, LoadOptions::default())).collect();
+    if cfg!(feature = "llama-cpp") {
+        ways.push(Way::new("", Runner::BareLlamaCpp, LoadOptions::default()));
+    }
     if !settings {
         return ways;
     }
@@ -177,7 +227,11 @@ fn ways(settings: bool) -> Vec<Way> {
     let flash = |on| Tuning { flash_attention: Some(on), ..chosen };
     ways.push(Way::tuned("flash attention on", flash(true)));
     ways.push(Way::tuned("flash attention off", flash(false)));
-    ways.push(Way::new("keys and values at 8 bits", false, LoadOptions { kv_q8: true, ..LoadOptions::default() }));
+    ways.push(Way::new(
+        "keys and values at 8 bits",
+        Runner::LlamaCpp,
+        LoadOptions { kv_q8: true, ..LoadOptions::default() },
+    ));
     for (name, tokens) in [("32 tokens a pass", 32), ("64 tokens a pass", 64), ("512 tokens a pass", 512)] {
         ways.push(Way::tuned(name, Tuning { read_batch_tokens: Some(tokens), ..chosen }));
     }
@@ -191,34 +245,32 @@ fn ways(settings: bool) -> Vec<Way> {
 /// have becomes a row that says so.
 ///
 /// # Errors
-/// The model cannot be loaded or run as the engine chooses.
-#[cfg(feature = "llama-cpp")]
+/// The model cannot be loaded or run as the first engine chooses.
 pub fn run(options: &Options<'_>, tell: &mut dyn FnMut(&str)) -> Result<Report, Error> {
     let rounds = options.rounds.max(1);
-    let mut ways = ways(options.settings);
+    let mut ways = ways(options.engines, options.settings);
     for round in 1..=rounds {
         for way in &mut ways {
             if way.error.is_none() {
-                let name = match (way.is_bare, way.setting) {
-                    (true, _) => "the library alone",
-                    (false, "") => "as the engine chooses",
-                    (false, setting) => setting,
-                };
-                tell(&format!("round {round} of {rounds}: {name}"));
+                tell(&format!("round {round} of {rounds}: {}", name_of(way.runner.name(), way.setting)));
                 way.measure(options);
             }
         }
-        if let Some(Way { error: Some(_), .. }) = ways.first() {
+        if let Some(Way { error: Some(_), runner, .. }) = ways.first() {
             // Told with its hint.
-            our_rates(options.path, &LoadOptions::default(), options.read_tokens, options.decode_tokens, &mut || {})?;
+            runner.rates(options, &LoadOptions::default(), &mut || {})?;
         }
     }
-    let passes = if options.settings {
-        tell("passes of few tokens");
-        pass_costs(options.path, &LoadOptions::default(), options.read_tokens, &PASS_TOKENS, PASS_ROUNDS)?
-    } else {
-        Vec::new()
-    };
+    let mut passes = Vec::new();
+    for runner in options.engines.iter().filter(|_| options.settings) {
+        tell(&format!("passes of few tokens: {}", runner.name()));
+        let room = options.read_tokens + PASS_TOKENS.iter().max().unwrap_or(&1) + 16;
+        let lanes = usize::from(Sequence::LANES);
+        let with = LoadOptions { context_window: Some(room), lanes, lane_tokens: room, ..LoadOptions::default() };
+        let mut engine = runner.load(options.path, &with)?;
+        let costs = pass_costs(&mut *engine, options.read_tokens, &PASS_TOKENS, PASS_ROUNDS)?;
+        passes.push(Passes { engine: runner.name(), costs });
+    }
     let first: Vec<Rates> = ways.first().map(|way| way.rates.clone()).unwrap_or_default();
     Ok(Report {
         bench: "engine",
@@ -231,14 +283,13 @@ pub fn run(options: &Options<'_>, tell: &mut dyn FnMut(&str)) -> Result<Report, 
     })
 }
 
-/// Measures nothing: this build has no llama.cpp.
-///
-/// # Errors
-/// Always.
-#[cfg(not(feature = "llama-cpp"))]
-pub fn run(_: &Options<'_>, _: &mut dyn FnMut(&str)) -> Result<Report, Error> {
-    let _ = (Machine::detect, memory_bytes);
-    Err(Error::NoEngine { engine: "llama-cpp".to_owned() })
+/// A row for people.
+fn name_of(engine: &str, setting: &str) -> String {
+    match (engine, setting) {
+        ("llama.cpp", _) => "the library alone".to_owned(),
+        (engine, "") => format!("mneme on {engine}"),
+        (_, setting) => setting.to_owned(),
+    }
 }
 
 impl Report {
@@ -257,11 +308,7 @@ impl Report {
             ),
         ];
         for row in &self.rows {
-            let name = match (row.engine, row.setting) {
-                ("llama.cpp", _) => "the library alone",
-                (_, "") => "mneme",
-                (_, setting) => setting,
-            };
+            let name = name_of(row.engine, row.setting);
             if let Some(error) = &row.error {
                 lines.push(format!("{name:<32}{error}"));
                 continue;
@@ -276,36 +323,36 @@ impl Report {
                 megabytes(row.peak_rss_bytes),
             ));
         }
-        #[cfg(feature = "llama-cpp")]
-        lines.extend(passes_table(&self.passes));
+        lines.extend(self.passes.iter().flat_map(passes_table));
         lines.join("\n")
     }
 }
 
 /// What passes take, and how many times cheaper their tokens are than one by one.
-#[cfg(feature = "llama-cpp")]
-fn passes_table(passes: &[crate::inference::PassCost]) -> Vec<String> {
-    let Some(one) = passes.first() else { return Vec::new() };
+fn passes_table(Passes { engine, costs }: &Passes) -> Vec<String> {
+    let Some(one) = costs.first() else { return Vec::new() };
     let mut lines = vec![
         String::new(),
-        "milliseconds of a pass, and how many times cheaper its tokens are than one by one".to_owned(),
+        format!("{engine}: milliseconds of a pass, and how many times cheaper its tokens are than one by one"),
         format!(
             "{:<8}{:>10}{:>7}{:>16}{:>7}{:>18}{:>7}",
             "tokens", "prompt", "gain", "logits of each", "gain", "a sequence each", "gain"
         ),
     ];
-    for pass in passes {
+    for pass in costs {
         #[allow(clippy::cast_precision_loss)]
-        let gain = |one: f64, all: f64| one * pass.tokens as f64 / all.max(f64::MIN_POSITIVE);
+        let told = |one: Option<f64>, all: Option<f64>| match (one, all) {
+            (Some(one), Some(all)) => {
+                (format!("{all:.1}"), format!("{:.2}", one * pass.tokens as f64 / all.max(f64::MIN_POSITIVE)))
+            }
+            _ => (String::new(), String::new()),
+        };
+        let (prompt, prompt_gain) = told(Some(one.of_a_prompt_ms), Some(pass.of_a_prompt_ms));
+        let (draft, draft_gain) = told(one.of_one_sequence_ms, pass.of_one_sequence_ms);
+        let (texts, texts_gain) = told(one.of_sequences_ms, pass.of_sequences_ms);
         lines.push(format!(
-            "{:<8}{:>10.1}{:>7.2}{:>16.1}{:>7.2}{:>18.1}{:>7.2}",
-            pass.tokens,
-            pass.of_a_prompt_ms,
-            gain(one.of_a_prompt_ms, pass.of_a_prompt_ms),
-            pass.of_one_sequence_ms,
-            gain(one.of_one_sequence_ms, pass.of_one_sequence_ms),
-            pass.of_sequences_ms,
-            gain(one.of_sequences_ms, pass.of_sequences_ms),
+            "{:<8}{prompt:>10}{prompt_gain:>7}{draft:>16}{draft_gain:>7}{texts:>18}{texts_gain:>7}",
+            pass.tokens
         ));
     }
     lines

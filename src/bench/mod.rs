@@ -1,6 +1,7 @@
 //! Measurements of the program: what they do and how their figures are told. Timed claims live here, never in tests.
 
 pub mod agent;
+pub mod agreement;
 pub mod bfcl;
 pub mod embed;
 pub mod engine;

@@ -36,7 +36,7 @@ pub struct AgentBenchArgs {
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
     /// What runs the model
-    #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp)]
+    #[arg(long, value_enum, default_value_t = EngineName::default())]
     pub engine: EngineName,
     /// Whether a turn waits for the work of idle time, as where the user types slowly; else it is done when a session ends
     #[arg(long, value_enum, default_value_t = Idle::Wait)]

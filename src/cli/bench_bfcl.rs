@@ -85,7 +85,7 @@ pub struct BfclArgs {
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
     /// What runs the model
-    #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp)]
+    #[arg(long, value_enum, default_value_t = EngineName::default())]
     pub engine: EngineName,
     /// Whose sessions are told; finance, healthcare and notetaker are kept apart: not to be looked at while an agent is tuned
     #[arg(

@@ -2,9 +2,20 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::whole_number;
+
+/// Engines to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineChoice {
+    /// The one on llama.cpp
+    LlamaCpp,
+    /// The one on candle
+    Candle,
+    /// Both, one beside the other
+    Both,
+}
 
 /// Flags of `mneme bench engine`.
 #[derive(Debug, Args)]
@@ -12,6 +23,9 @@ pub struct EngineBenchArgs {
     /// Catalogue name or path of a GGUF file
     #[arg(long)]
     pub model: String,
+    /// Which engine to measure beside the bare library; the engine of a chat where none is named
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineChoice>,
     /// Tokens to read
     #[arg(long, default_value_t = 512, allow_negative_numbers = true, value_parser = whole_number::<usize>)]
     pub read: usize,
@@ -24,6 +38,12 @@ pub struct EngineBenchArgs {
     /// Measure each setting of the engine changed as well, and what passes of few tokens cost
     #[arg(long)]
     pub settings: bool,
+    /// Instead of rates, compare what both engines find probable behind each token of this text
+    #[arg(long, value_name = "FILE")]
+    pub agreement: Option<PathBuf>,
+    /// Most tokens of that text
+    #[arg(long, default_value_t = 2000, allow_negative_numbers = true, value_parser = whole_number::<usize>)]
+    pub positions: usize,
     /// Write the figures to this file as well
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

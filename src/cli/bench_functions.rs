@@ -37,7 +37,7 @@ pub struct FunctionsBenchArgs {
     #[arg(long = "model", value_name = "NAME|FILE,..", value_delimiter = ',', required_unless_present = "compare")]
     pub models: Vec<String>,
     /// What runs the models
-    #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp)]
+    #[arg(long, value_enum, default_value_t = EngineName::default())]
     pub engine: EngineName,
     /// The leaderboard's cases (mneme bench fetch bfcl), or a folder of files in the same format
     #[arg(long, value_name = "bfcl|FOLDER", default_value = "bfcl")]

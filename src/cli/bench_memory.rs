@@ -60,7 +60,7 @@ pub struct NestedKvArgs {
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
     /// What runs the model; `scripted` needs none and follows the protocol without fault, which checks the bench itself
-    #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp)]
+    #[arg(long, value_enum, default_value_t = EngineName::default())]
     pub engine: EngineName,
     /// How the model writes calls
     #[arg(long, value_enum)]

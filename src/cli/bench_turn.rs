@@ -13,7 +13,7 @@ pub struct TurnBenchArgs {
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
     /// What runs the model
-    #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp)]
+    #[arg(long, value_enum, default_value_t = EngineName::default())]
     pub engine: EngineName,
     /// Another conversation, written like benches/data/turn.json
     #[arg(long, value_name = "FILE")]

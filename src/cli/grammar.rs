@@ -3,7 +3,7 @@
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
 use super::{EngineName, whole_number};
-use crate::config::Device;
+use crate::types::Device;
 
 /// `mneme grammar ..`
 #[derive(Debug, Subcommand)]
@@ -67,7 +67,7 @@ pub enum GrammarCommand {
         #[arg(long, value_name = "NAME|FILE", requires = "agent")]
         model: Option<String>,
         /// What runs the model: llama-cpp, or scripted (prepared replies from a JSON file)
-        #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp, hide_possible_values = true, requires = "agent")]
+        #[arg(long, value_enum, default_value_t = EngineName::default(), hide_possible_values = true, requires = "agent")]
         engine: EngineName,
     },
     /// Print texts that a model writes under a grammar, one JSON string a line
@@ -104,7 +104,7 @@ pub struct GrammarArgs {
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
     /// What runs the model: llama-cpp, or scripted (prepared replies from a JSON file)
-    #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp, hide_possible_values = true, requires = "model")]
+    #[arg(long, value_enum, default_value_t = EngineName::default(), hide_possible_values = true, requires = "model")]
     pub engine: EngineName,
 }
 
@@ -115,7 +115,7 @@ pub struct ModelArgs {
     #[arg(long, value_name = "NAME|FILE")]
     pub model: String,
     /// What runs the model: llama-cpp, or scripted (prepared replies from a JSON file)
-    #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp, hide_possible_values = true)]
+    #[arg(long, value_enum, default_value_t = EngineName::default(), hide_possible_values = true)]
     pub engine: EngineName,
 }
 
@@ -164,8 +164,8 @@ pub struct WritingArgs {
     /// Window in tokens
     #[arg(long, value_name = "TOKENS", allow_negative_numbers = true, value_parser = whole_number::<usize>)]
     pub context_window: Option<usize>,
-    /// Where the model runs: auto (the GPU where there is one) or cpu
-    #[arg(long, value_enum, hide_possible_values = true)]
+    /// Where the model runs: auto (a GPU where there is one), cpu, cuda, cuda:N or metal
+    #[arg(long)]
     pub device: Option<Device>,
 }
 

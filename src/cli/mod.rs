@@ -15,8 +15,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Device, Idle, Overrides};
+use crate::config::{Idle, Overrides};
 use crate::dialect::Profile;
+use crate::types::Device;
 
 pub use admin::{
     AddCommand, AdminCommand, BlockName, ConfigCommand, ExportArgs, ExportFormat, HistoryArgs, ImportArgs, Item,
@@ -24,7 +25,7 @@ pub use admin::{
 };
 pub use bench_agent::AgentBenchArgs;
 pub use bench_bfcl::{BfclArgs, DataSetName, InstructionName, PolicyName};
-pub use bench_engine::EngineBenchArgs;
+pub use bench_engine::{EngineBenchArgs, EngineChoice};
 pub use bench_functions::{CategoryArg, ConstrainedName, FunctionsBenchArgs};
 pub use bench_memory::{ArchivalBenchArgs, BenchMemoryCommand, EmbedBenchArgs, NestedKvArgs, RecallBenchArgs};
 pub use bench_turn::TurnBenchArgs;
@@ -107,7 +108,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
     /// What runs the model
-    #[arg(long, value_enum, default_value_t = EngineName::LlamaCpp)]
+    #[arg(long, value_enum, default_value_t = EngineName::default())]
     pub engine: EngineName,
     /// Window in tokens
     #[arg(long, value_name = "TOKENS", allow_negative_numbers = true, value_parser = whole_number::<usize>)]
@@ -121,8 +122,8 @@ pub struct RunArgs {
     /// Sampling temperature; 0 always takes the most probable token
     #[arg(long, allow_negative_numbers = true)]
     pub temperature: Option<f32>,
-    /// Where the model runs
-    #[arg(long, value_enum)]
+    /// Where the model runs: auto (a GPU where there is one), cpu, cuda, cuda:N or metal
+    #[arg(long)]
     pub device: Option<Device>,
     /// Whether a turn waits for the work of idle time
     #[arg(long, value_enum, default_value_t = Idle::Now)]
@@ -149,8 +150,43 @@ pub struct RunArgs {
 pub enum EngineName {
     /// llama.cpp, in this process
     LlamaCpp,
+    /// candle, in this process: all of it Rust
+    Candle,
     /// Prepared replies from a JSON file given by --model, for tests
     Scripted,
+}
+
+impl Default for EngineName {
+    /// llama.cpp where this build has it.
+    fn default() -> Self {
+        if cfg!(feature = "llama-cpp") { Self::LlamaCpp } else { Self::Candle }
+    }
+}
+
+impl EngineName {
+    /// Whether it runs a model, rather than replaying a script.
+    #[must_use]
+    pub const fn runs_model(self) -> bool {
+        !matches!(self, Self::Scripted)
+    }
+}
+
+/// What a model can be written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModelForm {
+    /// A folder as published on the Hugging Face hub
+    Safetensors,
+}
+
+/// How numbers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NumberForm {
+    /// 16 bits, ten of them for the fraction
+    F16,
+    /// 16 bits with the range of 32
+    Bf16,
+    /// 32 bits
+    F32,
 }
 
 /// See [`Profile`].
@@ -194,6 +230,20 @@ pub enum ModelsCommand {
     Verify {
         /// Catalogue name [default: all that are installed]
         name: Option<String>,
+    },
+    /// Write a GGUF model as a folder of safetensors, which the candle engine and other programs read
+    Convert {
+        /// Catalogue name or path of a GGUF file
+        name: String,
+        /// The form to write
+        #[arg(long, value_enum, default_value_t = ModelForm::Safetensors)]
+        to: ModelForm,
+        /// How numbers are written
+        #[arg(long, value_enum, default_value_t = NumberForm::F16)]
+        numbers: NumberForm,
+        /// The folder, which must not exist yet
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
     },
     /// Delete an installed model
     Rm {

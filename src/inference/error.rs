@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::types::Device;
+
 /// A model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -30,9 +32,11 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// The native library refused to load a file whose metadata is sound.
-    #[error("llama.cpp could not load {}: {reason}", path.display())]
+    /// The engine refused to load a file whose metadata is sound.
+    #[error("{engine} could not load {}: {reason}", path.display())]
     LoadFailed {
+        /// Name of the engine.
+        engine: &'static str,
         /// The file.
         path: PathBuf,
         /// What it said.
@@ -89,6 +93,31 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// The model cannot run where it was asked to.
+    #[error("{device} cannot be used: {reason}")]
+    NoDevice {
+        /// What was asked for.
+        device: Device,
+        /// What this build or this machine lacks.
+        reason: String,
+    },
+    /// A file or folder cannot be written.
+    #[error("cannot write {}", path.display())]
+    CannotWrite {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A folder of safetensors files for an engine that reads GGUF files alone.
+    #[error("{} is a folder of safetensors files, which the engine {engine} does not read", path.display())]
+    NotForEngine {
+        /// The folder.
+        path: PathBuf,
+        /// Name of the engine.
+        engine: &'static str,
+    },
     /// This build has no such engine.
     #[error("this build has no engine {engine}")]
     NoEngine {
@@ -111,6 +140,11 @@ impl Error {
             }
             Self::ContextOverflow { .. } => "choose a larger --context-window",
             Self::BadScript { .. } => "a script is a JSON object with a list `replies` of objects with a text `reply`",
+            Self::NoDevice { .. } => {
+                "build with --features cuda (NVIDIA) or metal (Apple) on a machine with such a GPU, or take --device cpu"
+            }
+            Self::CannotWrite { .. } => "check that the place is yours, has room, and has nothing of that name yet",
+            Self::NotForEngine { .. } => "add --engine candle",
             Self::NoEngine { .. } => "build with the feature of that engine, or choose another --engine",
             Self::LoadCancelled { .. } => "start it again and let it load",
             Self::BadLogits { .. } => "check the model file: mneme models verify",

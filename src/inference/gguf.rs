@@ -1,8 +1,8 @@
 //! Reading the metadata of GGUF files (versions 2 and 3, little-endian), with every count and length checked before
 //! memory is taken for it.
 //!
-//! Not responsible for tensors: their table is read only to know where the data must end, so that truncated files are
-//! refused before native code maps them. Arrays that nobody here needs (merges, scores) are checked and skipped.
+//! Not responsible for tensors' data: their table is read to know where each stands and where the data must end, so that
+//! truncated files are refused before native code maps them. Arrays that are not asked for are checked and skipped.
 //! Source: `docs/gguf.md` of the ggml project. Long because the tests build their own damaged files.
 
 use std::collections::BTreeMap;
@@ -27,8 +27,11 @@ const MAX_TENSORS: u64 = 65_536;
 const MAX_DIMENSIONS: u32 = 4;
 /// Alignment of tensor data where the file names none.
 const DEFAULT_ALIGNMENT: u64 = 32;
-/// Arrays that are kept; all others are skipped.
-const KEPT_ARRAYS: [&str; 2] = ["tokenizer.ggml.tokens", "tokenizer.ggml.token_type"];
+/// Arrays that are kept for a vocabulary.
+const OF_VOCABULARY: &[&str] = &["tokenizer.ggml.tokens", "tokenizer.ggml.token_type"];
+/// Arrays that are kept for a tokenizer.
+const OF_TOKENIZER: &[&str] =
+    &["tokenizer.ggml.tokens", "tokenizer.ggml.token_type", "tokenizer.ggml.merges", "tokenizer.ggml.scores"];
 
 /// Numbers and names of `general.file_type`.
 #[rustfmt::skip]
@@ -50,6 +53,8 @@ pub(crate) enum Value {
     Strings(Vec<Box<[u8]>>),
     /// A kept array of integers.
     Integers(Vec<i64>),
+    /// A kept array of f32 or f64.
+    Floats(Vec<f32>),
     /// An array that was skipped.
     Skipped,
 }
@@ -59,7 +64,21 @@ pub(crate) enum Value {
 pub struct Gguf {
     path: PathBuf,
     values: BTreeMap<String, Value>,
+    tensors: BTreeMap<String, GgufTensor>,
     info: GgufInfo,
+}
+
+/// Where a tensor stands in its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GgufTensor {
+    /// Number of its type.
+    pub(crate) kind: u32,
+    /// Its extents, that of a row first.
+    pub(crate) dimensions: Vec<u64>,
+    /// Where its data begin in the file.
+    pub(crate) start_bytes: u64,
+    /// Length of its data, which end within the file; none where the type is unknown here.
+    pub(crate) length_bytes: Option<u64>,
 }
 
 /// What a GGUF file says about itself.
@@ -128,6 +147,19 @@ impl Gguf {
     /// [`Error::Unreadable`]; [`Error::BadModelFile`] with reason and offset for anything that is not a whole GGUF
     /// file, also where tensor data would lie beyond the end of the file.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_for(path, OF_VOCABULARY)
+    }
+
+    /// The same with what a tokenizer is made of: merges and scores.
+    ///
+    /// # Errors
+    /// As [`Gguf::open`].
+    #[cfg(feature = "candle")]
+    pub(crate) fn open_with_tokenizer(path: &Path) -> Result<Self, Error> {
+        Self::open_for(path, OF_TOKENIZER)
+    }
+
+    fn open_for(path: &Path, kept: &'static [&'static str]) -> Result<Self, Error> {
         let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
         let metadata = std::fs::metadata(path).map_err(unreadable)?;
         if let Some(found) = irregular_file(&metadata) {
@@ -135,7 +167,7 @@ impl Gguf {
             return Err(Error::BadModelFile { path: path.to_path_buf(), reason });
         }
         let file = File::open(path).map_err(unreadable)?;
-        Self::parse(BufReader::with_capacity(1 << 18, file), metadata.len(), path)
+        Self::parse_for(BufReader::with_capacity(1 << 18, file), metadata.len(), path, kept)
     }
 
     /// Reads from any source of `file_bytes` bytes; `path` only names it in errors.
@@ -143,7 +175,16 @@ impl Gguf {
     /// # Errors
     /// As [`Gguf::open`].
     pub fn parse(source: impl Read + Seek, file_bytes: u64, path: &Path) -> Result<Self, Error> {
-        let mut cursor = Cursor { source, offset: 0, length: file_bytes };
+        Self::parse_for(source, file_bytes, path, OF_TOKENIZER)
+    }
+
+    fn parse_for(
+        source: impl Read + Seek,
+        file_bytes: u64,
+        path: &Path,
+        kept: &'static [&'static str],
+    ) -> Result<Self, Error> {
+        let mut cursor = Cursor { source, offset: 0, length: file_bytes, kept };
         cursor.file(path).map_err(|fault| match fault {
             Fault::Io(source) => Error::Unreadable { path: path.to_path_buf(), source },
             Fault::Format(reason) => Error::BadModelFile { path: path.to_path_buf(), reason },
@@ -159,6 +200,18 @@ impl Gguf {
     /// The file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The tensor of this name.
+    #[cfg(feature = "candle")]
+    pub(crate) fn tensor(&self, name: &str) -> Option<&GgufTensor> {
+        self.tensors.get(name)
+    }
+
+    /// All tensors by name.
+    #[cfg(feature = "candle")]
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = (&str, &GgufTensor)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
     /// The value of a key.
@@ -188,10 +241,19 @@ enum Fault {
     Format(String),
 }
 
+/// The tensor table.
+struct Table {
+    tensors: BTreeMap<String, GgufTensor>,
+    parameter_count: u64,
+    data_end_bytes: u64,
+}
+
 struct Cursor<R> {
     source: R,
     offset: u64,
     length: u64,
+    /// Arrays to keep.
+    kept: &'static [&'static str],
 }
 
 /// Bytes of a scalar of metadata type `kind`; `None` for strings, arrays and unknown types.
@@ -328,7 +390,7 @@ impl<R: Read + Seek> Cursor<R> {
         if count > MAX_ARRAY_ELEMENTS {
             return self.fault(format!("{key} has {count} elements, at most {MAX_ARRAY_ELEMENTS} are accepted,"));
         }
-        let kept = KEPT_ARRAYS.contains(&key);
+        let kept = self.kept.contains(&key);
         if kind == 8 {
             // Each string has at least its length.
             self.need(count * 8, key)?;
@@ -350,6 +412,15 @@ impl<R: Read + Seek> Cursor<R> {
         if !kept {
             self.skip(count * width, key)?;
             return Ok(Value::Skipped);
+        }
+        if matches!(kind, 6 | 12) {
+            let mut floats = Vec::new();
+            for _ in 0..count {
+                if let Value::Float(number) = self.scalar(kind, key)? {
+                    floats.push(number as f32);
+                }
+            }
+            return Ok(Value::Floats(floats));
         }
         let mut integers = Vec::new();
         for _ in 0..count {
@@ -388,10 +459,11 @@ impl<R: Read + Seek> Cursor<R> {
             },
             Some(_) => return self.fault("alignment is not a number,"),
         };
-        let (parameter_count, data_end_bytes) = self.tensors(tensor_count, alignment)?;
+        let Table { tensors, parameter_count, data_end_bytes } = self.tensors(tensor_count, alignment)?;
         let mut gguf = Gguf {
             path: path.to_path_buf(),
             values,
+            tensors,
             info: GgufInfo {
                 version,
                 architecture: String::new(),
@@ -435,8 +507,8 @@ impl<R: Read + Seek> Cursor<R> {
         Ok(values)
     }
 
-    /// Reads the tensor table; gives the number of elements and the end of the data.
-    fn tensors(&mut self, count: u64, alignment: u64) -> Result<(u64, u64), Fault> {
+    fn tensors(&mut self, count: u64, alignment: u64) -> Result<Table, Fault> {
+        let mut tensors = BTreeMap::new();
         let mut parameters: u64 = 0;
         // End of the furthest tensor, counted from the start of the data; `None` once a type is unknown.
         let mut furthest: Option<u64> = Some(0);
@@ -448,8 +520,10 @@ impl<R: Read + Seek> Cursor<R> {
                 return self.fault(format!("tensor {name} has {dimensions} dimensions,"));
             }
             let mut elements: u64 = 1;
+            let mut extents = Vec::new();
             for _ in 0..dimensions {
                 let extent = self.u64(&name)?;
+                extents.push(extent);
                 match elements.checked_mul(extent) {
                     Some(product) if extent > 0 => elements = product,
                     _ => return self.fault(format!("tensor {name} has a dimension of {extent},")),
@@ -477,6 +551,11 @@ impl<R: Read + Seek> Cursor<R> {
             last_start = last_start.max(start);
             furthest = furthest.zip(end).map(|(furthest, end)| furthest.max(end));
             parameters = parameters.saturating_add(elements);
+            let tensor = GgufTensor { kind, dimensions: extents, start_bytes: start, length_bytes: size };
+            if tensors.contains_key(&name) {
+                return self.fault(format!("the tensor {name} appears twice, the second time"));
+            }
+            tensors.insert(name, tensor);
         }
         let data_start = self.offset.next_multiple_of(alignment);
         let end = data_start.saturating_add(furthest.unwrap_or(last_start));
@@ -486,7 +565,11 @@ impl<R: Read + Seek> Cursor<R> {
                 self.length
             )));
         }
-        Ok((parameters, if furthest.is_some() { end } else { 0 }))
+        for tensor in tensors.values_mut() {
+            tensor.start_bytes = tensor.start_bytes.saturating_add(data_start);
+        }
+        let data_end_bytes = if furthest.is_some() { end } else { 0 };
+        Ok(Table { tensors, parameter_count: parameters, data_end_bytes })
     }
 }
 

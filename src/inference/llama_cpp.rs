@@ -4,7 +4,6 @@
 //! with llama.cpp's, token by token, at load. A native `decode` cannot be aborted, so reading goes in chunks of
 //! [`READ_CHUNK_TOKENS`] and the cancel flag is looked at between them. Native logs go to `tracing`.
 
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,19 +14,17 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 
 use super::gguf::Gguf;
-use super::llama_load::{
-    FURTHER_SIDE_WINDOW_TOKENS, LoadOptions, READ_CHUNK_TOKENS, SIDE_WINDOW_TOKENS, backend, context_params,
-    free_memory_bytes, load_model, window_tokens,
-};
+use super::llama_load::{backend, context_params, load_model};
+use super::loading::{READ_CHUNK_TOKENS, fingerprint, free_memory_bytes, window_tokens};
+use super::passes::passes;
 use super::vocab_gguf::vocab_from_gguf;
-use super::{Engine, Error, MAX_ROWS, MAX_TOGETHER, ModelIdentity, ReadReport, Sequence, TokenKind, Vocab};
-use crate::types::{Cancel, Hasher, TokenId};
+use super::{
+    Engine, Error, LoadOptions, MAX_ROWS, MAX_TOGETHER, ModelIdentity, ReadReport, Sequence, TokenKind, Vocab,
+};
+use crate::types::{Cancel, TokenId};
 
 /// The bindings, and with them the llama.cpp, that write saved states: they carry no version of their own.
 const BINDINGS: &str = "llama-cpp-sys-2 0.1.161";
-/// Parts of a model file that tell it from another one of the same size and time, and their length.
-const SAMPLES: u64 = 8;
-const SAMPLE_BYTES: usize = 1 << 16;
 /// Put in front of text for SentencePiece tokenizers, which set a blank before the first word, and taken off again.
 const SPM_GUARD: &str = "\n";
 
@@ -39,8 +36,7 @@ pub struct LlamaCppEngine {
     batch: LlamaBatch<'static>,
     /// Most tokens of a pass of the conversation.
     read_chunk: usize,
-    lanes: usize,
-    lane_tokens: usize,
+    options: LoadOptions,
     /// Places of the parts' last tokens in the last batch of several sequences.
     part_ends: Vec<usize>,
     identity: ModelIdentity,
@@ -89,11 +85,17 @@ impl LlamaCppEngine {
         let own = vocab_from_gguf(&gguf)?;
         let info = gguf.info().clone();
         drop(gguf);
-        let failed = |reason: String| Error::LoadFailed { path: path.to_path_buf(), reason };
+        let failed = |reason: String| Error::LoadFailed { engine: "llama.cpp", path: path.to_path_buf(), reason };
         let model = load_model(path, options, progress)?;
         check_vocab(&model, &own.vocab).map_err(failed)?;
         let trained = usize::try_from(model.n_ctx_train()).unwrap_or(usize::MAX).max(1);
-        let window_tokens = window_tokens(options.context_window, &info, trained, free_memory_bytes());
+        let window_tokens = window_tokens(
+            options.context_window,
+            info.kv_bytes_per_token(),
+            info.file_bytes,
+            trained,
+            free_memory_bytes(),
+        );
         let model = Arc::new(model);
         let context = model
             .new_context(backend()?, context_params(window_tokens + options.side_cells(), options))
@@ -113,8 +115,7 @@ impl LlamaCppEngine {
             context,
             batch: LlamaBatch::new(read_chunk.max(MAX_ROWS).max(if options.lanes > 0 { MAX_TOGETHER } else { 0 }), 1),
             read_chunk,
-            lanes: options.lanes(),
-            lane_tokens: options.lane_tokens,
+            options: options.clone(),
             part_ends: Vec::new(),
             identity: ModelIdentity {
                 name: options.name.clone().unwrap_or_else(stem),
@@ -139,14 +140,8 @@ impl LlamaCppEngine {
         })
     }
 
-    const fn window_of(&self, sequence: Sequence) -> usize {
-        match sequence {
-            Sequence::Main => self.window_tokens,
-            Sequence::Side | Sequence::FourthSide => SIDE_WINDOW_TOKENS,
-            Sequence::SecondSide | Sequence::ThirdSide => FURTHER_SIDE_WINDOW_TOKENS,
-            Sequence::Lane(lane) if (lane as usize) < self.lanes => self.lane_tokens,
-            Sequence::Lane(_) => 0,
-        }
+    fn window_of(&self, sequence: Sequence) -> usize {
+        self.options.window_of(sequence, self.window_tokens)
     }
 
     const fn position(&self) -> usize {
@@ -271,15 +266,7 @@ impl Engine for LlamaCppEngine {
             return Err(Error::Native { operation: "reading tokens", reason });
         }
         let mut report = ReadReport { tokens_read: 0, forward_passes: 0 };
-        let chunk_tokens = self.read_chunk;
-        // Logits of several tokens come from one pass.
-        let rows = rows.clamp(1, MAX_ROWS.min(tokens.len()).max(1));
-        let last_chunk = (tokens.len().saturating_sub(1) % chunk_tokens + 1).max(rows).min(tokens.len());
-        let (before, last) = tokens.split_at(tokens.len() - last_chunk);
-        for (chunk, rows) in before.chunks(chunk_tokens).map(|chunk| (chunk, 0)).chain([(last, rows)]) {
-            if chunk.is_empty() {
-                continue;
-            }
+        for (chunk, rows) in passes(tokens, rows, self.read_chunk) {
             if cancel.is_raised() {
                 return Ok(report);
             }
@@ -302,14 +289,14 @@ impl Engine for LlamaCppEngine {
     }
 
     fn lanes(&self) -> usize {
-        self.lanes
+        self.options.lanes()
     }
 
     fn read_together(&mut self, parts: &[(Sequence, &[TokenId])]) -> Result<(), Error> {
         let total: usize = parts.iter().map(|(_, tokens)| tokens.len()).sum();
         let failed = |reason: String| Error::Native { operation: "reading several sequences", reason };
-        if total > MAX_TOGETHER || total == 0 || self.lanes == 0 {
-            return Err(failed(format!("{total} tokens, {} lanes", self.lanes)));
+        if total > MAX_TOGETHER || total == 0 || self.options.lanes() == 0 {
+            return Err(failed(format!("{total} tokens, {} lanes", self.options.lanes())));
         }
         for (sequence, tokens) in parts {
             let (needed_tokens, window_tokens) =
@@ -416,26 +403,11 @@ impl Engine for LlamaCppEngine {
     }
 }
 
-/// Where saved states come from: the file, told by size, time and samples of its bytes (a hash of the whole would take
-/// seconds at every start), the llama.cpp that is linked, and the kind of cache.
+/// Where saved states come from: the file, the llama.cpp that is linked, and the kind of cache.
 fn state_key(path: &Path, options: &LoadOptions) -> std::io::Result<String> {
-    let mut file = std::fs::File::open(path)?;
-    let metadata = file.metadata()?;
-    let modified = metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let mut hasher = Hasher::default();
-    let mut sample = vec![0; SAMPLE_BYTES.min(usize::try_from(metadata.len()).unwrap_or(SAMPLE_BYTES))];
-    for part in 0..SAMPLES {
-        let last = metadata.len() - sample.len() as u64;
-        file.seek(SeekFrom::Start(last / (SAMPLES - 1) * part))?;
-        file.read_exact(&mut sample)?;
-        hasher.update(&sample);
-    }
     Ok(format!(
-        "{BINDINGS}; {} bytes of {} ns; sha256 of samples {}; keys and values at 8 bits {}; flash attention {:?}; \
-         device {:?}",
-        metadata.len(),
-        modified.as_nanos(),
-        hasher.hex(),
+        "{BINDINGS}; {}; keys and values at 8 bits {}; flash attention {:?}; device {:?}",
+        fingerprint(path)?,
         options.kv_q8,
         options.tuning.flash_attention,
         options.device,

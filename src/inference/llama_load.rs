@@ -1,5 +1,5 @@
-//! How a model gets into llama.cpp: what can be asked for, what is chosen where nothing is (window, threads, layers on a GPU),
-//! and the native parameters made of both. The same for the engine and for the bare library beside it in benches.
+//! How a model gets into llama.cpp: the native parameters made of what is asked for, and the layers that go onto a GPU. The
+//! same for the engine and for the bare library beside it in benches.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -13,76 +13,21 @@ use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::{LlamaBackendDevice, LlamaBackendDeviceType, LogOptions, list_llama_ggml_backend_devices};
 
 use super::gguf::Gguf;
-use super::{Error, GgufInfo, Sequence, Tuning};
+use super::loading::{DEFAULT_WINDOW_TOKENS, READ_CHUNK_TOKENS, SIDE_CELLS, free_memory_bytes};
+use super::{Error, GgufInfo, LoadOptions, Sequence, Tuning};
+use crate::types::Device;
 
-/// Tokens read between two looks at the cancel flag. Reading rate against one batch of 512 on SmolLM2-135M, best of 3
-/// runs on a 2-core machine that was busy otherwise, so rough: 0.88 at 64, 1.00 at 128, 1.04 at 256.
-pub(super) const READ_CHUNK_TOKENS: usize = 128;
-/// Window where none is asked for and the model was trained for more.
-const DEFAULT_WINDOW_TOKENS: usize = 8192;
-/// Smallest window that the memory bound leaves; below it no chat fits.
-const LEAST_WINDOW_TOKENS: usize = 2048;
-/// Share of the free memory, as 1/n, that the default window's KV cache may take.
-const KV_MEMORY_SHARE: u64 = 4;
-/// Window of each long side sequence, in tokens: a prompt of examples, and a piece of a message or what bears on a
-/// question.
-pub(super) const SIDE_WINDOW_TOKENS: usize = 2048;
-/// Window of each further side sequence, in tokens: a prompt of examples, a line of core memory, and another line or a
-/// piece of a message.
-pub(super) const FURTHER_SIDE_WINDOW_TOKENS: usize = 1024;
 /// Sequences of an agent: the conversation and those beside it.
 const OWN_SEQUENCES: usize = Sequence::COUNT - Sequence::LANES as usize;
-/// Cells of the cache for the sequences beside the conversation.
-pub(super) const SIDE_CELLS: usize = 2 * SIDE_WINDOW_TOKENS + 2 * FURTHER_SIDE_WINDOW_TOKENS;
 /// More layers than any model has.
 const ALL_LAYERS: u32 = 9999;
 /// Memory of a GPU that is left for results in between.
 const GPU_WORK_BYTES: u64 = 512 << 20;
 
-/// Where the model runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Device {
-    /// On a GPU where this build has one, else on the CPU.
-    #[default]
-    Auto,
-    /// On the CPU.
-    Cpu,
-}
-
-/// How to load a model.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LoadOptions {
-    /// Name to report; the file's stem where none is given.
-    pub name: Option<String>,
-    /// Window in tokens, at most the trained one. `None`: the trained one, at most 8192, less where memory is short.
-    pub context_window: Option<usize>,
-    /// Keys and values at 8 bits: half the memory.
-    pub kv_q8: bool,
-    /// Where to run.
-    pub device: Device,
-    /// How to run.
-    pub tuning: Tuning,
-    /// Texts that are to be written together, at most [`Sequence::LANES`].
-    pub lanes: usize,
-    /// Tokens for which each of them has room.
-    pub lane_tokens: usize,
-}
-
 impl LoadOptions {
-    /// Texts that can be written together.
-    pub(super) fn lanes(&self) -> usize {
-        self.lanes.min(usize::from(Sequence::LANES))
-    }
-
     /// Cells of the cache beside those of the conversation.
     pub(super) fn side_cells(&self) -> usize {
         SIDE_CELLS + self.lanes() * self.lane_tokens
-    }
-
-    /// Threads for passes of few tokens.
-    #[must_use]
-    pub fn threads(&self) -> usize {
-        self.tuning.threads.unwrap_or_else(default_threads)
     }
 
     /// What is chosen for this machine and build, in words.
@@ -138,35 +83,6 @@ pub(super) fn backend() -> Result<&'static LlamaBackend, Error> {
         .map_err(|reason| Error::Native { operation: "initialising llama.cpp", reason: reason.clone() })
 }
 
-/// Threads to use where none are asked for: physical cores, at most as many as this process may run on.
-fn default_threads() -> usize {
-    let usable = std::thread::available_parallelism().map_or(1, usize::from);
-    sysinfo::System::physical_core_count().unwrap_or(usable).clamp(1, usable)
-}
-
-/// Bytes of memory that are free for this process; no bound where the system does not say.
-pub(super) fn free_memory_bytes() -> u64 {
-    let Ok(mut system) = sysinfo::System::new() else { return u64::MAX };
-    system.refresh_memory();
-    let free = system.available_memory();
-    system.cgroup_limits().map_or(free, |limits| free.min(limits.free_memory))
-}
-
-/// The window to use: what is asked for, at most the trained one; else a default that memory can hold.
-pub(super) fn window_tokens(asked: Option<usize>, info: &GgufInfo, trained: usize, free_bytes: u64) -> usize {
-    if let Some(asked) = asked {
-        return asked.clamp(1, trained);
-    }
-    let left = free_bytes.saturating_sub(info.file_bytes) / KV_MEMORY_SHARE;
-    let fitting = info
-        .kv_bytes_per_token()
-        .filter(|bytes| *bytes > 0)
-        .map_or(usize::MAX, |bytes| usize::try_from(left / bytes).unwrap_or(usize::MAX))
-        // The side sequences have their cells in the same cache.
-        .saturating_sub(SIDE_CELLS);
-    DEFAULT_WINDOW_TOKENS.min(fitting.max(LEAST_WINDOW_TOKENS)).min(trained)
-}
-
 /// Loads a model, telling `progress` how far it is (0 to 1); `progress` returns false to stop.
 pub(super) fn load_model(
     path: &Path,
@@ -175,6 +91,10 @@ pub(super) fn load_model(
 ) -> Result<LlamaModel, Error> {
     let backend = backend()?;
     let gpu_layers = gpu_layers(path, options)?;
+    let main_gpu = match options.device {
+        Device::Cuda(number) => i32::try_from(number).unwrap_or(i32::MAX),
+        Device::Auto | Device::Cpu | Device::Metal => 0,
+    };
     let Tuning { lock_weights, .. } = options.tuning;
     let file_bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let maps_weights = options.tuning.maps_weights(file_bytes, free_memory_bytes());
@@ -186,6 +106,7 @@ pub(super) fn load_model(
         let worker = scope.spawn(move || {
             let params = LlamaModelParams::default()
                 .with_n_gpu_layers(gpu_layers)
+                .with_main_gpu(main_gpu)
                 .with_use_mmap(maps_weights)
                 .with_use_mlock(lock_weights.unwrap_or(false))
                 .with_progress_callback(move |fraction| sender.send(fraction).is_ok() && !flag.load(Ordering::Relaxed));
@@ -204,8 +125,10 @@ pub(super) fn load_model(
         Ok(Ok(model)) if !stop.load(Ordering::Relaxed) => Ok(model),
         _ if stop.load(Ordering::Relaxed) => Err(Error::LoadCancelled { path }),
         Ok(Ok(_)) => Err(Error::LoadCancelled { path }),
-        Ok(Err(error)) => Err(Error::LoadFailed { path, reason: error.to_string() }),
-        Err(_) => Err(Error::LoadFailed { path, reason: "the loading thread panicked".to_owned() }),
+        Ok(Err(error)) => Err(Error::LoadFailed { engine: "llama.cpp", path, reason: error.to_string() }),
+        Err(_) => {
+            Err(Error::LoadFailed { engine: "llama.cpp", path, reason: "the loading thread panicked".to_owned() })
+        }
     }
 }
 
@@ -240,8 +163,17 @@ pub(super) fn context_params(window_tokens: usize, options: &LoadOptions) -> Lla
 
 /// Layers to put on a GPU: as asked for, else as many as its free memory holds.
 fn gpu_layers(path: &Path, options: &LoadOptions) -> Result<u32, Error> {
-    if options.device == Device::Cpu || !backend()?.supports_gpu_offload() {
+    if options.device == Device::Cpu {
         return Ok(0);
+    }
+    if !backend()?.supports_gpu_offload() {
+        return match options.device {
+            Device::Cuda(_) | Device::Metal => {
+                let reason = "llama.cpp in this build runs on the CPU alone, or finds no GPU".to_owned();
+                Err(Error::NoDevice { device: options.device, reason })
+            }
+            Device::Auto | Device::Cpu => Ok(0),
+        };
     }
     if let Some(layers) = options.tuning.gpu_layers {
         return Ok(layers);
@@ -296,21 +228,8 @@ mod tests {
     }
 
     #[test]
-    fn the_window_is_what_is_asked_for_or_what_memory_holds() {
-        let gigabyte = 1 << 30;
-        assert_eq!(info(0).kv_bytes_per_token(), Some(28 * 2 * 128 * 4));
-        assert_eq!(window_tokens(Some(4096), &info(gigabyte), 32_768, 0), 4096);
-        assert_eq!(window_tokens(Some(99_999), &info(gigabyte), 32_768, 0), 32_768);
-        assert_eq!(window_tokens(None, &info(gigabyte), 32_768, 8 * gigabyte), 8192);
-        // 1 GiB left, a quarter of it for 28 KiB a token: 9362, of which the side sequences take their part.
-        let tight = window_tokens(None, &info(gigabyte), 32_768, 2 * gigabyte);
-        assert_eq!(tight, 9362 - SIDE_CELLS);
-        assert_eq!(window_tokens(None, &info(gigabyte), 32_768, 0), LEAST_WINDOW_TOKENS);
-        assert_eq!(window_tokens(None, &info(gigabyte), 1024, 0), 1024);
-    }
-
-    #[test]
     fn a_gpu_gets_the_layers_that_its_free_memory_holds() {
+        assert_eq!(info(0).kv_bytes_per_token(), Some(28 * 2 * 128 * 4));
         // 29 parts of a gigabyte and of 28 KiB for each token of the cache.
         let (gigabyte, window) = (1 << 30, Some(2048));
         let fitting = |free_bytes| fitting_layers(&info(gigabyte), window, free_bytes);

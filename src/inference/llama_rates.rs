@@ -1,5 +1,5 @@
-//! Rates of the bare llama.cpp library beside ours, for `mneme bench engine`: the same file, threads and window, the
-//! same tokens, greedy.
+//! Rates of the bare llama.cpp library beside ours (`rates`), for `mneme bench engine`: the same file, threads and window,
+//! the same tokens, greedy.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,50 +9,12 @@ use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
-use serde::Serialize;
 
-use super::llama_cpp::LlamaCppEngine;
-use super::llama_load::{LoadOptions, READ_CHUNK_TOKENS, SIDE_CELLS, backend, context_params, load_model};
-use super::{Engine, Error, GenerateOptions, Gguf, Sampler, SamplerOptions, Sequence, Session, generate};
-use crate::types::{Cancel, Constraint, ConstraintError, TokenId};
-
-/// What was measured of a loaded model.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rates {
-    /// Reading a prompt, tokens/s.
-    pub read_tokens_per_s: f64,
-    /// Decoding, one token a pass, tokens/s.
-    pub decode_tokens_per_s: f64,
-    /// Time for loading, in milliseconds.
-    pub load_ms: u64,
-}
-
-/// What passes of so many tokens take.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct PassCost {
-    /// Tokens of the pass.
-    pub tokens: usize,
-    /// Milliseconds where they follow each other in one sequence, with logits behind the last alone: a prompt.
-    pub of_a_prompt_ms: f64,
-    /// Milliseconds where they follow each other in one sequence, with logits behind each: a draft that is checked.
-    pub of_one_sequence_ms: f64,
-    /// Milliseconds where each is of a sequence of its own: several texts that are written together.
-    pub of_sequences_ms: f64,
-}
-
-/// Tokens that are read; ids spread over the first part of any vocabulary.
-fn prompt(n_read: usize) -> impl ExactSizeIterator<Item = u32> {
-    (0..n_read).map(|place| 300 + (u32::try_from(place % 7919).unwrap_or(0) * 31) % 20_000)
-}
-
-fn rate(tokens: usize, started: Instant) -> f64 {
-    // Precision lost beyond 2^53 tokens does not matter here.
-    tokens as f64 / started.elapsed().as_secs_f64().max(1e-9)
-}
-
-fn milliseconds(started: Instant) -> u64 {
-    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
+use super::llama_load::{backend, context_params, load_model};
+use super::loading::{READ_CHUNK_TOKENS, SIDE_CELLS};
+use super::rates::{Rates, milliseconds, prompt, rate};
+use super::{Error, Gguf, LoadOptions, Sequence};
+use crate::types::TokenId;
 
 fn failed(operation: &'static str, error: &dyn std::fmt::Display) -> Error {
     Error::Native { operation, reason: error.to_string() }
@@ -142,64 +104,6 @@ pub fn bare_rates(
     Ok(Rates { read_tokens_per_s, decode_tokens_per_s, load_ms })
 }
 
-/// What passes of `sizes` tokens take behind `depth` tokens, the least of `rounds` times each, with nothing of ours
-/// between.
-///
-/// # Errors
-/// As [`bare_rates`].
-pub fn pass_costs(
-    path: &Path,
-    options: &LoadOptions,
-    depth: usize,
-    sizes: &[usize],
-    rounds: usize,
-) -> Result<Vec<PassCost>, Error> {
-    let vocab_tokens = vocab_tokens(path)?;
-    let model = load_model(path, options, &mut |_| true)?;
-    let most = sizes.iter().copied().max().unwrap_or(1).max(1);
-    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let params = context_params(depth + (most + 1) * (most + 1), options)
-        .with_n_batch(count(depth.max(512)))
-        .with_n_seq_max(count(most));
-    let mut context = model.new_context(backend()?, params).map_err(|error| failed("making a context", &error))?;
-    let mut batch = LlamaBatch::new(depth.max(most), 1);
-    fill(&mut batch, in_a_row(prompt(depth), 0), vocab_tokens)?;
-    context.decode(&mut batch).map_err(|error| failed("reading", &error))?;
-    for sequence in 1..most {
-        let sequence = i32::try_from(sequence).unwrap_or(i32::MAX);
-        context.copy_kv_cache_seq(0, sequence, None, None).map_err(|error| failed("copying a sequence", &error))?;
-    }
-    let mut costs = Vec::with_capacity(sizes.len());
-    for size in sizes {
-        let mut least = [f64::INFINITY; 3];
-        for _ in 0..rounds.max(1) {
-            let kinds = [(false, false), (false, true), (true, true)];
-            for ((sequences, each), least) in kinds.into_iter().zip(&mut least) {
-                let entries = prompt(*size).enumerate().map(|(place, token)| Entry {
-                    token,
-                    position: if sequences { depth } else { depth + place },
-                    sequence: if sequences { place } else { 0 },
-                    wants_logits: each || place + 1 == *size,
-                });
-                fill(&mut batch, entries, vocab_tokens)?;
-                let started = Instant::now();
-                context.decode(&mut batch).map_err(|error| failed("decoding", &error))?;
-                context.synchronize();
-                *least = least.min(started.elapsed().as_secs_f64() * 1000.0);
-                for sequence in 0..most {
-                    let (sequence, depth) = (count(sequence), count(depth));
-                    context
-                        .clear_kv_cache_seq(Some(sequence), Some(depth), None)
-                        .map_err(|error| failed("cutting the cache", &error))?;
-                }
-            }
-        }
-        let [of_a_prompt_ms, of_one_sequence_ms, of_sequences_ms] = least;
-        costs.push(PassCost { tokens: *size, of_a_prompt_ms, of_one_sequence_ms, of_sequences_ms });
-    }
-    Ok(costs)
-}
-
 /// The library alone, doing what an engine of ours has done: the same tokens at the same places in batches of the same
 /// size.
 pub struct BareLibrary {
@@ -254,72 +158,5 @@ impl BareLibrary {
         }
         self.context.synchronize();
         Ok(started.elapsed())
-    }
-}
-
-/// Rates of the same work through engine, session, sampler and decode loop; `at_end` as there.
-///
-/// # Errors
-/// The file cannot be loaded or a native call fails.
-pub fn our_rates(
-    path: &Path,
-    options: &LoadOptions,
-    n_read: usize,
-    n_decode: usize,
-    at_end: &mut dyn FnMut(),
-) -> Result<Rates, Error> {
-    let n_read = n_read.max(1);
-    let options = LoadOptions { context_window: Some(n_read + n_decode + 16), ..options.clone() };
-    let started = Instant::now();
-    let engine = LlamaCppEngine::load(path, &options, &mut |_| true)?;
-    let load_ms = milliseconds(started);
-    let vocab_tokens = u32::try_from(engine.vocab().len()).unwrap_or(u32::MAX).max(1);
-    let mut session = Session::new(Box::new(engine))?;
-    let tokens: Vec<TokenId> = prompt(n_read).map(|token| TokenId(token % vocab_tokens)).collect();
-    let cancel = Cancel::new();
-    session.prepare(&tokens[..n_read.min(16)], &cancel)?;
-    session.prepare(&[], &cancel)?;
-    let started = Instant::now();
-    session.prepare(&tokens, &cancel)?;
-    let read_tokens_per_s = rate(n_read, started);
-    let started = Instant::now();
-    let limits = GenerateOptions { max_tokens: n_decode, jump_forward: false, stop_stuck: false, drafts: false };
-    let mut sampler = Sampler::new(SamplerOptions::default());
-    let generation = generate(&mut session, &mut Anything, &mut sampler, &limits, &cancel, &mut |_, _| {})?;
-    let decode_tokens_per_s = rate(generation.tokens.len(), started);
-    at_end();
-    Ok(Rates { read_tokens_per_s, decode_tokens_per_s, load_ms })
-}
-
-/// Allows every token and never ends, so that both ways decode the same number of tokens.
-struct Anything;
-
-impl Constraint for Anything {
-    fn allows(&mut self, _token: TokenId) -> Result<bool, ConstraintError> {
-        Ok(true)
-    }
-
-    fn commit(&mut self, _token: TokenId) -> Result<(), ConstraintError> {
-        Ok(())
-    }
-
-    fn may_end(&self) -> bool {
-        false
-    }
-
-    fn must_end(&self) -> bool {
-        false
-    }
-
-    fn forced_bytes(&mut self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn forced_token(&mut self) -> Option<TokenId> {
-        None
-    }
-
-    fn allowed_tokens(&mut self, _allowed: &mut Vec<TokenId>) -> Result<(), ConstraintError> {
-        Err(ConstraintError { reason: "every token is allowed, so none is refused".to_owned() })
     }
 }

@@ -32,9 +32,9 @@ impl NativeVocab {
     pub fn open(path: &Path) -> Result<Self, Error> {
         vocab_from_gguf(&Gguf::open(path)?)?;
         let params = LlamaModelParams::default().with_vocab_only(true);
-        LlamaModel::load_from_file(backend()?, path, &params)
-            .map(|model| Self { model })
-            .map_err(|error| Error::LoadFailed { path: path.to_path_buf(), reason: error.to_string() })
+        LlamaModel::load_from_file(backend()?, path, &params).map(|model| Self { model }).map_err(|error| {
+            Error::LoadFailed { engine: "llama.cpp", path: path.to_path_buf(), reason: error.to_string() }
+        })
     }
 
     /// Tokens of `text` by the model's own tokenizer, which spell exactly `text` in `vocab`, without control tokens.

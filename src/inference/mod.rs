@@ -10,6 +10,11 @@ use std::sync::Arc;
 
 use crate::types::{Cancel, TokenId};
 
+#[cfg(feature = "candle")]
+mod arithmetic;
+#[cfg(feature = "candle")]
+mod candle;
+mod describe;
 mod draft;
 #[cfg(feature = "candle")]
 mod embedder;
@@ -24,9 +29,12 @@ mod llama_load;
 mod llama_rates;
 #[cfg(feature = "llama-cpp")]
 mod llama_vocab;
+mod loading;
 mod openmp;
 mod pace;
+mod passes;
 mod prefix_cache;
+mod rates;
 mod sampler;
 mod scripted;
 mod scripted_words;
@@ -38,6 +46,9 @@ mod vocab;
 mod vocab_gguf;
 
 #[cfg(feature = "candle")]
+pub use candle::{CandleEngine, Numbers, convert};
+pub use describe::Description;
+#[cfg(feature = "candle")]
 pub use embedder::{CONFIG_NAME, Embedder, TOKENIZER_NAME, WEIGHTS_NAME};
 pub use error::Error;
 pub use generate::{GenerateOptions, GenerateStats, Generation, StopCause, generate};
@@ -45,13 +56,13 @@ pub use gguf::{Gguf, GgufInfo};
 #[cfg(feature = "llama-cpp")]
 pub use llama_cpp::LlamaCppEngine;
 #[cfg(feature = "llama-cpp")]
-pub use llama_load::{Device, LoadOptions};
-#[cfg(feature = "llama-cpp")]
-pub use llama_rates::{BareLibrary, PassCost, Rates, bare_rates, our_rates, pass_costs};
+pub use llama_rates::{BareLibrary, bare_rates};
 #[cfg(feature = "llama-cpp")]
 pub use llama_vocab::{NativeGrammar, NativeVocab};
+pub use loading::{LoadOptions, is_model_folder};
 pub use openmp::patient_threads;
 pub use prefix_cache::{PrefixReport, Restored, Session, Warm};
+pub use rates::{PassCost, Rates, our_rates, pass_costs};
 pub use sampler::{Sampled, Sampler, SamplerOptions};
 pub use scripted::{Script, ScriptedEngine, ScriptedGeneration, ScriptedLog, ScriptedReply};
 pub use state_store::StateStore;

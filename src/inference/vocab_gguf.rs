@@ -69,9 +69,9 @@ pub struct GgufVocab {
 /// break their family's spelling.
 pub fn vocab_from_gguf(gguf: &Gguf) -> Result<GgufVocab, Error> {
     let bad = |reason: String| Error::BadModelFile { path: gguf.path().to_path_buf(), reason };
-    let family = match gguf.text("tokenizer.ggml.model") {
-        Some("gpt2") => Family::Gpt2(byte_of_character()),
-        Some("llama") => Family::SentencePiece,
+    let spelling = match gguf.text("tokenizer.ggml.model") {
+        Some("gpt2") => Spelling::Bytes,
+        Some("llama") => Spelling::SentencePiece,
         Some(other) => return Err(bad(format!("the tokenizer {other:?} is not supported, gpt2 and llama are"))),
         None => return Err(bad("it has no tokenizer".to_owned())),
     };
@@ -86,39 +86,77 @@ pub fn vocab_from_gguf(gguf: &Gguf) -> Result<GgufVocab, Error> {
         }
         _ => &no_types,
     };
-    let mut is_end = vec![false; names.len()];
-    for key in END_KEYS {
-        let Some(id) = gguf.integer(key) else { continue };
-        let slot = usize::try_from(id).ok().and_then(|id| is_end.get_mut(id));
-        *slot.ok_or_else(|| bad(format!("{key} is {id}, the vocabulary has {} tokens", names.len())))? = true;
-    }
-    let mut rows = Vec::with_capacity(names.len());
-    let mut ends = Vec::new();
-    for (id, name) in names.iter().enumerate() {
-        let named_end = END_NAMES.iter().any(|end| end.as_bytes() == &**name);
-        let is_fill = FILL_NAMES.iter().any(|fill| fill.as_bytes() == &**name);
-        let kind = if named_end || is_end[id] || is_fill { 3 } else { types.get(id).copied().unwrap_or(1) };
-        let row = family.row(name, kind).map_err(|reason| bad(format!("token {id}: {reason}")))?;
-        rows.push(row);
-        if named_end || is_end[id] {
-            ends.push(TokenId(u32::try_from(id).map_err(|_| bad(format!("{} tokens", names.len())))?));
-        }
-    }
-    let bos = match gguf.integer("tokenizer.ggml.bos_token_id") {
-        None => None,
-        Some(id) => match u32::try_from(id) {
-            Ok(id) if (id as usize) < rows.len() => Some(TokenId(id)),
-            _ => return Err(bad(format!("tokenizer.ggml.bos_token_id is {id}, there are {} tokens", rows.len()))),
-        },
-    };
+    let ends = END_KEYS.iter().filter_map(|key| gguf.integer(key)).collect();
+    let bos = gguf.integer("tokenizer.ggml.bos_token_id");
+    let parts = VocabParts { spelling, names, types, ends, bos };
+    let vocab = Arc::new(parts.vocab().map_err(bad)?);
     let add_bos = gguf.integer("tokenizer.ggml.add_bos_token").map_or_else(
-        || match family {
-            Family::SentencePiece => true,
-            Family::Gpt2(_) => gguf.text("tokenizer.ggml.pre").is_some_and(|pre| BOS_PRE_TOKENIZERS.contains(&pre)),
+        || match spelling {
+            Spelling::SentencePiece => true,
+            Spelling::Bytes => gguf.text("tokenizer.ggml.pre").is_some_and(|pre| BOS_PRE_TOKENIZERS.contains(&pre)),
         },
         |flag| flag != 0,
     );
-    Ok(GgufVocab { vocab: Arc::new(Vocab::new(rows, ends, bos)), add_bos })
+    Ok(GgufVocab { vocab, add_bos })
+}
+
+/// How a tokenizer family writes the bytes of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// Each byte as a printable character.
+    Bytes,
+    /// As text, with `▁` for a blank.
+    SentencePiece,
+}
+
+/// What a vocabulary is made of, wherever it stands.
+pub(super) struct VocabParts<'a> {
+    /// How names are spelled.
+    pub(super) spelling: Spelling,
+    /// Names of the tokens.
+    pub(super) names: &'a [Box<[u8]>],
+    /// Their types as GGUF files number them; text where there are none.
+    pub(super) types: &'a [i64],
+    /// Tokens that end a generation, besides those of well-known names.
+    pub(super) ends: Vec<u64>,
+    /// The token that begins a sequence.
+    pub(super) bos: Option<u64>,
+}
+
+impl VocabParts<'_> {
+    /// The vocabulary, or what is wrong with its parts.
+    pub(super) fn vocab(&self) -> Result<Vocab, String> {
+        let family = match self.spelling {
+            Spelling::Bytes => Family::Gpt2(byte_of_character()),
+            Spelling::SentencePiece => Family::SentencePiece,
+        };
+        let names = self.names;
+        let mut is_end = vec![false; names.len()];
+        for end in &self.ends {
+            let slot = usize::try_from(*end).ok().and_then(|id| is_end.get_mut(id));
+            *slot.ok_or_else(|| format!("token {end} ends a generation, the vocabulary has {}", names.len()))? = true;
+        }
+        let mut rows = Vec::with_capacity(names.len());
+        let mut ends = Vec::new();
+        for (id, name) in names.iter().enumerate() {
+            let named_end = END_NAMES.iter().any(|end| end.as_bytes() == &**name);
+            let is_fill = FILL_NAMES.iter().any(|fill| fill.as_bytes() == &**name);
+            let kind = if named_end || is_end[id] || is_fill { 3 } else { self.types.get(id).copied().unwrap_or(1) };
+            let row = family.row(name, kind).map_err(|reason| format!("token {id}: {reason}"))?;
+            rows.push(row);
+            if named_end || is_end[id] {
+                ends.push(TokenId(u32::try_from(id).map_err(|_| format!("{} tokens", names.len()))?));
+            }
+        }
+        let bos = match self.bos {
+            None => None,
+            Some(id) => match u32::try_from(id) {
+                Ok(id) if (id as usize) < rows.len() => Some(TokenId(id)),
+                _ => return Err(format!("token {id} begins a sequence, the vocabulary has {}", rows.len())),
+            },
+        };
+        Ok(Vocab::new(rows, ends, bos))
+    }
 }
 
 enum Family {

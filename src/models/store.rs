@@ -243,7 +243,8 @@ impl Store {
 
     fn find_file(&self, argument: &str) -> Result<PathBuf, Error> {
         let given = PathBuf::from(argument);
-        if given.is_file() {
+        // A folder as published on the hub has its shape in a file of its own.
+        if given.is_file() || given.join("config.json").is_file() {
             return Ok(given);
         }
         if is_plain_name(argument) {

@@ -6,6 +6,7 @@ pub mod documents;
 pub mod embedder;
 #[cfg(target_os = "linux")]
 pub mod endurance;
+pub mod engines;
 pub mod grammars;
 #[cfg(all(unix, feature = "download"))]
 pub mod hub_server;
@@ -17,7 +18,6 @@ pub mod program;
 #[cfg(unix)]
 pub mod screen;
 pub mod soak;
-#[cfg(feature = "llama-cpp")]
 pub mod tiny_gguf;
 #[cfg(any(feature = "llama-cpp", feature = "candle"))]
 pub mod weights;

@@ -85,6 +85,8 @@ impl Gguf {
                 // Norms are about one; what a state decays with is below zero.
                 let value = match name {
                     name if name.contains("norm") => 1.0 + noise * 0.1,
+                    // Factors of angles.
+                    name if name.contains("rope_") => 2.0 + noise,
                     name if name.contains("ssm_a") => -0.5 + noise,
                     _ => noise,
                 };
@@ -168,6 +170,93 @@ pub fn write_sliding(path: &Path) {
         tensor("ffn_gate", &[EMBEDDING, hidden]);
         tensor("ffn_up", &[EMBEDDING, hidden]);
         tensor("ffn_down", &[hidden, EMBEDDING]);
+    }
+    file.write(path);
+}
+
+/// Window that stretched models were first trained for, in tokens.
+const ORIGINAL_TOKENS: u64 = 64;
+
+/// Models of the decoder kind, of which each does something that the others do not.
+pub const FAMILIES: [&str; 9] =
+    ["llama", "llama-factors", "llama-yarn", "qwen2", "qwen3", "phi3", "gemma3", "granite", "smollm3"];
+
+/// A model of one of the [`FAMILIES`].
+pub fn write_decoder(family: &str, path: &Path) {
+    if family == "gemma3" {
+        return write_sliding(path);
+    }
+    let (heads, kv_heads, width, hidden, blocks) =
+        (4_u64, 2_u64, 8_u64, 64_u64, if family == "smollm3" { 5 } else { BLOCKS });
+    let architecture = family.split('-').next().unwrap();
+    let architecture =
+        *["llama", "qwen2", "qwen3", "phi3", "granite", "smollm3"].iter().find(|name| **name == architecture).unwrap();
+    let width = if architecture == "qwen3" { 2 * width } else { width };
+    let mut file = Gguf::of(architecture);
+    file.metadata.retain(|(key, _)| !key.ends_with(".block_count"));
+    for (key, value) in [
+        ("block_count", blocks),
+        ("attention.head_count", heads),
+        ("attention.head_count_kv", kv_heads),
+        ("attention.key_length", width),
+        ("attention.value_length", width),
+        ("feed_forward_length", hidden),
+        // Llama 4 and others turn only a part of each head; so does this Phi.
+        ("rope.dimension_count", if architecture == "phi3" { width / 2 } else { width }),
+    ] {
+        file.set(&format!("{architecture}.{key}"), Value::Int(value as u32));
+    }
+    let mut float = |key: &str, value: f32| file.set(&format!("{architecture}.{key}"), Value::Float(value));
+    float("attention.layer_norm_rms_epsilon", 1e-5);
+    float("rope.freq_base", 50_000.0);
+    match family {
+        "granite" => {
+            for (key, value) in
+                [("embedding_scale", 6.0), ("residual_scale", 0.3), ("attention.scale", 0.2), ("logit_scale", 4.0)]
+            {
+                float(key, value);
+            }
+        }
+        "llama-yarn" => {
+            float("rope.scaling.factor", 8.0);
+            file.set("llama.rope.scaling.type", Value::Text("yarn"));
+            file.set("llama.rope.scaling.original_context_length", Value::Int(ORIGINAL_TOKENS as u32));
+        }
+        "llama-factors" => file.tensor("rope_freqs.weight", &[width / 2]),
+        "phi3" => {
+            float("rope.scaling.attn_factor", 1.1);
+            file.set("phi3.rope.scaling.original_context_length", Value::Int(ORIGINAL_TOKENS as u32));
+            file.tensor("rope_factors_long.weight", &[width / 4]);
+            file.tensor("rope_factors_short.weight", &[width / 4]);
+        }
+        _ => {}
+    }
+    for block in 0..blocks {
+        let mut tensor = |name: &str, shape: &[u64]| file.tensor(&format!("blk.{block}.{name}"), shape);
+        tensor("attn_norm.weight", &[EMBEDDING]);
+        tensor("ffn_norm.weight", &[EMBEDDING]);
+        tensor("attn_output.weight", &[heads * width, EMBEDDING]);
+        tensor("ffn_down.weight", &[hidden, EMBEDDING]);
+        if architecture == "phi3" {
+            tensor("attn_qkv.weight", &[EMBEDDING, (heads + 2 * kv_heads) * width]);
+            tensor("ffn_up.weight", &[EMBEDDING, 2 * hidden]);
+            continue;
+        }
+        tensor("ffn_gate.weight", &[EMBEDDING, hidden]);
+        tensor("ffn_up.weight", &[EMBEDDING, hidden]);
+        for (part, heads) in [("attn_q", heads), ("attn_k", kv_heads), ("attn_v", kv_heads)] {
+            tensor(&format!("{part}.weight"), &[EMBEDDING, heads * width]);
+            if architecture == "qwen2" {
+                tensor(&format!("{part}.bias"), &[heads * width]);
+            }
+        }
+        if architecture == "qwen3" {
+            tensor("attn_q_norm.weight", &[width]);
+            tensor("attn_k_norm.weight", &[width]);
+        }
+    }
+    if family != "qwen2" {
+        file.tensor("output.weight", &[EMBEDDING, VOCAB]);
     }
     file.write(path);
 }

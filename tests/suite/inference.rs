@@ -1,13 +1,17 @@
 //! Engines, tokenising, sampling under constraints and prefix reuse, through the public face. What scripted and native
-//! engine are both held to stands here; `native` has the engine on SmolLM2-135M from `MNEME_MODELS`.
+//! engine are both held to stands here; `native` has the engines that run models on SmolLM2-135M from `MNEME_MODELS`.
 
+#[cfg(all(feature = "llama-cpp", feature = "candle"))]
+mod agreement;
+pub mod calls;
 mod drafts;
-#[cfg(feature = "llama-cpp")]
+#[cfg(all(feature = "llama-cpp", feature = "candle"))]
+mod folders;
 mod kinds;
 #[cfg(feature = "llama-cpp")]
+mod llama_cpp;
 mod native;
 mod states;
-#[cfg(feature = "llama-cpp")]
 mod together;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -71,6 +71,27 @@ mod models {
     }
 
     #[test]
+    fn calls_are_the_same_with_forcing_and_without_and_by_either_engine() {
+        use crate::harness::engines::NATIVE;
+        use crate::suite::inference::calls::{compare, written};
+        for model in [SMALL, "qwen2.5-coder-0.5b-instruct-q4_k_m", LARGE] {
+            let mut by_engine = Vec::new();
+            for (name, load) in NATIVE {
+                let (with, without) = (written(*load, model, 40, true), written(*load, model, 40, false));
+                let alike = compare(&with, &without);
+                eprintln!("{model}, {name}, with forcing and without: {alike:?}");
+                assert!(alike.otherwise <= 2, "{model}, {name}: {alike:?}");
+                by_engine.push(with);
+            }
+            if let [one, other] = &*by_engine {
+                let alike = compare(one, other);
+                eprintln!("{model}, by either engine: {alike:?}");
+                assert!(alike.same >= 38, "{model}: {alike:?}");
+            }
+        }
+    }
+
+    #[test]
     fn masks_over_a_large_vocabulary_agree_with_llama_cpp() {
         use crate::suite::oracle::{World, llama};
         let tally = llama::compare(&World::open("qwen2.5-coder-0.5b-instruct-q4_k_m"), 200, 20_260_312);

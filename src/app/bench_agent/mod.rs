@@ -18,7 +18,7 @@ use super::interrupt::{leave_on_ctrl_c, raise_on_ctrl_c};
 use super::output::tell;
 use super::{Error, bench};
 use crate::bench::agent::{self, Chosen, Half, Report, Row, Selection, Settings, UntouchedRun};
-use crate::cli::{AgentBenchArgs, EngineName, ExitCode};
+use crate::cli::{AgentBenchArgs, ExitCode};
 use crate::config::{Config, Idle, Overrides};
 use crate::dialect::Profile;
 use crate::types::{Cancel, Clock, SystemClock};
@@ -65,10 +65,7 @@ pub(super) fn run(arguments: &AgentBenchArgs) -> Result<ExitCode, Error> {
         seed: arguments.seed,
         seeds: u64::try_from(arguments.seeds).unwrap_or(u64::MAX),
     };
-    let embedder = match arguments.engine {
-        EngineName::LlamaCpp => super::embedder::open()?,
-        EngineName::Scripted => None,
-    };
+    let embedder = if arguments.engine.runs_model() { super::embedder::open()? } else { None };
     let mut bench = Bench::new(config, engine, embedder, stop.clone(), transcripts)?;
     let (rows, outcome) = held(&mut bench, &chosen, settings.seeds);
     if rows.is_empty() {

@@ -113,7 +113,7 @@ impl Library {
 
     #[cfg(feature = "llama-cpp")]
     fn run(&mut self, sequence: Sequence, at: usize, tokens: &[TokenId]) -> Result<Duration, Error> {
-        if self.engine == EngineName::Scripted || tokens.is_empty() {
+        if !self.engine.runs_model() || tokens.is_empty() {
             return Ok(Duration::ZERO);
         }
         if self.bare.is_none() {

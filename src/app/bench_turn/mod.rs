@@ -1,8 +1,8 @@
 //! `mneme bench turn`: a fixed conversation with an agent in a home that is deleted afterwards, then the library alone on
 //! the same tokens, round by round.
 //!
-//! Idle work is done to its end after every turn, as where the user reads and types slowly. Not responsible for figures and
-//! pictures (`bench::turn`).
+//! Idle work is done to its end after every turn, as where the user reads and types slowly; since nobody comes in before it is,
+//! its passes need not be short. Not responsible for figures and pictures (`bench::turn`).
 
 mod buffers;
 mod library;
@@ -19,8 +19,8 @@ use super::{Error, bench};
 use crate::bench::machine::peak_memory_bytes;
 use crate::bench::turn::trace::{Operation, Trace, TracedEngine};
 use crate::bench::turn::{self, Conversation, Footprint, Report, Rounds};
-use crate::cli::{EngineName, ExitCode, TurnBenchArgs};
-use crate::config::{self, Config, DATABASE_NAME, Overrides};
+use crate::cli::{ExitCode, TurnBenchArgs};
+use crate::config::{self, Config, DATABASE_NAME, Idle, Overrides};
 use crate::inference::Engine;
 use crate::kernel::{Agent, Request, handle};
 use crate::memory::{DatabaseClock, Store};
@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &TurnBenchArgs) -> Result<ExitCode, Error> {
         weights_bytes: buffers.weights,
         kv_bytes: buffers.kv,
         compute_bytes: buffers.compute,
-        embedder_bytes: if arguments.engine == EngineName::LlamaCpp { super::embedder::weights_bytes()? } else { 0 },
+        embedder_bytes: if arguments.engine.runs_model() { super::embedder::weights_bytes()? } else { 0 },
         ..Footprint::default()
     };
     let mut measured = Vec::with_capacity(arguments.rounds);
@@ -92,6 +92,7 @@ fn config_of(arguments: &TurnBenchArgs, context_window: usize) -> Result<Config,
         model: arguments.model.clone(),
         profile: arguments.profile.map(Into::into),
         context_window: Some(context_window),
+        idle: Some(Idle::Wait),
         ..Overrides::default()
     };
     Ok(Config::new(home, file, overrides)?)
@@ -176,7 +177,7 @@ impl Bench<'_> {
         let database = store.time_statements()?;
         let texts = Texts::read(&self.config, &store, AGENT)?;
         let Opened { mut agent, .. } = open_agent(&self.config, store, AGENT, texts, engine, clock, Cancel::new())?;
-        if arguments.engine == EngineName::LlamaCpp {
+        if arguments.engine.runs_model() {
             agent.set_embedder(super::embedder::open()?);
         }
         Ok((agent, database))

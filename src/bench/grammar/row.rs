@@ -10,7 +10,7 @@ use super::memory::{Gauge, Peak};
 use super::report::Row;
 #[cfg(feature = "llama-cpp")]
 use crate::inference::NativeVocab;
-use crate::inference::{Error, Gguf, Vocab, vocab_from_gguf};
+use crate::inference::{Description, Error, Vocab};
 use crate::types::TokenId;
 
 /// Times that a walk is repeated: with three, the median of a step is free of one disturbance.
@@ -21,7 +21,7 @@ const ROUNDS_LIMIT: Duration = Duration::from_secs(40);
 const APPLIED: usize = 50;
 
 pub(super) fn read_vocab(model: &Path) -> Result<Arc<Vocab>, Error> {
-    Ok(vocab_from_gguf(&Gguf::open(model)?)?.vocab)
+    Ok(Description::read(model)?.vocab)
 }
 
 /// The model's own tokenizer where this build has one, else the longest token at each place.

@@ -3,15 +3,16 @@
 
 use std::path::Path;
 
-use mneme::inference::{Engine, LlamaCppEngine, LoadOptions, Session, Tuning};
+use mneme::inference::{Engine, LoadOptions, Session, Tuning};
 use mneme::types::{Cancel, TokenId};
 
+use crate::harness::engines::{Load, NATIVE};
 use crate::harness::tiny_gguf::{SLIDING_WINDOW, write_recurrent, write_sliding};
 
-fn load(path: &Path) -> LlamaCppEngine {
+fn load(load: Load, path: &Path) -> Box<dyn Engine> {
     let tuning = Tuning { draft_tokens: Some(4), ..Tuning::default() };
     let options = LoadOptions { context_window: Some(512), tuning, ..LoadOptions::default() };
-    LlamaCppEngine::load(path, &options, &mut |_| true).unwrap()
+    load(path, &options, &mut |_| true).unwrap()
 }
 
 /// Some bytes as tokens, another text for each seed.
@@ -23,19 +24,19 @@ fn difference(one: &[f32], other: &[f32]) -> f32 {
     one.iter().zip(other).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max)
 }
 
-fn assert_cuts_change_nothing(path: &Path, reuses: bool) {
+fn assert_cuts_change_nothing(engine: Load, path: &Path, reuses: bool) {
     let cancel = Cancel::new();
     let common = 5 * SLIDING_WINDOW;
     let mut first = tokens(1, common);
     let mut second = first.clone();
     first.extend(tokens(2, 3 * SLIDING_WINDOW));
     second.extend(tokens(3, 4 * SLIDING_WINDOW));
-    let mut fresh = Session::new(Box::new(load(path))).unwrap();
+    let mut fresh = Session::new(load(engine, path)).unwrap();
     // In the same passes as after the cut: those of another size round otherwise.
     fresh.prepare(&second[..if reuses { common as usize } else { 0 }], &cancel).unwrap();
     fresh.prepare(&second, &cancel).unwrap();
     let expected = fresh.logits().unwrap().to_vec();
-    let mut session = Session::new(Box::new(load(path))).unwrap();
+    let mut session = Session::new(load(engine, path)).unwrap();
     session.prepare(&first, &cancel).unwrap();
     assert!(difference(session.logits().unwrap(), &expected) > 0.1, "another text has the same logits");
     let report = session.prepare(&second, &cancel).unwrap();
@@ -49,42 +50,62 @@ fn a_sliding_window_does_not_lose_what_stands_before_a_cut() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sliding.gguf");
     write_sliding(&path);
-    let engine = load(&path);
-    assert!(engine.can_cut());
-    assert_eq!(engine.draft_tokens(), Some(4));
-    drop(engine);
-    assert_cuts_change_nothing(&path, true);
+    for (_, engine) in NATIVE {
+        let loaded = load(*engine, &path);
+        assert!(loaded.can_cut());
+        assert_eq!(loaded.draft_tokens(), Some(4));
+        drop(loaded);
+        assert_cuts_change_nothing(*engine, &path, true);
+    }
 }
 
 #[test]
+#[cfg(feature = "llama-cpp")]
 fn a_state_that_cannot_be_cut_is_read_anew_and_takes_no_drafts() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recurrent.gguf");
     write_recurrent(&path);
-    let engine = load(&path);
-    assert!(!engine.can_cut());
-    assert_eq!(engine.draft_tokens(), Some(0));
-    drop(engine);
-    assert_cuts_change_nothing(&path, false);
+    let (_, engine) = NATIVE[0];
+    let loaded = load(engine, &path);
+    assert!(!loaded.can_cut());
+    assert_eq!(loaded.draft_tokens(), Some(0));
+    drop(loaded);
+    assert_cuts_change_nothing(engine, &path, false);
+}
+
+#[test]
+#[cfg(feature = "candle")]
+fn what_an_engine_cannot_run_is_told_before_its_weights_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recurrent.gguf");
+    write_recurrent(&path);
+    let error = mneme::inference::CandleEngine::load(&path, &LoadOptions::default(), &mut |_| true).unwrap_err();
+    let told = error.to_string();
+    assert!(told.contains("\"mamba\"") && told.contains("--engine llama-cpp"), "{told}");
 }
 
 #[test]
 fn a_saved_state_of_either_kind_gives_the_logits_of_what_was_saved() {
     let folder = tempfile::tempdir().unwrap();
     let cancel = Cancel::new();
-    for (name, write) in [("sliding", write_sliding as fn(&Path)), ("recurrent", write_recurrent)] {
-        let path = folder.path().join(format!("{name}.gguf"));
-        write(&path);
-        let (text, last) = (tokens(1, 6 * SLIDING_WINDOW), TokenId(70));
-        let mut engine = load(&path);
-        engine.read(&text, &cancel).unwrap();
-        let state = engine.state().unwrap();
-        engine.read(&[last], &cancel).unwrap();
-        let expected = engine.logits().unwrap().to_vec();
-        let mut other = load(&path);
-        other.restore(&state, text.len()).unwrap();
-        other.read(&[last], &cancel).unwrap();
-        let restored = difference(other.logits().unwrap(), &expected);
-        assert!(restored < 1e-3, "{name}: {restored}");
+    for (engine_name, engine) in NATIVE {
+        for (name, write) in [("sliding", write_sliding as fn(&Path)), ("recurrent", write_recurrent)] {
+            if name == "recurrent" && *engine_name == "candle" {
+                continue;
+            }
+            let path = folder.path().join(format!("{name}.gguf"));
+            write(&path);
+            let (text, last) = (tokens(1, 6 * SLIDING_WINDOW), TokenId(70));
+            let mut saved = load(*engine, &path);
+            saved.read(&text, &cancel).unwrap();
+            let state = saved.state().unwrap();
+            saved.read(&[last], &cancel).unwrap();
+            let expected = saved.logits().unwrap().to_vec();
+            let mut other = load(*engine, &path);
+            other.restore(&state, text.len()).unwrap();
+            other.read(&[last], &cancel).unwrap();
+            let restored = difference(other.logits().unwrap(), &expected);
+            assert!(restored < 1e-3, "{engine_name}, {name}: {restored}");
+        }
     }
 }
