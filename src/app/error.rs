@@ -353,8 +353,11 @@ impl Error {
             | Self::NoSuchPath { .. }
             | Self::NothingToDelete { .. }
             | Self::Answer(_)
+            | Self::Inference(inference::Error::NoDevice { .. } | inference::Error::NotForEngine { .. })
             | Self::NoScript => ExitCode::Usage,
-            Self::NothingToLoad { .. } | Self::NoMemory { .. } => ExitCode::Failed,
+            Self::NothingToLoad { .. }
+            | Self::NoMemory { .. }
+            | Self::Inference(inference::Error::CannotWrite { .. }) => ExitCode::Failed,
             Self::NothingReadable => ExitCode::Data,
             Self::Input(error) if error.is_usage() => ExitCode::Usage,
             Self::Input(_)

@@ -14,7 +14,7 @@ use crate::inference::{self, Description, Engine, Gguf, LoadOptions};
 use crate::models::hardware::Hardware;
 use crate::models::{
     Catalogue, Choice, HubSettings, Installed, Kind, Limits, ModelEntry, Outcome, PipSettings, PullOptions, Reach,
-    Store, TerminalProgress, default_models_dir,
+    Store, TerminalProgress, default_models_dir, repository_folder,
 };
 use crate::types::Cancel;
 use crate::ui::sanitize;
@@ -153,9 +153,15 @@ fn remember_default(home: &Path, name: &str) -> Result<(), Error> {
 fn pull(store: &Store, name: &str) -> Result<ExitCode, Error> {
     let cancel = raised_by_ctrl_c()?;
     let mut progress = TerminalProgress::new();
-    let pulled = store.pull(name, &mut PullOptions::from_env(&cancel, &mut progress))?;
+    let mut options = PullOptions::from_env(&cancel, &mut progress);
+    let is_repository = store.catalogue().find(name).is_none() && repository_folder(name).is_some();
+    let pulled =
+        if is_repository { store.pull_repository(name, &mut options)? } else { store.pull(name, &mut options)? };
     let how = if pulled.origins.is_empty() { "is installed already" } else { "is installed" };
     tell(&format!("{} {how}.", pulled.name));
+    if is_repository {
+        tell(&format!("Chat with it: mneme run --engine candle --model {name}"));
+    }
     Ok(ExitCode::Ok)
 }
 

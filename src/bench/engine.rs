@@ -211,7 +211,7 @@ fn ways(engines: &[Runner], settings: bool) -> Vec<Way> {
     if cfg!(feature = "llama-cpp") {
         ways.push(Way::new("", Runner::BareLlamaCpp, LoadOptions::default()));
     }
-    if !settings {
+    if !settings || !engines.contains(&Runner::LlamaCpp) {
         return ways;
     }
     let threads = LoadOptions::default().threads();

@@ -66,7 +66,7 @@ pub enum GrammarCommand {
         /// Catalogue name or path of a GGUF file [default: the model that the agent used last]
         #[arg(long, value_name = "NAME|FILE", requires = "agent")]
         model: Option<String>,
-        /// What runs the model: llama-cpp, or scripted (prepared replies from a JSON file)
+        /// What runs the model: llama-cpp, candle, or scripted (prepared replies from a JSON file)
         #[arg(long, value_enum, default_value_t = EngineName::default(), hide_possible_values = true, requires = "agent")]
         engine: EngineName,
     },
@@ -103,7 +103,7 @@ pub struct GrammarArgs {
     /// Needed only where the grammar names tokens: catalogue name or path of a GGUF file
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
-    /// What runs the model: llama-cpp, or scripted (prepared replies from a JSON file)
+    /// What runs the model: llama-cpp, candle, or scripted (prepared replies from a JSON file)
     #[arg(long, value_enum, default_value_t = EngineName::default(), hide_possible_values = true, requires = "model")]
     pub engine: EngineName,
 }
@@ -114,7 +114,7 @@ pub struct ModelArgs {
     /// Catalogue name or path of a GGUF file
     #[arg(long, value_name = "NAME|FILE")]
     pub model: String,
-    /// What runs the model: llama-cpp, or scripted (prepared replies from a JSON file)
+    /// What runs the model: llama-cpp, candle, or scripted (prepared replies from a JSON file)
     #[arg(long, value_enum, default_value_t = EngineName::default(), hide_possible_values = true)]
     pub engine: EngineName,
 }

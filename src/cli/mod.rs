@@ -104,7 +104,7 @@ pub struct RunArgs {
     /// Who you are: a name from personas/humans/ or your own folder, or a path (new agents only)
     #[arg(long, value_name = "NAME|FILE")]
     pub human: Option<String>,
-    /// Catalogue name or path of a GGUF file
+    /// Catalogue name, path of a GGUF file, or with --engine candle a folder of safetensors
     #[arg(long, value_name = "NAME|FILE")]
     pub model: Option<String>,
     /// What runs the model
@@ -214,7 +214,7 @@ pub enum ModelsCommand {
     List,
     /// Fetch a model, or go on with a fetch that was interrupted
     Pull {
-        /// Catalogue name
+        /// Catalogue name, or OWNER/NAME of a repository of safetensors on the hub
         #[arg(required_unless_present = "default")]
         name: Option<String>,
         /// The best model for this machine, where none was chosen and installed, and the embedder

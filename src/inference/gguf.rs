@@ -557,6 +557,15 @@ impl<R: Read + Seek> Cursor<R> {
             }
             tensors.insert(name, tensor);
         }
+        // Tensors that share bytes could ask for more memory than the file is long.
+        let mut places: Vec<(u64, u64)> = tensors
+            .values()
+            .filter_map(|tensor: &GgufTensor| Some((tensor.start_bytes, tensor.length_bytes?)))
+            .collect();
+        places.sort_unstable();
+        if places.windows(2).any(|pair| matches!(pair, [(start, length), (next, _)] if start + length > *next)) {
+            return self.fault("two tensors share bytes; the table ends");
+        }
         let data_start = self.offset.next_multiple_of(alignment);
         let end = data_start.saturating_add(furthest.unwrap_or(last_start));
         if count > 0 && end > self.length {

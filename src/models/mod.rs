@@ -40,4 +40,6 @@ pub use data_set::{DataSet, default_bench_dir};
 pub use error::{Error, Failure, SourceFailure};
 pub use options::{HubSettings, Limits, PipSettings, PullOptions};
 pub use progress::{PlainLines, Progress, Silent, TerminalProgress};
-pub use store::{Info, Installed, Listed, Outcome, Pulled, Removed, Resolved, Store, Verified, default_models_dir};
+pub use store::{
+    Info, Installed, Listed, Outcome, Pulled, Removed, Resolved, Store, Verified, default_models_dir, repository_folder,
+};

@@ -168,7 +168,7 @@ impl Store {
         self.catalogue.entries().iter().map(listed).collect()
     }
 
-    /// GGUF files in the folder that are not of the catalogue, by name, with their sizes.
+    /// GGUF files and folders of repositories in the folder that are not of the catalogue, by name, with their sizes.
     ///
     /// # Errors
     /// [`Error::Io`] where the folder cannot be read; a folder that does not exist is empty.
@@ -184,6 +184,11 @@ impl Store {
             let path = item.map_err(failed)?.path();
             if is_gguf_name(&path) && !known.contains(&path) && path.is_file() {
                 let size_bytes = path.metadata().map_err(|source| Error::io("look at", &path, source))?.len();
+                others.push((path, size_bytes));
+            } else if is_model_folder(&path) && !known.iter().any(|file| file.parent() == Some(&path)) {
+                let files = fs::read_dir(&path).map_err(|source| Error::io("read the folder", &path, source))?;
+                let sizes = files.flatten().filter_map(|file| file.metadata().ok()).map(|file| file.len());
+                let size_bytes = sizes.sum();
                 others.push((path, size_bytes));
             }
         }
@@ -237,15 +242,24 @@ impl Store {
         }
         let path = self.find_file(argument)?;
         let entry = self.catalogue.entries().iter().find(|entry| self.paths(entry).contains(&path));
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = if path.is_dir() { path.file_name() } else { path.file_stem() };
+        let stem = stem.unwrap_or_default().to_string_lossy().into_owned();
         Ok(Resolved { name: entry.map_or(stem, |entry| entry.name.clone()), path, entry })
+    }
+
+    /// The folder of an installed repository, by its name on the hub or in the store.
+    fn repository(&self, name: &str) -> Option<String> {
+        let folder = repository_folder(name).or_else(|| is_plain_name(name).then(|| name.to_owned()))?;
+        is_model_folder(&self.dir.join(&folder)).then_some(folder)
     }
 
     fn find_file(&self, argument: &str) -> Result<PathBuf, Error> {
         let given = PathBuf::from(argument);
-        // A folder as published on the hub has its shape in a file of its own.
-        if given.is_file() || given.join("config.json").is_file() {
+        if given.is_file() || is_model_folder(&given) {
             return Ok(given);
+        }
+        if let Some(name) = self.repository(argument) {
+            return Ok(self.dir.join(name));
         }
         if is_plain_name(argument) {
             let in_store = [self.dir.join(argument), self.dir.join(format!("{argument}.gguf"))];
@@ -339,6 +353,15 @@ impl Store {
             }
         } else if is_plain_name(name) && is_gguf_name(Path::new(name)) {
             removed.take(&self.dir.join(name))?;
+        } else if let Some(name) = self.repository(name) {
+            let _lock = lock_model(&self.dir, &name)?;
+            let folder = self.dir.join(&name);
+            for file in fs::read_dir(&folder).map_err(|source| Error::io("read the folder", &folder, source))?.flatten()
+            {
+                removed.take(&file.path())?;
+            }
+            fs::remove_dir(&folder).map_err(|source| Error::io("remove", &folder, source))?;
+            removed.take(&Pins::path(&self.dir, &name))?;
         } else {
             return Err(Error::UnknownModel { name: name.to_owned() });
         }
@@ -361,6 +384,22 @@ impl Store {
         #[cfg(not(feature = "download"))]
         {
             let _ = options;
+            Err(Error::NoDownloader)
+        }
+    }
+
+    /// Fetches what is missing of a repository of safetensors on the hub, `OWNER/NAME`, into a folder of its own.
+    ///
+    /// # Errors
+    /// See [`Error`]; nothing stands under a final name that was not checked.
+    pub fn pull_repository(&self, repo: &str, options: &mut PullOptions<'_>) -> Result<Pulled, Error> {
+        #[cfg(feature = "download")]
+        {
+            super::download::repo::pull(&self.dir, repo, options)
+        }
+        #[cfg(not(feature = "download"))]
+        {
+            let _ = (repo, options);
             Err(Error::NoDownloader)
         }
     }
@@ -457,6 +496,19 @@ fn verify_file(
         Some((sha256, _)) if sha256 == found => Outcome::Good,
         Some((sha256, _)) => Outcome::WrongHash { found, expected: sha256.to_owned() },
     })
+}
+
+/// Name of the folder of a repository on the hub; none where `repo` is no `OWNER/NAME`.
+#[must_use]
+pub fn repository_folder(repo: &str) -> Option<String> {
+    let (owner, name) = repo.split_once('/')?;
+    let is_part = |part: &str| is_plain_name(part) && !part.contains("--");
+    (is_part(owner) && is_part(name)).then(|| format!("{owner}--{name}"))
+}
+
+/// Whether this is a folder with a model in it, as published on the hub.
+fn is_model_folder(path: &Path) -> bool {
+    path.join("config.json").is_file() && path.join("tokenizer.json").is_file()
 }
 
 fn is_gguf_name(path: &Path) -> bool {

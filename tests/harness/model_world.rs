@@ -128,6 +128,15 @@ impl World {
     }
 
     pub fn pull_with(&self, progress: &mut dyn Progress, pip: PathBuf) -> Result<Pulled, Error> {
+        self.store.pull("tiny", &mut self.options(progress, pip))
+    }
+
+    /// A repository of safetensors.
+    pub fn pull_repository(&self, repo: &str) -> Result<Pulled, Error> {
+        self.store.pull_repository(repo, &mut self.options(&mut Silent, self.pip()))
+    }
+
+    fn options<'a>(&'a self, progress: &'a mut dyn Progress, pip: PathBuf) -> PullOptions<'a> {
         let hub = HubSettings {
             endpoint: self.endpoint.clone(),
             token: self.token.clone(),
@@ -136,7 +145,7 @@ impl World {
         };
         let pip = PipSettings { command: vec![pip.into()] };
         let limits = self.limits.clone();
-        self.store.pull("tiny", &mut PullOptions { hub, pip, limits, cancel: &self.cancel, progress })
+        PullOptions { hub, pip, limits, cancel: &self.cancel, progress }
     }
 
     pub fn path(&self) -> PathBuf {

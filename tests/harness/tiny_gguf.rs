@@ -250,6 +250,15 @@ pub fn write_decoder(family: &str, path: &Path) {
                 tensor(&format!("{part}.bias"), &[heads * width]);
             }
         }
+        if family == "llama-yarn" {
+            // Biases wherever the family may have them.
+            let biases =
+                [("ffn_gate", hidden), ("ffn_up", hidden), ("ffn_down", EMBEDDING), ("attn_output", EMBEDDING)];
+            let rows = [("attn_q", heads), ("attn_k", kv_heads), ("attn_v", kv_heads)];
+            for (part, length) in biases.into_iter().chain(rows.map(|(part, heads)| (part, heads * width))) {
+                tensor(&format!("{part}.bias"), &[length]);
+            }
+        }
         if architecture == "qwen3" {
             tensor("attn_q_norm.weight", &[width]);
             tensor("attn_k_norm.weight", &[width]);

@@ -455,3 +455,74 @@ fn a_small_model_that_came_first_does_not_become_the_chat_model_for_good() {
     assert_eq!(code, 3, "{said}");
     assert!(said.contains(&format!("mneme models rm {SMALL}, then mneme models pull {SMALL}")), "{said}");
 }
+
+/// What a repository of two shards holds.
+const INDEX: &str = r#"{"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}}"#;
+
+#[test]
+fn a_repository_is_fetched_with_its_shards_pinned_and_removed() {
+    let (first, second) = (body(), body()[..1000].to_vec());
+    let server = HubServer::start_with(&[
+        ("config.json", b"{}"),
+        ("tokenizer.json", b"{\"a\": 1}"),
+        ("tokenizer_config.json", b"{}"),
+        ("model.safetensors.index.json", INDEX.as_bytes()),
+        ("model-00001-of-00002.safetensors", &first),
+        ("model-00002-of-00002.safetensors", &second),
+    ]);
+    server.unhashed(".json");
+    server.moods(&[Mood::Good, Mood::Good, Mood::Good, Mood::Good, Mood::CutAfter(70_000)]);
+    let world = World::new(&server.endpoint, entry(&body(), true, true, &[]));
+    let folder = world.store.dir().join("owner--name");
+    let cut = world.pull_repository("owner/name").unwrap_err();
+    assert!(matches!(cut, Error::NoSource { .. }), "{cut}");
+    let sent = server.sent_bytes();
+    let pulled = world.pull_repository("owner/name").unwrap();
+    // Only what was missing: the rest of the first shard, and the second.
+    assert_eq!(pulled.origins, ["hub", "hub"]);
+    assert_eq!(server.sent_bytes() - sent, first.len() - 70_000 + second.len());
+    assert_eq!(fs::read(folder.join("model-00001-of-00002.safetensors")).unwrap(), first);
+    let names = [
+        "config.json",
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+        "model.safetensors.index.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ];
+    assert_eq!(names_in(&folder), names);
+    for argument in ["owner/name", "owner--name"] {
+        assert_eq!(world.store.resolve(argument).unwrap().path, folder);
+    }
+    assert_eq!(world.store.other_files().unwrap().len(), 1);
+
+    // A file that has changed since is refused: config.json stands first on the server.
+    fs::remove_file(folder.join("config.json")).unwrap();
+    server.replace(b"{\"x\": 2}");
+    assert!(world.pull_repository("owner/name").is_err());
+    assert!(!folder.join("config.json").exists());
+    server.replace(b"{}");
+    world.pull_repository("owner/name").unwrap();
+    assert!(world.store.remove("owner/name").unwrap().freed_bytes > first.len() as u64);
+    assert!(!folder.exists() && !world.store.dir().join("owner--name.pin.json").exists());
+}
+
+#[test]
+fn a_repository_that_names_files_elsewhere_or_has_no_weights_is_refused() {
+    let index = INDEX.replace("model-00002-of-00002.safetensors", "../../x.safetensors");
+    let server = HubServer::start_with(&[
+        ("config.json", b"{}"),
+        ("tokenizer.json", b"{}"),
+        ("model.safetensors.index.json", index.as_bytes()),
+    ]);
+    let world = World::new(&server.endpoint, entry(&body(), true, true, &[]));
+    let error = world.pull_repository("owner/name").unwrap_err();
+    assert!(error.to_string().contains("../../x.safetensors"), "{error}");
+    let none = HubServer::start_with(&[("config.json", b"{}"), ("tokenizer.json", b"{}")]);
+    let world = World::new(&none.endpoint, entry(&body(), true, true, &[]));
+    let error = world.pull_repository("owner/name").unwrap_err();
+    assert!(matches!(&error, Error::NoSource { file, .. } if file == "model.safetensors.index.json"), "{error}");
+    for repo in ["owner", "owner/", "../name", "a/b/c"] {
+        assert!(matches!(world.pull_repository(repo), Err(Error::UnknownModel { .. })), "{repo}");
+    }
+}

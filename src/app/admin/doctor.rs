@@ -73,6 +73,7 @@ pub(super) fn run(as_json: bool) -> Done {
     checks.push(disk(&home));
     checks.extend(models(&home, hardware));
     checks.extend(engine(&home));
+    checks.extend(candle(&home));
     let worst = checks.iter().map(|check| check.state).max().unwrap_or(State::Ok);
     if as_json {
         let rows: Vec<serde_json::Value> = checks
@@ -227,6 +228,23 @@ fn engine(home: &Path) -> Option<Check> {
 
 #[cfg(not(feature = "llama-cpp"))]
 fn engine(_home: &Path) -> Option<Check> {
+    None
+}
+
+/// How it would run on candle.
+#[cfg(feature = "candle")]
+fn candle(home: &Path) -> Option<Check> {
+    let file = ConfigFile::read(home).ok()?;
+    let config = Config::new(home.to_owned(), file, Overrides::default()).ok()?;
+    let options = super::super::models::load_options(None, &config);
+    Some(match crate::inference::CandleEngine::in_words(&options) {
+        Ok(words) => fine("candle", format!("{words} (--engine candle)")),
+        Err(error) => check("candle", State::Warn, error.to_string(), error.hint()),
+    })
+}
+
+#[cfg(not(feature = "candle"))]
+fn candle(_home: &Path) -> Option<Check> {
     None
 }
 

@@ -1,8 +1,8 @@
 //! `mneme bench turn`: a fixed conversation with an agent in a home that is deleted afterwards, then the library alone on
 //! the same tokens, round by round.
 //!
-//! Idle work is done to its end after every turn, as where the user reads and types slowly; since nobody comes in before it is,
-//! its passes need not be short. Not responsible for figures and pictures (`bench::turn`).
+//! Idle work is done to its end after every turn, as where the user reads and types slowly. Not responsible for figures and
+//! pictures (`bench::turn`).
 
 mod buffers;
 mod library;
@@ -20,7 +20,7 @@ use crate::bench::machine::peak_memory_bytes;
 use crate::bench::turn::trace::{Operation, Trace, TracedEngine};
 use crate::bench::turn::{self, Conversation, Footprint, Report, Rounds};
 use crate::cli::{ExitCode, TurnBenchArgs};
-use crate::config::{self, Config, DATABASE_NAME, Idle, Overrides};
+use crate::config::{self, Config, DATABASE_NAME, Overrides};
 use crate::inference::Engine;
 use crate::kernel::{Agent, Request, handle};
 use crate::memory::{DatabaseClock, Store};
@@ -92,7 +92,6 @@ fn config_of(arguments: &TurnBenchArgs, context_window: usize) -> Result<Config,
         model: arguments.model.clone(),
         profile: arguments.profile.map(Into::into),
         context_window: Some(context_window),
-        idle: Some(Idle::Wait),
         ..Overrides::default()
     };
     Ok(Config::new(home, file, overrides)?)

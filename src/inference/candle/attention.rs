@@ -58,7 +58,8 @@ impl Attention {
 
     /// The first key that a token sees, by its position.
     fn first_key(&self, position: usize) -> usize {
-        self.window_tokens.map_or(0, |window| (position + 1).saturating_sub(window))
+        // The token itself is always seen.
+        self.window_tokens.map_or(0, |window| (position + 1).saturating_sub(window.max(1)))
     }
 
     /// Shape of keys and values: `(kv_heads, before + tokens, head_size)` f32.

@@ -94,7 +94,10 @@ pub fn convert(
             Fault::Write(source) => unwritten(source),
         },
     )?;
-    std::fs::rename(scratch.keep(), folder).map_err(unwritten)
+    std::fs::rename(scratch.path(), folder).map_err(unwritten)?;
+    // Nothing is left where it was.
+    let _ = scratch.keep();
+    Ok(())
 }
 
 enum Fault {
@@ -176,7 +179,8 @@ impl View for Lazy<'_> {
     }
 
     fn data_len(&self) -> usize {
-        self.shape.iter().product::<usize>() * self.numbers.dtype().bitsize() / 8
+        let count = self.shape.iter().try_fold(1_usize, |product, extent| product.checked_mul(*extent));
+        count.unwrap_or(usize::MAX / 8).saturating_mul(self.numbers.dtype().bitsize() / 8)
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) struct Decoder {
     output: Option<QMatMul>,
     angles: Angles,
     sliding_angles: Option<Angles>,
+    /// Whether the window is longer than the first training's.
+    is_stretched: bool,
 }
 
 impl Decoder {
@@ -80,16 +82,16 @@ impl Decoder {
         }
         let norm = weights.require("output_norm.weight", 1, sizes.hidden)?.row(device)?;
         let output = weights.take("output.weight", sizes.vocab_tokens, sizes.hidden)?;
+        if weights.take("output.bias", 1, sizes.vocab_tokens)?.is_some() {
+            bail!("its logits have a bias, which this engine does not add");
+        }
         let pairs = sizes.rope_size / 2;
         // Models with long and short factors take the long ones for windows beyond the first training's.
-        let long = if window_tokens > shape.original_tokens {
-            "rope_factors_long.weight"
-        } else {
-            "rope_factors_short.weight"
-        };
+        let is_stretched = window_tokens > shape.original_tokens;
+        let by_window = if is_stretched { "rope_factors_long.weight" } else { "rope_factors_short.weight" };
         let divisors = match weights.vector("rope_freqs.weight", pairs)? {
             Some(divisors) => Some(divisors),
-            None => weights.vector(long, pairs)?,
+            None => weights.vector(by_window, pairs)?,
         };
         let wrong = candle_core::Error::Msg;
         let angles = Angles::new(shape.rope, sizes.rope_size, divisors.as_deref(), shape.rope_factor).map_err(wrong)?;
@@ -99,8 +101,23 @@ impl Decoder {
             .transpose()
             .map_err(wrong)?;
         let output = output.map(|output| multipliable(output.quantized(device)?)).transpose()?;
-        let loaded = Self { shape, device: device.clone(), embeddings, blocks, norm, output, angles, sliding_angles };
+        let loaded = Self {
+            shape,
+            device: device.clone(),
+            embeddings,
+            blocks,
+            norm,
+            output,
+            angles,
+            sliding_angles,
+            is_stretched,
+        };
         Ok(progress(1.0).then_some(loaded))
+    }
+
+    /// What keys and values depend on beside the file: positions may be told otherwise in a long window.
+    pub(super) const fn is_stretched(&self) -> bool {
+        self.is_stretched
     }
 
     /// A sequence without tokens.
@@ -130,10 +147,12 @@ impl Decoder {
             };
             state = self.through(block, place, &state, turns, parts)?;
         }
-        for part in &mut *parts {
+        let logits = self.logits(&state, parts)?;
+        // Nothing counts as read before all of it is.
+        for part in parts {
             part.cache.advance(part.tokens.len());
         }
-        self.logits(&state, parts)
+        Ok(logits)
     }
 
     fn through(
@@ -273,24 +292,34 @@ impl Loader<'_> {
             let value = self.projection("attn_v", key_rows, hidden)?;
             return Ok([self.turned(query, heads)?, self.turned(key, kv_heads)?, value]);
         };
-        let part = |from: usize, rows: usize| joined.part(from..from + rows);
-        let query = self.turned((part(0, query_rows)?, None), heads)?;
-        let key = self.turned((part(query_rows, key_rows)?, None), kv_heads)?;
-        Ok([query, key, self.ready((part(query_rows + key_rows, key_rows)?, None))?])
+        let bias = self.name("attn_qkv.bias");
+        let bias = self.weights.take(&bias, 1, query_rows + 2 * key_rows)?.map(Matrix::column).transpose()?;
+        let part = |from: usize, rows: usize| -> Result<_> {
+            let bias = bias.as_ref().map(|bias| bias.part(from..from + rows).map(Matrix::row_again)).transpose()?;
+            Ok((joined.part(from..from + rows)?, bias))
+        };
+        let query = self.turned(part(0, query_rows)?, heads)?;
+        let key = self.turned(part(query_rows, key_rows)?, kv_heads)?;
+        Ok([query, key, self.ready(part(query_rows + key_rows, key_rows)?)?])
     }
 
     /// Gate and up, which some files hold in one matrix.
     fn feed_forward(&mut self) -> Result<[Projection; 2]> {
         let Sizes { hidden, feed_forward, .. } = self.shape.sizes;
         let gate = self.name("ffn_gate.weight");
-        if let Some(gate) = self.weights.take(&gate, feed_forward, hidden)? {
-            let gate = self.ready((gate, None))?;
-            return Ok([gate, self.projection("ffn_up", feed_forward, hidden)?]);
+        if let Some(weight) = self.weights.take(&gate, feed_forward, hidden)? {
+            let bias = self.name("ffn_gate.bias");
+            let bias = self.weights.take(&bias, 1, feed_forward)?;
+            return Ok([self.ready((weight, bias))?, self.projection("ffn_up", feed_forward, hidden)?]);
         }
-        let joined = self.name("ffn_up.weight");
-        let joined = self.weights.require(&joined, 2 * feed_forward, hidden)?;
-        let part = |from: usize| joined.part(from..from + feed_forward);
-        Ok([self.ready((part(0)?, None))?, self.ready((part(feed_forward)?, None))?])
+        let (joined, bias) = self.matrices("ffn_up", 2 * feed_forward, hidden)?;
+        let bias = bias.map(Matrix::column).transpose()?;
+        let part = |from: usize| -> Result<_> {
+            let rows = from..from + feed_forward;
+            let bias = bias.as_ref().map(|bias| bias.part(rows.clone()).map(Matrix::row_again)).transpose()?;
+            Ok((joined.part(rows)?, bias))
+        };
+        Ok([self.ready(part(0)?)?, self.ready(part(feed_forward)?)?])
     }
 
     fn block(mut self) -> Result<Block> {

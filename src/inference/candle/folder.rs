@@ -71,8 +71,13 @@ impl Ids {
 /// How positions are stretched.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct RopeScaling {
-    #[serde(alias = "type")]
     rope_type: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    partial_rotary_factor: Option<f32>,
+    /// Forms with settings for each kind of layer.
+    full_attention: Option<Box<RopeScaling>>,
+    sliding_attention: Option<Box<RopeScaling>>,
     rope_theta: Option<f32>,
     factor: Option<f32>,
     low_freq_factor: Option<f32>,
@@ -101,8 +106,8 @@ struct Config {
     max_position_embeddings: usize,
     rms_norm_eps: Option<f32>,
     rope_theta: Option<f32>,
-    #[serde(alias = "rope_parameters")]
     rope_scaling: Option<RopeScaling>,
+    rope_parameters: Option<RopeScaling>,
     original_max_position_embeddings: Option<usize>,
     partial_rotary_factor: Option<f32>,
     sliding_window: Option<usize>,
@@ -146,10 +151,9 @@ impl Folder {
             serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
         };
         let optional = |name: &str| if folder.join(name).exists() { json(name).map(Some) } else { Ok(None) };
-        let mut whole = json("config.json")?;
-        // Models that see as well keep what they read with in a part of its own.
-        if let Some(text) = whole.get_mut("text_config").map(Value::take) {
-            whole = text;
+        let whole = json("config.json")?;
+        if whole.get("text_config").is_some() {
+            return Err("config.json: the model is one that sees or hears; this engine reads text alone".to_owned());
         }
         let config: Config = serde_json::from_value(whole).map_err(|error| format!("config.json: {error}"))?;
         let generation = optional("generation_config.json")?;
@@ -217,10 +221,29 @@ impl Config {
             other => other,
         };
         require_known(architecture)?;
+        let all = self.rope_scaling.as_ref().or(self.rope_parameters.as_ref());
+        let scaling = all.map(|all| all.full_attention.as_deref().unwrap_or(all));
+        let default_base = if architecture == "gemma3" { 1_000_000.0 } else { 10_000.0 };
+        let base = self.rope_theta.or(scaling.and_then(|scaling| scaling.rope_theta)).unwrap_or(default_base);
         let head_size = self.head_dim.unwrap_or_else(|| self.hidden_size / self.num_attention_heads.max(1));
-        let rope_size = self.partial_rotary_factor.map_or(head_size, |share| (share * head_size as f32) as usize);
-        let scaling = self.rope_scaling.as_ref();
-        let base = self.rope_theta.or(scaling.and_then(|scaling| scaling.rope_theta)).unwrap_or(10_000.0);
+        let share = self.partial_rotary_factor.or(scaling.and_then(|scaling| scaling.partial_rotary_factor));
+        let rope_size = share.map_or(head_size, |share| (share * head_size as f32) as usize);
+        let sizes = Sizes {
+            blocks: self.num_hidden_layers,
+            hidden: self.hidden_size,
+            heads: self.num_attention_heads,
+            kv_heads: self.num_key_value_heads.unwrap_or(self.num_attention_heads),
+            head_size,
+            feed_forward: self.intermediate_size,
+            vocab_tokens: self.vocab_size,
+            trained_tokens: self.max_position_embeddings,
+            rope_size,
+        };
+        // Before anything is made as long as they say.
+        sizes.check()?;
+        if !(base.is_finite() && base > 0.0) {
+            return Err(format!("config.json: rope_theta is {base}"));
+        }
         let original_tokens = scaling
             .and_then(|scaling| scaling.original_max_position_embeddings)
             .or(self.original_max_position_embeddings)
@@ -229,7 +252,10 @@ impl Config {
         let (mut stretch, mut rope_factor) = (Stretch::None, 1.0);
         if let Some(scaling) = scaling {
             let factor = scaling.factor.unwrap_or(1.0);
-            match scaling.rope_type.as_deref() {
+            if !(factor.is_finite() && factor > 0.0) {
+                return Err(format!("config.json: positions are stretched {factor} times"));
+            }
+            match scaling.rope_type.as_deref().or(scaling.kind.as_deref()) {
                 None | Some("default") => {}
                 Some("linear") => stretch = Stretch::Linear(factor),
                 Some("yarn") => {
@@ -256,27 +282,21 @@ impl Config {
             }
         }
         let rope = Rope { base, stretch };
-        let sizes = Sizes {
-            blocks: self.num_hidden_layers,
-            hidden: self.hidden_size,
-            heads: self.num_attention_heads,
-            kv_heads: self.num_key_value_heads.unwrap_or(self.num_attention_heads),
-            head_size,
-            feed_forward: self.intermediate_size,
-            vocab_tokens: self.vocab_size,
-            trained_tokens: self.max_position_embeddings,
-            rope_size,
-        };
         let mut shape = Shape::new(sizes, self.rms_norm_eps.unwrap_or(1e-6), rope)?;
         (shape.original_tokens, shape.rope_factor) = (original_tokens, rope_factor);
-        let window = self.sliding_window.filter(|_| self.use_sliding_window != Some(false));
+        let window = self.sliding_window.filter(|window| *window > 0 && self.use_sliding_window != Some(false));
+        if matches!(architecture, "qwen2" | "qwen3") && self.use_sliding_window == Some(true) {
+            return Err("config.json: sliding windows of this family are not run by this engine".to_owned());
+        }
         match (architecture, window) {
             ("gemma3", Some(window_tokens)) => {
-                let local = Rope { base: self.rope_local_base_freq.unwrap_or(10_000.0), stretch: Stretch::None };
+                let of_layers = all.and_then(|all| all.sliding_attention.as_deref()?.rope_theta);
+                let base = self.rope_local_base_freq.or(of_layers).unwrap_or(10_000.0);
+                let local = Rope { base, stretch: Stretch::None };
                 let whole_every = self.sliding_window_pattern.unwrap_or(6).max(1);
                 shape.sliding = Some(Sliding { window_tokens, whole_every, rope: local });
             }
-            ("llama", Some(window_tokens)) => {
+            (_, Some(window_tokens)) if self.model_type == "mistral" => {
                 shape.sliding = Some(Sliding { window_tokens, whole_every: usize::MAX, rope });
             }
             _ => {}
@@ -364,6 +384,10 @@ impl Table {
         let mut names: Vec<Box<[u8]>> = vec![Box::default(); vocab_tokens];
         let mut types = vec![UNUSED; vocab_tokens];
         let mut put = |id: Option<u64>, name: &str, kind: i64| -> Result<(), String> {
+            if kind == CONTROL && id.is_some_and(|id| id >= vocab_tokens as u64) {
+                // A mark for pictures, of which the model has no row.
+                return Ok(());
+            }
             let place = id.and_then(|id| usize::try_from(id).ok()).filter(|id| *id < vocab_tokens);
             let place =
                 place.ok_or_else(|| wrong(&format!("the token {name:?} has the id {id:?} of {vocab_tokens}")))?;
@@ -378,6 +402,9 @@ impl Table {
         for added in json.get("added_tokens").and_then(Value::as_array).map_or(&[][..], Vec::as_slice) {
             let name = added.get("content").and_then(Value::as_str).unwrap_or_default();
             let is_special = added.get("special").and_then(Value::as_bool).unwrap_or(true);
+            // Runs of blanks are text, however they are spelled.
+            let blanks = name.replace('\u{2581}', " ");
+            let name = if blanks.trim().is_empty() { blanks.as_str() } else { name };
             put(added.get("id").and_then(Value::as_u64), name, if is_special { CONTROL } else { USER_DEFINED })?;
         }
         Ok(Self { spelling, names, types })

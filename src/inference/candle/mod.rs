@@ -30,7 +30,7 @@ use super::loading::{READ_CHUNK_TOKENS, fingerprint, free_memory_bytes, is_model
 use super::passes::passes;
 use super::vocab_gguf::{GgufVocab, vocab_from_gguf};
 use super::{Engine, Error, LoadOptions, MAX_TOGETHER, ModelIdentity, ReadReport, Sequence, Vocab};
-use crate::types::{Cancel, Device, TokenId};
+use crate::types::{Cancel, Device, Hasher, TokenId};
 use cache::Cache;
 pub use convert::{Numbers, convert};
 use decoder::{Decoder, Part};
@@ -126,6 +126,10 @@ impl Source {
         let mut folder = Folder::read(path).map_err(failed)?;
         let (shape, vocab) = (folder.shape.clone(), folder.vocab.clone());
         let (tokenizer, chat_template) = (folder.tokenizer.take(), folder.chat_template.take());
+        // Angles and windows stand in the configuration, which can be changed.
+        let mut hasher = Hasher::default();
+        hasher.update(format!("{shape:?} {:?}", folder.made).as_bytes());
+        let told_of_shape = hasher.hex();
         let weights = SafetensorsWeights::open(path, folder).map_err(|error| failed(error.to_string()))?;
         let told = |source| Error::Unreadable { path: path.to_path_buf(), source };
         let prints = weights.paths().map(fingerprint).collect::<std::io::Result<Vec<_>>>().map_err(told)?;
@@ -135,7 +139,7 @@ impl Source {
             tokenizer: tokenizer.ok_or_else(|| failed("it has no tokenizer".to_owned()))?,
             chat_template,
             weights_bytes: weights.bytes(),
-            fingerprint: prints.join("; "),
+            fingerprint: format!("{}; {told_of_shape}", prints.join("; ")),
             weights: Box::new(weights),
         })
     }
@@ -176,9 +180,13 @@ impl CandleEngine {
             .map_err(|error| failed(error.to_string()))?
             .ok_or_else(|| Error::LoadCancelled { path: path.to_path_buf() })?;
         let caches = (0..Sequence::COUNT).map(|_| decoder.cache()).collect::<candle_core::Result<_>>();
-        let stem = || path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        let stem = || {
+            let stem = if path.is_dir() { path.file_name() } else { path.file_stem() };
+            stem.map_or_else(String::new, |stem| stem.to_string_lossy().into_owned())
+        };
         let GgufVocab { vocab, add_bos } = vocab;
         let thread = ThreadPoolBuilder::new().num_threads(1).thread_name(|_| "candle".to_owned()).build();
+        let state_key = format!("{STATES}; {fingerprint}; stretched {}", decoder.is_stretched());
         Ok(Self {
             decoder,
             thread: thread.map_err(|error| failed(error.to_string()))?,
@@ -198,9 +206,20 @@ impl CandleEngine {
             logits: Vec::new(),
             rows: 0,
             part_rows: 0,
-            state_key: format!("{STATES}; {fingerprint}"),
+            state_key,
             options: options.clone(),
         })
+    }
+
+    /// What is chosen for this machine and build, in words.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`].
+    pub fn in_words(options: &LoadOptions) -> Result<String, Error> {
+        let place = if device(options.device)?.is_cpu() { "all on the CPU" } else { "all on the GPU" };
+        let threads = candle_core::utils::get_num_threads();
+        let pass = options.tuning.read_batch_tokens.unwrap_or(READ_CHUNK_TOKENS);
+        Ok(format!("{threads} threads, {pass} tokens a pass, keys and values at 16 bits, weights read, {place}"))
     }
 
     fn window_of(&self, sequence: Sequence) -> usize {

@@ -52,10 +52,11 @@ impl Angles {
             Stretch::Yarn { factor, .. } => 1.0 + 0.1 * f64::from(factor).ln(),
             Stretch::None | Stretch::Linear(_) => 1.0,
         };
-        if !steps.iter().all(|step| step.is_finite()) {
-            return Err(format!("its angles grow by {steps:?}"));
+        let factor = f64::from(factor) * stretched;
+        if !factor.is_finite() || !steps.iter().all(|step| step.is_finite()) {
+            return Err(format!("its angles grow by {steps:?}, times {factor}"));
         }
-        Ok(Self { steps, factor: f64::from(factor) * stretched })
+        Ok(Self { steps, factor })
     }
 
     /// Sines and cosines at `positions`.

@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 use super::folder::{Folder, MadeVector, read_bounded};
 use super::weights::{Matrix, Weights};
+use crate::types::irregular_file;
 
 /// The file where all weights are in one.
 pub(super) const WEIGHTS_NAME: &str = "model.safetensors";
@@ -94,6 +95,7 @@ pub(super) fn published(name: &str, has_norms_behind: bool, joins_gate: bool) ->
         "token_embd.weight" => "model.embed_tokens.weight",
         "output_norm.weight" => "model.norm.weight",
         "output.weight" => "lm_head.weight",
+        "output.bias" => "lm_head.bias",
         _ => "",
     };
     if !whole.is_empty() {
@@ -147,8 +149,11 @@ impl Weights for SafetensorsWeights {
 impl Shard {
     fn open(path: PathBuf) -> Result<Self> {
         let told = |error: &dyn std::fmt::Display| Error::Msg(format!("{}: {error}", path.display()));
-        let mut file = File::open(&path).map_err(|error| told(&error))?;
-        let length = file.metadata().map_err(|error| told(&error))?.len();
+        let metadata = std::fs::metadata(&path).map_err(|error| told(&error))?;
+        if let Some(found) = irregular_file(&metadata) {
+            return Err(told(&format!("it is {found}")));
+        }
+        let (mut file, length) = (File::open(&path).map_err(|error| told(&error))?, metadata.len());
         let mut size = [0; 8];
         file.read_exact(&mut size).map_err(|_| told(&"too short for a header"))?;
         let header_bytes = u64::from_le_bytes(size);

@@ -90,7 +90,7 @@ impl Sizes {
     }
 
     /// Refuses what cannot be a model, before memory is taken for it.
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         for (name, found, most) in [
             ("number of blocks", self.blocks, MAX_BLOCKS),
             ("width of a state", self.hidden, MAX_WIDTH),
@@ -203,10 +203,17 @@ impl Shape {
             "gemma3" => {
                 shape.activation = Activation::GeluTanh;
                 shape.embedding_factor = (hidden as f32).sqrt();
-                let local = Rope { base: 10_000.0, stretch: Stretch::None };
+                if keys.float("final_logit_softcapping")?.is_some_and(|cap| cap != 0.0) {
+                    return Err("its logits are capped, which this engine does not do".to_owned());
+                }
+                let base = keys.float("rope.freq_base_swa")?.unwrap_or(10_000.0);
+                let local = Rope { base, stretch: Stretch::None };
+                // As a number; what stands there as a list names the layers of the usual pattern.
+                let whole_every = gguf.integer("gemma3.attention.sliding_window_pattern").unwrap_or(6).max(1);
+                let whole_every = usize::try_from(whole_every).unwrap_or(6);
                 shape.sliding = keys.optional_size("attention.sliding_window")?.map(|window_tokens| Sliding {
                     window_tokens,
-                    whole_every: 6,
+                    whole_every,
                     rope: local,
                 });
                 // The largest of the family scales by the width of the state for each head.
@@ -215,6 +222,9 @@ impl Shape {
                 }
             }
             "granite" => {
+                if gguf.integer("granite.rope.scaling.finetuned") == Some(0) {
+                    return Err("its positions are not told, which this engine does not do for this family".to_owned());
+                }
                 let factor = |key| Ok::<_, String>(keys.float(key)?.filter(|factor| *factor != 0.0));
                 shape.embedding_factor = factor("embedding_scale")?.unwrap_or(1.0);
                 shape.residual_factor = factor("residual_scale")?.unwrap_or(1.0);

@@ -15,6 +15,7 @@ mod cache;
 pub(super) mod data_set;
 mod hub;
 mod part;
+pub(super) mod repo;
 mod wheels;
 
 use hub::{Hub, Metadata};
@@ -23,6 +24,9 @@ use wheels::Wheels;
 
 /// How often waiting work looks at the cancel flag.
 const POLL: Duration = Duration::from_millis(50);
+
+/// Largest file that is taken without a sha256 of the hub's; it keeps what is larger in large-file storage.
+const MAX_UNHASHED_BYTES: u64 = 64 << 20;
 
 /// A try that brought at least so many bytes was not in vain: the count of tries starts anew.
 const FRUITFUL_BYTES: u64 = 1 << 20;
@@ -51,14 +55,8 @@ impl From<Error> for Fault {
 pub(super) fn pull(dir: &Path, entry: &ModelEntry, options: &mut PullOptions<'_>) -> Result<Pulled, Error> {
     let _lock = lock_model(dir, &entry.name)?;
     let pins = Pins::load(dir, &entry.name)?;
-    let mut pull = Pull { dir, entry, options, pins, wheels: None, hub_offline: None };
-    let mut origins = Vec::new();
-    for file in &entry.files {
-        // Another process may have fetched it while this one waited for nothing but the lock.
-        if !matches!(file_state(dir, entry, file, &pull.pins), FileState::Right(_)) {
-            origins.push(pull.file(file)?);
-        }
-    }
+    let mut pull = Pull { dir, entry, options, pins, wheels: None, hub_offline: None, takes_unhashed: false };
+    let origins = pull.missing()?;
     let paths = entry.files.iter().map(|file| entry.path_in(dir, file)).collect();
     Ok(Pulled { name: entry.name.clone(), paths, origins })
 }
@@ -86,9 +84,23 @@ struct Pull<'a, 'o> {
     wheels: Option<Wheels>,
     /// Why the hub could not be reached for an earlier file: it is not waited for again.
     hub_offline: Option<Failure>,
+    /// Whether files of which the hub tells no sha256 are taken as they come.
+    takes_unhashed: bool,
 }
 
 impl Pull<'_, '_> {
+    /// Fetches the files that are not there; returns where each came from.
+    fn missing(&mut self) -> Result<Vec<&'static str>, Error> {
+        let mut origins = Vec::new();
+        for file in &self.entry.files {
+            // Another process may have fetched it while this one waited for nothing but the lock.
+            if !matches!(file_state(self.dir, self.entry, file, &self.pins), FileState::Right(_)) {
+                origins.push(self.file(file)?);
+            }
+        }
+        Ok(origins)
+    }
+
     /// Fetches one file; returns where it came from.
     fn file(&mut self, file: &FileEntry) -> Result<&'static str, Error> {
         let path = self.entry.path_in(self.dir, file);
@@ -167,12 +179,16 @@ impl Pull<'_, '_> {
         let metadata = client.metadata(source)?;
         let (sha256, size_bytes) = self.agree(file, &metadata)?;
         let known_before = expected(file, &self.pins).is_some();
-        if !known_before && self.link_from_cache(file, &sha256, size_bytes)? {
-            self.pin(file, source, &metadata, &sha256, size_bytes)?;
+        if let Some(sha256) = sha256.as_deref().filter(|_| !known_before)
+            && self.link_from_cache(file, sha256, size_bytes)?
+        {
+            self.pin(file, source, &metadata, sha256, size_bytes)?;
             return Ok(Some("hub cache"));
         }
         let progress = &mut *self.options.progress;
-        let mut part = Part::open(with_suffix(path, ".part"), &sha256, progress, cancel)?;
+        // What is resumed is what was begun: the commit tells it where no sha256 does.
+        let key = sha256.as_deref().or(metadata.commit.as_deref()).unwrap_or_default();
+        let mut part = Part::open(with_suffix(path, ".part"), key, progress, cancel)?;
         if part.length_bytes() > size_bytes {
             part.restart()?;
         }
@@ -195,6 +211,7 @@ impl Pull<'_, '_> {
                 }
             }
         }
+        let sha256 = sha256.unwrap_or_else(|| part.found());
         if file.sha256.is_none() {
             part.check(size_bytes, &sha256)?;
             self.pin(file, source, &metadata, &sha256, size_bytes)?;
@@ -204,10 +221,13 @@ impl Pull<'_, '_> {
     }
 
     /// sha256 and size that the file must have, from what is known and what the hub says.
-    fn agree(&self, file: &FileEntry, metadata: &Metadata) -> Result<(String, u64), Fault> {
+    fn agree(&self, file: &FileEntry, metadata: &Metadata) -> Result<(Option<String>, u64), Fault> {
         let Some((sha256, size_bytes)) = expected(file, &self.pins) else {
             return match (&metadata.sha256, metadata.size_bytes) {
-                (Some(sha256), Some(size_bytes)) => Ok((sha256.clone(), size_bytes)),
+                (Some(sha256), Some(size_bytes)) => Ok((Some(sha256.clone()), size_bytes)),
+                (None, Some(size_bytes)) if self.takes_unhashed && size_bytes <= MAX_UNHASHED_BYTES => {
+                    Ok((None, size_bytes))
+                }
                 (sha256, _) => {
                     let what = if sha256.is_none() { "sha256" } else { "size" };
                     Err(Failure::BadAnswer { reason: format!("it gives no {what} for {}", file.name) }.into())
@@ -227,7 +247,7 @@ impl Pull<'_, '_> {
             Some(found_bytes) if found_bytes != size_bytes => {
                 Err(Failure::WrongSize { found_bytes, expected_bytes: size_bytes }.into())
             }
-            _ => Ok((sha256.to_owned(), size_bytes)),
+            _ => Ok((Some(sha256.to_owned()), size_bytes)),
         }
     }
 

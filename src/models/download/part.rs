@@ -132,6 +132,11 @@ impl Part {
         self.file.sync_all().map_err(|source| Error::write(&self.path, self.length_bytes, source))
     }
 
+    /// sha256 of what is there.
+    pub(super) fn found(&self) -> String {
+        self.hasher.hex()
+    }
+
     /// Checks size and sha256; what is wrong is deleted, so that the next try begins anew.
     pub(super) fn check(&mut self, size_bytes: u64, sha256: &str) -> Result<(), Fault> {
         let found = self.hasher.hex();

@@ -65,3 +65,33 @@ fn a_completion_under_a_schema_is_json_of_it() {
     let said = run(&["complete", "--model", MODEL, "--schema", "flag.json", "--prompt", "Is water wet?", "--chat"]);
     assert!(serde_json::from_str::<Value>(&said.well()).unwrap().is_boolean());
 }
+
+#[test]
+#[cfg(feature = "candle")]
+fn either_engine_and_a_folder_of_safetensors_complete_a_text_alike() {
+    model_path(MODEL);
+    let world = World::new();
+    let folder = world.path().join("smollm").display().to_string();
+    let run = |arguments: &[&str]| said(world.command(arguments), b"");
+    let convert = ["models", "convert", MODEL, "--to", "safetensors", "--out", &folder];
+    assert!(run(&convert).well().contains(&folder));
+    run(&convert).refused(FAILED, &["cannot write", "nothing of that name"]);
+    let complete = |model: &str, engine: &str| {
+        let prompt = "The capital of France is";
+        run(&["complete", "--model", model, "--engine", engine, "--prompt", prompt, "--max-tokens", "4"])
+    };
+    let said = complete(MODEL, "candle").well();
+    assert!(said.contains("Paris"), "{said}");
+    assert_eq!(complete(&folder, "candle").well(), said);
+    #[cfg(feature = "llama-cpp")]
+    assert_eq!(complete(MODEL, "llama-cpp").well(), said);
+    #[cfg(feature = "llama-cpp")]
+    complete(&folder, "llama-cpp").refused(USAGE, &["a folder of safetensors files", "--engine candle"]);
+    let told = run(&["models", "info", &folder]).well();
+    assert!(told.contains("vocabulary      49152 tokens") && told.contains("trained window  8192 tokens"), "{told}");
+    let lacking = run(&["complete", "--model", MODEL, "--engine", "candle", "--device", "cuda", "--prompt", "x"]);
+    if !cfg!(feature = "cuda") {
+        lacking.refused(USAGE, &["cuda cannot be used", "--device cpu"]);
+    }
+    assert_eq!(run(&["complete", "--model", MODEL, "--device", "gpu", "--prompt", "x"]).code, USAGE);
+}

@@ -117,12 +117,26 @@ fn what_cannot_be_run_is_told_with_its_name() {
         ("\"vocab_size\": 259", "\"vocab_size\": 99999999", "vocab_size"),
         ("\"hidden_size\": 32", "\"hidden_size\": 0", "width of a state"),
         ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "no tensor blk.2."),
+        ("\"head_dim\": 8", "\"rope_scaling\": {\"type\": \"llama3\"}, \"head_dim\": 4000000000000", "width of a head"),
+        ("\"rope_theta\"", "\"text_config\": {}, \"rope_theta\"", "text alone"),
+        (
+            "\"rope_theta\"",
+            "\"rope_scaling\": {\"type\": \"linear\", \"rope_type\": \"linear\", \"factor\": -1}, \"rope_theta\"",
+            "stretched -1",
+        ),
     ] {
         assert!(config.contains(from), "{from}: {config}");
         std::fs::write(out.join("config.json"), config.replacen(from, to, 1)).unwrap();
         let error = load(&out).unwrap_err().to_string();
         assert!(error.contains(reason) && error.contains("candle"), "{to}: {error}");
     }
+    // A window of nothing is none.
+    std::fs::write(
+        out.join("config.json"),
+        config.replacen("\"rope_theta\"", "\"sliding_window\": 0, \"rope_theta\"", 1),
+    )
+    .unwrap();
+    load(&out).unwrap().read(&tokens(3), &Cancel::new()).unwrap();
     std::fs::write(out.join("config.json"), &config).unwrap();
     let whole = std::fs::read(out.join("model.safetensors")).unwrap();
     for length in [0, 7, 8, 100, whole.len() / 2, whole.len() - 1] {
