@@ -15,8 +15,6 @@ use super::ops::{add_bias, each_piece, with_floats};
 
 /// Rows from which widening the matrix is cheaper than multiplying its blocks one row after the other.
 const WIDEN_FROM: usize = 8;
-/// Rows from which candle multiplies Q4_K by matrix tiles (AMX) where the processor has them, but each product by itself.
-const TILES_FROM: usize = 32;
 /// Rows of the matrix that are widened together.
 const GROUP: usize = 64;
 
@@ -50,15 +48,14 @@ impl Projection {
     }
 }
 
-/// Several products of the same rows: in one go where that is faster.
+/// Several products of the same rows: in one go where candle can.
 pub(super) fn forward_all<const N: usize>(rows: &Tensor, projections: [&Projection; N]) -> Result<[Tensor; N]> {
     let blocks = projections.iter().filter_map(|projection| match &projection.weight {
         QMatMul::QTensor(blocks) => Some(&**blocks),
         QMatMul::Tensor(_) | QMatMul::TensorF16(_) => None,
     });
     let blocks: Vec<&QTensor> = blocks.collect();
-    let can_fuse = blocks.len() == N && rows.dim(0)? < TILES_FROM;
-    let fused = if can_fuse { QTensor::gemv_fused_shared_lhs(&blocks, rows)? } else { None };
+    let fused = if blocks.len() == N { QTensor::gemv_fused_shared_lhs(&blocks, rows)? } else { None };
     let products = match fused {
         Some(products) if products.len() == N => {
             projections.iter().zip(products).map(|(projection, product)| projection.finish(product)).collect()
@@ -72,6 +69,13 @@ pub(super) fn forward_all<const N: usize>(rows: &Tensor, projections: [&Projecti
 pub(super) fn product(rows: &Tensor, weight: &QMatMul) -> Result<Tensor> {
     let QMatMul::QTensor(weight) = weight else { return weight.forward(rows) };
     let (count, inputs) = rows.dims2()?;
+    // Alone as well: from 32 rows on candle would multiply Q4_K by the processor's matrix tiles (AMX), for which it packs the
+    // matrix once more, and is not faster.
+    if let Some(products) = QTensor::gemv_fused_shared_lhs(&[&**weight], rows)?
+        && let Ok([product]) = <[Tensor; 1]>::try_from(products)
+    {
+        return Ok(product);
+    }
     if count < WIDEN_FROM || !rows.device().is_cpu() || is_packed(weight.dtype(), inputs, weight.shape().dims2()?.0) {
         return rows.apply_op1_no_bwd(&**weight);
     }
