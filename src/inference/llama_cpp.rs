@@ -261,10 +261,7 @@ impl Engine for LlamaCppEngine {
 
     fn read_for(&mut self, tokens: &[TokenId], rows: usize, cancel: &Cancel) -> Result<ReadReport, Error> {
         self.require_window(self.position() + tokens.len())?;
-        if let Some(token) = tokens.iter().find(|token| token.index() >= self.vocab.len()) {
-            let reason = format!("token {} of a vocabulary of {}", token.0, self.vocab.len());
-            return Err(Error::Native { operation: "reading tokens", reason });
-        }
+        self.vocab.require("reading tokens", tokens)?;
         let mut report = ReadReport { tokens_read: 0, forward_passes: 0 };
         for (chunk, rows) in passes(tokens, rows, self.read_chunk) {
             if cancel.is_raised() {
@@ -304,9 +301,7 @@ impl Engine for LlamaCppEngine {
             if needed_tokens > window_tokens {
                 return Err(Error::ContextOverflow { needed_tokens, window_tokens });
             }
-            if let Some(token) = tokens.iter().find(|token| token.index() >= self.vocab.len()) {
-                return Err(failed(format!("token {} of a vocabulary of {}", token.0, self.vocab.len())));
-            }
+            self.vocab.require("reading several sequences", tokens)?;
         }
         (self.logits_rows, self.batch_tokens) = (0, 0);
         self.part_ends.clear();

@@ -33,6 +33,18 @@ pub struct Vocab {
 }
 
 impl Vocab {
+    /// Refuses tokens that there are not.
+    #[cfg(any(feature = "llama-cpp", feature = "candle"))]
+    pub(super) fn require(&self, operation: &'static str, tokens: &[TokenId]) -> Result<(), super::Error> {
+        match tokens.iter().find(|token| token.index() >= self.len()) {
+            None => Ok(()),
+            Some(token) => {
+                let reason = format!("token {} of a vocabulary of {}", token.0, self.len());
+                Err(super::Error::Native { operation, reason })
+            }
+        }
+    }
+
     /// A vocabulary from one row a token: its bytes (the spelled name for control tokens) and its kind.
     #[must_use]
     pub fn new(rows: Vec<(Vec<u8>, TokenKind)>, end_of_generation: Vec<TokenId>, bos: Option<TokenId>) -> Self {

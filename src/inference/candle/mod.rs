@@ -235,16 +235,6 @@ impl CandleEngine {
         (self.rows, self.part_rows) = (0, 0);
     }
 
-    fn require_tokens(&self, operation: &'static str, tokens: &[TokenId]) -> Result<(), Error> {
-        match tokens.iter().find(|token| token.index() >= self.vocab.len()) {
-            None => Ok(()),
-            Some(token) => {
-                let reason = format!("token {} of a vocabulary of {}", token.0, self.vocab.len());
-                Err(Error::Native { operation, reason })
-            }
-        }
-    }
-
     /// Reads one pass; logits of its last `rows` tokens are computed.
     fn pass(&mut self, tokens: &[TokenId], rows: usize) -> candle_core::Result<()> {
         self.forget_logits();
@@ -327,7 +317,7 @@ impl Engine for CandleEngine {
 
     fn read_for(&mut self, tokens: &[TokenId], rows: usize, cancel: &Cancel) -> Result<ReadReport, Error> {
         self.require_window(self.position_tokens() + tokens.len())?;
-        self.require_tokens("reading tokens", tokens)?;
+        self.vocab.require("reading tokens", tokens)?;
         let mut report = ReadReport { tokens_read: 0, forward_passes: 0 };
         for (pass, rows) in passes(tokens, rows, self.read_chunk) {
             if cancel.is_raised() {
@@ -365,7 +355,7 @@ impl Engine for CandleEngine {
             if needed_tokens > window_tokens {
                 return Err(Error::ContextOverflow { needed_tokens, window_tokens });
             }
-            self.require_tokens(READING, tokens)?;
+            self.vocab.require(READING, tokens)?;
         }
         self.forget_logits();
         self.pass_together(parts).map_err(native(READING))

@@ -92,7 +92,18 @@ pub(super) struct Pieces<'a> {
     pub(super) types: &'a [i64],
 }
 
-impl Pieces<'_> {
+impl<'a> Pieces<'a> {
+    fn of_gguf(gguf: &'a Gguf) -> Result<Self, String> {
+        let Some(Value::Strings(names)) = gguf.value("tokenizer.ggml.tokens") else {
+            return Err("it has no vocabulary".to_owned());
+        };
+        let types = match gguf.value("tokenizer.ggml.token_type") {
+            Some(Value::Integers(types)) => types.as_slice(),
+            _ => &[],
+        };
+        Ok(Self { names, types })
+    }
+
     fn kind(&self, id: usize) -> i64 {
         self.types.get(id).copied().unwrap_or(1)
     }
@@ -132,14 +143,7 @@ enum Merging {
 impl Tokenizer {
     /// The tokenizer of `gguf`, which must have been read with merges and scores.
     pub(super) fn of_gguf(gguf: &Gguf) -> Result<Self, String> {
-        let Some(Value::Strings(names)) = gguf.value("tokenizer.ggml.tokens") else {
-            return Err("it has no vocabulary".to_owned());
-        };
-        let types = match gguf.value("tokenizer.ggml.token_type") {
-            Some(Value::Integers(types)) => types.as_slice(),
-            _ => &[],
-        };
-        let pieces = Pieces { names, types };
+        let pieces = Pieces::of_gguf(gguf)?;
         let merging = match gguf.text("tokenizer.ggml.model") {
             Some("llama") => Merging::Scores(Scores::new(gguf, &pieces)?),
             Some("gpt2") => Merging::Library(Box::new(bytes_tokenizer(gguf, &pieces.texts()?)?)),
@@ -206,14 +210,7 @@ impl Tokenizer {
 
 /// The tokens of `gguf` as the library writes them into a `tokenizer.json`.
 pub(super) fn written_tokens(gguf: &Gguf) -> Result<Json, String> {
-    let Some(Value::Strings(names)) = gguf.value("tokenizer.ggml.tokens") else {
-        return Err("it has no vocabulary".to_owned());
-    };
-    let types = match gguf.value("tokenizer.ggml.token_type") {
-        Some(Value::Integers(types)) => types.as_slice(),
-        _ => &[],
-    };
-    let pieces = Pieces { names, types };
+    let pieces = Pieces::of_gguf(gguf)?;
     let texts = pieces.texts()?;
     let is_scored = gguf.text("tokenizer.ggml.model") == Some("llama");
     let mut library = if is_scored {
