@@ -16,13 +16,15 @@ BENCH_MODEL ?= qwen2.5-coder-1.5b-instruct-q4_k_m
 ARGS ?=
 PREFIX ?= $(HOME)/.local
 FUZZ_SECONDS ?= 60
+GPU ?= cuda
+GPU_DEVICE = $(if $(filter vulkan,$(GPU)),auto,$(GPU))
 # Homebrew's libclang is found only where its place is named. Looked for when a recipe runs: `setup` may bring it.
 APPLE_LIBCLANG = $(wildcard /Library/Developer/CommandLineTools/usr/lib/libclang.dylib \
 	/Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib/libclang.dylib)
 HOMEBREW_LIBCLANG = $(dir $(wildcard /opt/homebrew/opt/llvm/lib/libclang.dylib))
 CARGO = $(if $(LIBCLANG_PATH)$(APPLE_LIBCLANG),,$(HOMEBREW_LIBCLANG:%=LIBCLANG_PATH=% ))cargo
 
-.PHONY: help chat install build setup test test-namespaces test-long fuzz lint bench bench-grammar clean
+.PHONY: help chat install build setup test test-namespaces test-long test-gpu check-cuda fuzz lint bench bench-grammar clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,16 +51,26 @@ setup: ## Install what the build lacks: cmake, libclang
 
 test: build ## Fetch the small test models and run the tests (at most 15 minutes beyond the build)
 	@for model in $(TEST_MODELS); do $(MNEME) models pull $$model || exit 1; done
-	@$(CARGO) test --release --locked -- --skip suite::long::
+	@$(CARGO) test --release --locked -- --skip suite::long:: --skip suite::gpu::
 
 test-namespaces: build ## The tests that need user namespaces: a chat without a network, a disk that is full (Linux)
-	@$(CARGO) test --release --locked -- --ignored --skip suite::long::
+	@$(CARGO) test --release --locked -- --ignored --skip suite::long:: --skip suite::gpu::
 
 test-long: build ## Also the long tests: the 1.5B model and soak runs
 	@for model in $(TEST_MODELS) $(LONG_TEST_MODELS); do $(MNEME) models pull $$model || exit 1; done
 	@test -f "$$MNEME_BFCL_WHEEL" || \
 		python3 -m pip download --quiet --no-deps --dest "$$(dirname "$$MNEME_BFCL_WHEEL")" bfcl-eval==2026.3.23
-	@$(CARGO) test --release --locked -- --include-ignored
+	@$(CARGO) test --release --locked -- --include-ignored --skip suite::gpu::
+
+test-gpu: setup ## Both engines on a GPU (GPU=cuda, metal or vulkan): the engine suite, logits beside the CPU's, rates
+	@$(CARGO) build --release --locked --features $(GPU)
+	@for model in $(TEST_MODELS); do $(MNEME) models pull $$model || exit 1; done
+	@MNEME_TEST_DEVICE=$(GPU_DEVICE) $(CARGO) test --release --locked --features $(GPU) --test suite -- --nocapture --include-ignored \
+		--test-threads 1 suite::gpu:: suite::inference::native:: suite::inference::together:: suite::inference::kinds::
+	@$(MNEME) bench engine --model smollm2-135m-instruct-q4_1 --engine both --device $(GPU_DEVICE)
+
+check-cuda: setup ## Compile candle's part for CUDA, kernels included; needs no GPU, fetches the compiler (200 MB)
+	@scripts/check-cuda "$(CARGO_TARGET_DIR)"
 
 fuzz: setup ## Fuzz what reads foreign text (FUZZ_SECONDS=60 each; what breaks it is kept in tests/fuzz/artifacts)
 	@scripts/fuzz "$(CARGO_TARGET_DIR)/fuzz" $(FUZZ_SECONDS)

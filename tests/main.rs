@@ -27,6 +27,7 @@ mod suite {
     mod embedder;
     mod embedding;
     mod forget;
+    mod gpu;
     mod grammar;
     mod grammar_cli;
     mod heartbeats;

@@ -64,6 +64,7 @@ pub(super) fn engine(arguments: &EngineBenchArgs) -> Result<ExitCode, Error> {
         decode_tokens: arguments.decode,
         rounds: arguments.rounds,
         settings: arguments.settings,
+        device: arguments.device.unwrap_or_default(),
     };
     let report = bench::engine::run(&options, &mut |next| anstream::eprintln!("{next}"));
     let report = report.map_err(|error| file.failure(error))?;

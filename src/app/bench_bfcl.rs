@@ -8,9 +8,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::bench::{BEGIN_MS, BETWEEN_MESSAGES_MS, BETWEEN_STARTS_MS};
 use super::chat::{Opened, Texts, open_warm_agent, settings};
 use super::output::{tell, tell_below};
 use super::{Error, bench};
+use crate::bench::CpuClock;
 use crate::bench::bfcl::{
     ANSWER_FORMAT, Answer, Circumstances, Costs, Judge, NOT_COMPARABLE, Question, Report, Scenario, Selection, Session,
     Settings, Told, Variant, WHEEL, Work, read, recited, retrieval,
@@ -21,7 +23,7 @@ use crate::inference::Warm;
 use crate::kernel::{Agent, Request, default_instructions, handle};
 use crate::memory::{AgentMemory, Embed, Store};
 use crate::models::default_bench_dir;
-use crate::types::{Cancel, Cause, Clock, Event, Status, StopReason, SystemClock};
+use crate::types::{Cancel, Cause, Clock, Event, ManualClock, Status, StopReason};
 
 /// Name of the agent.
 const AGENT: &str = "bench";
@@ -62,8 +64,8 @@ pub(super) fn run(arguments: &BfclArgs) -> Result<ExitCode, Error> {
     };
     let work = Work::open(&dir, &settings, arguments.fresh)?;
     tell(&format!("What this run leaves for the next is in {}; --fresh starts over.", work.folder().display()));
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let mut bench = Bench { arguments, config, work, engine: None, embedder, clock, judge: Judge::new()? };
+    let (clock, cpu) = (ManualClock::at(BEGIN_MS), CpuClock::default());
+    let mut bench = Bench { arguments, config, work, engine: None, embedder, clock, cpu, judge: Judge::new()? };
     for scenario in &scenarios {
         bench.tell_all(scenario)?;
         bench.ask_all(scenario)?;
@@ -147,7 +149,8 @@ struct Bench<'a> {
     engine: Option<Warm>,
     /// The embedder between two agents.
     embedder: Option<Box<dyn Embed>>,
-    clock: Arc<dyn Clock>,
+    clock: ManualClock,
+    cpu: CpuClock,
     judge: Judge,
 }
 
@@ -160,7 +163,7 @@ impl Bench<'_> {
             let (context_window, costs) = self.tell_session(scenario, at, session)?;
             let seconds = (costs.wall_ms + costs.idle_ms) / 1000;
             let row = Told { scenario: scenario.name, session: at, context_window, costs };
-            self.work.keep_told(row, &*self.clock)?;
+            self.work.keep_told(row, &self.clock)?;
             let name = scenario.name.as_str();
             tell(&format!("{name}: session {}/{sessions} told, {} turns in {seconds} s", at + 1, costs.turns));
         }
@@ -168,20 +171,24 @@ impl Bench<'_> {
     }
 
     fn tell_session(&mut self, scenario: &Scenario, at: usize, session: &Session) -> Result<(usize, Costs), Error> {
-        let database = self.work.present(scenario.name, at, &*self.clock)?;
-        let store = Store::open(&database, &*self.clock)?;
+        self.set_clock(at);
+        let database = self.work.present(scenario.name, at, &self.clock)?;
+        let store = Store::open(&database, &self.clock)?;
         self.engine = self.engine.take().map(Warm::cold);
         let (mut agent, context_window) = self.open(&self.config.clone(), store)?;
         let mut costs = Costs::default();
         for text in &session.messages {
-            let turn = take_turn(&mut agent, text.clone());
+            self.clock.advance(BETWEEN_MESSAGES_MS);
+            let turn = self.take_turn(&mut agent, text.clone());
             if !turn.error.is_empty() {
                 tell(&format!("{}: session {}: {}", scenario.name.as_str(), at + 1, turn.error));
             }
             costs += turn.costs;
         }
         if self.config.idle == Idle::Now {
+            let cpu_before_ms = self.cpu.now_ms();
             costs += rest(&mut agent);
+            costs.cpu_ms += self.cpu.now_ms().saturating_sub(cpu_before_ms);
         }
         self.close(agent);
         Ok((context_window, costs))
@@ -216,8 +223,9 @@ impl Bench<'_> {
         variant: Variant,
         recited_is_right: bool,
     ) -> Result<Answer, Error> {
-        let database = self.work.present(scenario.name, scenario.sessions.len(), &*self.clock)?;
-        let mut store = Store::open(&database, &*self.clock)?;
+        self.set_clock(scenario.sessions.len());
+        let database = self.work.present(scenario.name, scenario.sessions.len(), &self.clock)?;
+        let mut store = Store::open(&database, &self.clock)?;
         // The copy is thrown away behind the answer: idle work on it would be in vain.
         let config = Config { idle: Idle::Now, ..self.config.clone() };
         let mut text = question.text.clone();
@@ -227,7 +235,7 @@ impl Bench<'_> {
             Variant::Message => text = format!("{text}\n\n{}", ANSWER_FORMAT.trim_end()),
         }
         let (mut agent, _) = self.open(&config, store)?;
-        let Turn { reply, error, costs } = take_turn(&mut agent, text);
+        let Turn { reply, error, costs } = self.take_turn(&mut agent, text);
         self.close(agent);
         Ok(Answer {
             id: question.id.clone(),
@@ -261,10 +269,23 @@ impl Bench<'_> {
         };
         let context_window = engine.engine().context_window_tokens();
         let texts = Texts::read(config, &store, AGENT)?;
-        let clock = Arc::clone(&self.clock);
+        let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let Opened { mut agent, .. } = open_warm_agent(config, store, AGENT, texts, engine, clock, Cancel::new())?;
         agent.set_embedder(self.embedder.take());
         Ok((agent, context_window))
+    }
+
+    /// The time at which a session begins; behind the last, that of the questions.
+    fn set_clock(&self, session: usize) {
+        let sessions = i64::try_from(session).unwrap_or_default();
+        self.clock.set(BEGIN_MS + sessions * BETWEEN_STARTS_MS);
+    }
+
+    fn take_turn(&mut self, agent: &mut Agent, text: String) -> Turn {
+        let cpu_before_ms = self.cpu.now_ms();
+        let mut turn = take_turn(agent, text);
+        turn.costs.cpu_ms = self.cpu.now_ms().saturating_sub(cpu_before_ms);
+        turn
     }
 
     /// Closes an agent; what it was opened with is kept for the next one.

@@ -383,9 +383,10 @@ fn verify(store: &Store, name: Option<&str>) -> Result<ExitCode, Error> {
                 format!("DAMAGED: {found_bytes} bytes instead of {expected_bytes}")
             }
             Outcome::WrongHash { found, expected } => format!("DAMAGED: sha256 {found} instead of {expected}"),
+            Outcome::Missing => "MISSING: mneme models pull fetches it again".to_owned(),
             Outcome::Unpinned { found } => format!("sha256 {found}, nothing to compare with"),
         };
-        if matches!(file.outcome, Outcome::WrongSize { .. } | Outcome::WrongHash { .. }) {
+        if matches!(file.outcome, Outcome::WrongSize { .. } | Outcome::WrongHash { .. } | Outcome::Missing) {
             code = ExitCode::Data;
         }
         writeln!(out, "{}: {outcome}", sanitize(&file.path.display().to_string()))?;

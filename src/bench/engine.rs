@@ -81,6 +81,8 @@ pub struct Options<'a> {
     pub rounds: usize,
     /// Whether each setting is changed as well, and the cost of passes is measured.
     pub settings: bool,
+    /// Where the model runs.
+    pub device: Device,
 }
 
 /// One way of running the model.
@@ -249,6 +251,9 @@ fn ways(engines: &[Runner], settings: bool) -> Vec<Way> {
 pub fn run(options: &Options<'_>, tell: &mut dyn FnMut(&str)) -> Result<Report, Error> {
     let rounds = options.rounds.max(1);
     let mut ways = ways(options.engines, options.settings);
+    for way in &mut ways {
+        way.options.device = options.device;
+    }
     for round in 1..=rounds {
         for way in &mut ways {
             if way.error.is_none() {
@@ -258,7 +263,8 @@ pub fn run(options: &Options<'_>, tell: &mut dyn FnMut(&str)) -> Result<Report, 
         }
         if let Some(Way { error: Some(_), runner, .. }) = ways.first() {
             // Told with its hint.
-            runner.rates(options, &LoadOptions::default(), &mut || {})?;
+            let with = LoadOptions { device: options.device, ..LoadOptions::default() };
+            runner.rates(options, &with, &mut || {})?;
         }
     }
     let mut passes = Vec::new();
@@ -266,7 +272,13 @@ pub fn run(options: &Options<'_>, tell: &mut dyn FnMut(&str)) -> Result<Report, 
         tell(&format!("passes of few tokens: {}", runner.name()));
         let room = options.read_tokens + PASS_TOKENS.iter().max().unwrap_or(&1) + 16;
         let lanes = usize::from(Sequence::LANES);
-        let with = LoadOptions { context_window: Some(room), lanes, lane_tokens: room, ..LoadOptions::default() };
+        let with = LoadOptions {
+            context_window: Some(room),
+            lanes,
+            lane_tokens: room,
+            device: options.device,
+            ..LoadOptions::default()
+        };
         let mut engine = runner.load(options.path, &with)?;
         let costs = pass_costs(&mut *engine, options.read_tokens, &PASS_TOKENS, PASS_ROUNDS)?;
         passes.push(Passes { engine: runner.name(), costs });

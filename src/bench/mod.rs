@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod agreement;
 pub mod bfcl;
+mod cpu_clock;
 pub mod embed;
 pub mod engine;
 pub mod functions;
@@ -13,3 +14,5 @@ pub mod memory;
 pub mod nested_kv;
 pub mod recall;
 pub mod turn;
+
+pub use cpu_clock::CpuClock;

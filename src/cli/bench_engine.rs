@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::whole_number;
+use crate::types::Device;
 
 /// Engines to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -26,6 +27,9 @@ pub struct EngineBenchArgs {
     /// Which engine to measure beside the bare library; the engine of a chat where none is named
     #[arg(long, value_enum)]
     pub engine: Option<EngineChoice>,
+    /// Where the model runs: auto (a GPU where there is one), cpu, cuda, cuda:N or metal
+    #[arg(long)]
+    pub device: Option<Device>,
     /// Tokens to read
     #[arg(long, default_value_t = 512, allow_negative_numbers = true, value_parser = whole_number::<usize>)]
     pub read: usize,

@@ -38,6 +38,12 @@ impl Pins {
         Ok(read_json(&Self::path(dir, model_name))?.unwrap_or_default())
     }
 
+    /// The commit that the files came from.
+    #[cfg(feature = "download")]
+    pub(crate) fn commit(&self) -> Option<&str> {
+        self.files.values().find_map(|pin| Some(pin.origin.rsplit_once('@')?.1))
+    }
+
     #[cfg(feature = "download")]
     pub(crate) fn save(&self, dir: &Path, model_name: &str) -> Result<(), Error> {
         write_json(&Self::path(dir, model_name), self)

@@ -104,6 +104,8 @@ pub enum Outcome {
         /// What it should be.
         expected: String,
     },
+    /// It was fetched and is gone.
+    Missing,
     /// No sha256 is known to compare with.
     Unpinned {
         /// What it is.
@@ -247,10 +249,12 @@ impl Store {
         Ok(Resolved { name: entry.map_or(stem, |entry| entry.name.clone()), path, entry })
     }
 
-    /// The folder of an installed repository, by its name on the hub or in the store.
+    /// The folder of an installed repository, by its name on the hub or in the store; also where files of it are gone.
     fn repository(&self, name: &str) -> Option<String> {
         let folder = repository_folder(name).or_else(|| is_plain_name(name).then(|| name.to_owned()))?;
-        is_model_folder(&self.dir.join(&folder)).then_some(folder)
+        let path = self.dir.join(&folder);
+        let is_installed = is_model_folder(&path) || path.is_dir() && Pins::path(&self.dir, &folder).is_file();
+        is_installed.then_some(folder)
     }
 
     fn find_file(&self, argument: &str) -> Result<PathBuf, Error> {
@@ -302,9 +306,12 @@ impl Store {
         progress: &mut dyn Progress,
         cancel: &Cancel,
     ) -> Result<Vec<Verified>, Error> {
-        let entries: Vec<&ModelEntry> = match name {
-            Some(name) => vec![self.entry(name)?],
-            None => self.catalogue.entries().iter().collect(),
+        let (entries, repositories) = match name {
+            Some(name) => match self.repository(name) {
+                Some(repository) => (Vec::new(), vec![repository]),
+                None => (vec![self.entry(name)?], Vec::new()),
+            },
+            None => (self.catalogue.entries().iter().collect(), self.repositories()?),
         };
         let mut verified = Vec::new();
         for entry in entries {
@@ -319,7 +326,24 @@ impl Store {
                 }
             }
         }
+        for repository in repositories {
+            for (file, pin) in Pins::load(&self.dir, &repository)?.files {
+                let path = self.dir.join(&repository).join(file);
+                let expected = Some((pin.sha256.as_str(), pin.size_bytes));
+                let outcome = match path.try_exists() {
+                    Ok(false) => Outcome::Missing,
+                    Ok(true) | Err(_) => verify_file(&path, expected, progress, cancel)?,
+                };
+                verified.push(Verified { name: repository.clone(), path, outcome });
+            }
+        }
         Ok(verified)
+    }
+
+    /// Names of the folders that are not of the catalogue.
+    fn repositories(&self) -> Result<Vec<String>, Error> {
+        let folders = self.other_files()?.into_iter().map(|(path, _)| path).filter(|path| path.is_dir());
+        Ok(folders.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect())
     }
 
     /// Removes the files of a model, their unfinished pieces and its pin; or a file in the folder by its name.

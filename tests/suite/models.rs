@@ -495,6 +495,25 @@ fn a_repository_is_fetched_with_its_shards_pinned_and_removed() {
         assert_eq!(world.store.resolve(argument).unwrap().path, folder);
     }
     assert_eq!(world.store.other_files().unwrap().len(), 1);
+    // All files are those of the commit that was found first.
+    let asked = server.requests().into_iter().filter(|request| request.path.contains("/resolve/main/"));
+    assert_eq!(asked.map(|request| request.path).collect::<Vec<_>>(), ["/owner/name/resolve/main/config.json"]);
+
+    // Its files are checked by its name and with all others.
+    let outcomes = |name| {
+        let verified = world.store.verify(name, &mut Silent, &Cancel::new()).unwrap();
+        verified.into_iter().map(|file| file.outcome).collect::<Vec<_>>()
+    };
+    assert_eq!(outcomes(Some("owner/name")), vec![Outcome::Good; names.len()]);
+    fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    assert!(outcomes(Some("owner--name")).contains(&Outcome::Missing));
+    fs::write(folder.join("tokenizer.json"), b"{\"a\": 2}").unwrap();
+    fs::remove_file(folder.join("tokenizer_config.json")).unwrap();
+    let found = outcomes(None);
+    assert!(found.iter().any(|outcome| matches!(outcome, Outcome::WrongHash { .. })), "{found:?}");
+    assert!(found.contains(&Outcome::Missing), "{found:?}");
+    fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    world.pull_repository("owner/name").unwrap();
 
     // A file that has changed since is refused: config.json stands first on the server.
     fs::remove_file(folder.join("config.json")).unwrap();

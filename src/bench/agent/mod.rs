@@ -20,7 +20,7 @@ mod untouched;
 mod words;
 
 pub use conversation::{Conversation, Session, Turn};
-pub use costs::{CpuClock, Spread, TurnCost};
+pub use costs::{Spread, TurnCost};
 pub use error::Error;
 pub use faults::Faults;
 pub use interval::Interval;

@@ -64,6 +64,8 @@ pub struct Costs {
     pub idle_passes: u64,
     /// Time of idle work, milliseconds.
     pub idle_ms: u64,
+    /// Processor time of the turns and of idle work, milliseconds.
+    pub cpu_ms: u64,
 }
 
 impl From<&TurnReport> for Costs {
@@ -96,6 +98,7 @@ impl AddAssign for Costs {
         self.wall_ms += other.wall_ms;
         self.idle_passes += other.idle_passes;
         self.idle_ms += other.idle_ms;
+        self.cpu_ms += other.cpu_ms;
     }
 }
 
@@ -281,7 +284,7 @@ impl Report {
         let _ = write!(
             text,
             "\nreciting: the first {RECITED_PASSAGES} passages of three sentences by plain BM25, judged alike\n\
-             {:12}{:>7}{:>7}{:>7}{:>8}{:>10}{:>10}{:>9}{:>8}{:>13}{:>8}",
+             {:12}{:>7}{:>7}{:>7}{:>8}{:>10}{:>10}{:>9}{:>8}{:>13}{:>8}{:>8}",
             "a turn of",
             "turns",
             "steps",
@@ -292,13 +295,14 @@ impl Report {
             "seconds",
             "silent",
             "idle passes",
-            "idle s"
+            "idle s",
+            "CPU s"
         );
         for (name, costs) in [("sessions", self.telling), ("questions", self.answering)] {
             let mean = |sum: u64| mean(sum, costs.turns);
             let _ = write!(
                 text,
-                "\n{name:12}{:>7}{:>7.2}{:>7.2}{:>8.1}{:>10.1}{:>10.1}{:>9.2}{:>8}{:>13.1}{:>8.2}",
+                "\n{name:12}{:>7}{:>7.2}{:>7.2}{:>8.1}{:>10.1}{:>10.1}{:>9.2}{:>8}{:>13.1}{:>8.2}{:>8.2}",
                 costs.turns,
                 mean(costs.steps),
                 mean(costs.calls),
@@ -308,7 +312,8 @@ impl Report {
                 mean(costs.wall_ms) / 1000.0,
                 costs.silent_turns,
                 mean(costs.idle_passes),
-                mean(costs.idle_ms) / 1000.0
+                mean(costs.idle_ms) / 1000.0,
+                mean(costs.cpu_ms) / 1000.0
             );
         }
         let (failed_calls, failed_turns) = (

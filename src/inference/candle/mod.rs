@@ -29,7 +29,7 @@ use super::gguf::Gguf;
 use super::loading::{READ_CHUNK_TOKENS, fingerprint, free_memory_bytes, is_model_folder, window_tokens};
 use super::passes::passes;
 use super::vocab_gguf::{GgufVocab, vocab_from_gguf};
-use super::{Engine, Error, LoadOptions, MAX_TOGETHER, ModelIdentity, ReadReport, Sequence, Vocab};
+use super::{Engine, Error, LoadOptions, MAX_TOGETHER, ModelIdentity, ReadReport, Sequence, Tuning, Vocab};
 use crate::types::{Cancel, Device, Hasher, TokenId};
 use cache::Cache;
 pub use convert::{Numbers, convert};
@@ -78,6 +78,21 @@ impl std::fmt::Debug for CandleEngine {
 
 fn native(operation: &'static str) -> impl Fn(candle_core::Error) -> Error {
     move |error| Error::Native { operation, reason: error.to_string() }
+}
+
+/// Names of the settings that are asked for and that this engine does not have.
+fn unused(options: &LoadOptions) -> Vec<&'static str> {
+    let Tuning { threads, read_threads, flash_attention, map_weights, lock_weights, gpu_layers, .. } = options.tuning;
+    let asked = [
+        ("kv_q8", options.kv_q8),
+        ("threads", threads.is_some()),
+        ("read_threads", read_threads.is_some()),
+        ("flash_attention", flash_attention.is_some()),
+        ("map_weights", map_weights.is_some()),
+        ("lock_weights", lock_weights.is_some()),
+        ("gpu_layers", gpu_layers.is_some()),
+    ];
+    asked.into_iter().filter_map(|(name, is_asked)| is_asked.then_some(name)).collect()
 }
 
 /// The device as candle has it.
@@ -171,6 +186,9 @@ impl CandleEngine {
         let failed = |reason: String| Error::LoadFailed { engine: NAME, path: path.to_path_buf(), reason };
         let Source { shape, mut weights, weights_bytes, tokenizer, vocab, chat_template, fingerprint } =
             if is_model_folder(path) { Source::folder(path, &failed)? } else { Source::gguf(path, &failed)? };
+        for setting in unused(options) {
+            tracing::warn!(setting, "a setting of llama.cpp alone");
+        }
         let trained = shape.sizes.trained_tokens;
         let kv_bytes = Some(shape.sizes.kv_bytes_per_token());
         let window_tokens =
@@ -219,7 +237,13 @@ impl CandleEngine {
         let place = if device(options.device)?.is_cpu() { "all on the CPU" } else { "all on the GPU" };
         let threads = candle_core::utils::get_num_threads();
         let pass = options.tuning.read_batch_tokens.unwrap_or(READ_CHUNK_TOKENS);
-        Ok(format!("{threads} threads, {pass} tokens a pass, keys and values at 16 bits, weights read, {place}"))
+        let mut words =
+            format!("{threads} threads, {pass} tokens a pass, keys and values at 16 bits, weights read, {place}");
+        let unused = unused(options);
+        if !unused.is_empty() {
+            words += &format!("; without effect here: {}", unused.join(", "));
+        }
+        Ok(words)
     }
 
     fn window_of(&self, sequence: Sequence) -> usize {

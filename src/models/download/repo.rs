@@ -1,7 +1,8 @@
 //! A repository of safetensors on the hub as a model of its own: which of its files are wanted, then each as any other file.
 //!
 //! Weights and large tokenizers come with their sha256, as catalogue files do. Of small text files the hub tells none: they are
-//! taken as they come, and pinned like the others, so that a later change is refused.
+//! taken as they come, and pinned like the others, so that a later change is refused. All files are those of one commit, also
+//! where the pull is taken up again after the repository has changed.
 
 use std::path::Path;
 
@@ -17,6 +18,8 @@ use crate::models::{Error, Failure, FileEntry, HubFile, Kind, ModelEntry, PullOp
 const NEEDED: [&str; 2] = ["config.json", "tokenizer.json"];
 /// Files that some have.
 const OPTIONAL: [&str; 3] = ["tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
+/// What is taken at the first pull.
+const BRANCH: &str = "main";
 /// The weights in one file.
 const WEIGHTS: &str = "model.safetensors";
 /// The table of several files of weights.
@@ -47,7 +50,7 @@ pub(in crate::models) fn pull(dir: &Path, repo: &str, options: &mut PullOptions<
         dialect: None,
         rank: None,
         kv_bytes_per_token: 0,
-        files: NEEDED.iter().map(|file| of_repo(repo, file)).collect(),
+        files: Vec::new(),
         name,
     };
     let (settings, limits, cancel) = (options.hub.clone(), options.limits.clone(), options.cancel);
@@ -56,26 +59,35 @@ pub(in crate::models) fn pull(dir: &Path, repo: &str, options: &mut PullOptions<
         Error::NoSource { file: file.to_owned(), failures: vec![crate::models::SourceFailure { source, failure }] }
     };
     let client = Hub::new(&settings, &limits, cancel).map_err(|failure| failed(NEEDED[0], failure))?;
-    let has = |file: &str| match client.metadata(&hub_file(repo, file)) {
-        Ok(_) => Ok(true),
-        Err(Fault::Source(Failure::Missing { .. })) => Ok(false),
+    let look = |file: &str, revision: &str| match client.metadata(&hub_file(repo, file, revision)) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(Fault::Source(Failure::Missing { .. })) => Ok(None),
         Err(Fault::Source(failure)) => Err(failed(file, failure)),
         Err(Fault::Fatal(error)) => Err(error),
     };
+    let revision = match pins.commit() {
+        Some(commit) => commit.to_owned(),
+        None => look(NEEDED[0], BRANCH)?.and_then(|found| found.commit).unwrap_or_else(|| BRANCH.to_owned()),
+    };
+    let of_repo = |file: &str| {
+        let sources = vec![Source::Hub(hub_file(repo, file, &revision))];
+        FileEntry { name: file.to_owned(), size_bytes: 0, sha256: None, sources }
+    };
+    entry.files.extend(NEEDED.map(of_repo));
     for file in OPTIONAL {
-        if has(file)? {
-            entry.files.push(of_repo(repo, file));
+        if look(file, &revision)?.is_some() {
+            entry.files.push(of_repo(file));
         }
     }
-    let in_one = has(WEIGHTS)?;
-    entry.files.push(of_repo(repo, if in_one { WEIGHTS } else { INDEX }));
+    let in_one = look(WEIGHTS, &revision)?.is_some();
+    entry.files.push(of_repo(if in_one { WEIGHTS } else { INDEX }));
     let mut pull = Pull { dir, entry: &entry, options, pins, wheels: None, hub_offline: None, takes_unhashed: true };
     let mut origins = pull.missing()?;
     let mut paths: Vec<_> = entry.files.iter().map(|file| entry.path_in(dir, file)).collect();
     if !in_one {
-        let names = shards(&entry.path_in(dir, &of_repo(repo, INDEX)))?;
+        let names = shards(&entry.path_in(dir, &of_repo(INDEX)))?;
         let pins = Pins::load(dir, &entry.name)?;
-        let weights = ModelEntry { files: names.iter().map(|file| of_repo(repo, file)).collect(), ..entry.clone() };
+        let weights = ModelEntry { files: names.iter().map(|file| of_repo(file)).collect(), ..entry.clone() };
         // One shard alone lies in the folder as well.
         let weights = ModelEntry { files: [entry.files.clone(), weights.files].concat(), ..weights };
         let mut pull =
@@ -86,12 +98,8 @@ pub(in crate::models) fn pull(dir: &Path, repo: &str, options: &mut PullOptions<
     Ok(Pulled { name: entry.name, paths, origins })
 }
 
-fn hub_file(repo: &str, file: &str) -> HubFile {
-    HubFile { repo: repo.to_owned(), file: file.to_owned(), revision: "main".to_owned() }
-}
-
-fn of_repo(repo: &str, file: &str) -> FileEntry {
-    FileEntry { name: file.to_owned(), size_bytes: 0, sha256: None, sources: vec![Source::Hub(hub_file(repo, file))] }
+fn hub_file(repo: &str, file: &str, revision: &str) -> HubFile {
+    HubFile { repo: repo.to_owned(), file: file.to_owned(), revision: revision.to_owned() }
 }
 
 /// Names of the files of weights that the table names.

@@ -5,6 +5,7 @@ use std::path::Path;
 use mneme::inference::{CandleEngine, Engine, LlamaCppEngine, LoadOptions, tokenize_text};
 use mneme::types::{Cancel, TokenId};
 
+use crate::harness::engines::{best, difference};
 use crate::harness::tiny_gguf::{FAMILIES, write_decoder};
 use crate::harness::weights::model_path;
 
@@ -34,15 +35,6 @@ fn both(path: &Path, window: usize) -> (LlamaCppEngine, CandleEngine) {
         LlamaCppEngine::load(path, &options, &mut |_| true).unwrap(),
         CandleEngine::load(path, &options, &mut |_| true).unwrap(),
     )
-}
-
-pub fn difference(one: &[f32], other: &[f32]) -> f32 {
-    one.iter().zip(other).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max)
-}
-
-/// The token with the largest logit.
-pub fn best(logits: &[f32]) -> usize {
-    (0..logits.len()).max_by(|one, other| logits[*one].total_cmp(&logits[*other])).unwrap()
 }
 
 /// Some bytes as tokens of the tiny models.

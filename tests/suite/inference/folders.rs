@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use mneme::inference::{CandleEngine, Engine, Error, LoadOptions, Numbers, convert, tokenize_text};
 use mneme::types::{Cancel, TokenId};
 
-use super::agreement::{TEXTS, best, difference, tokens};
+use super::agreement::{TEXTS, tokens};
+use crate::harness::engines::{best, difference};
 use crate::harness::tiny_gguf::{FAMILIES, write_decoder};
 use crate::harness::weights::model_path;
 

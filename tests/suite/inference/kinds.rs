@@ -6,7 +6,7 @@ use std::path::Path;
 use mneme::inference::{Engine, LoadOptions, Session, Tuning};
 use mneme::types::{Cancel, TokenId};
 
-use crate::harness::engines::{Load, NATIVE};
+use crate::harness::engines::{Load, NATIVE, difference};
 use crate::harness::tiny_gguf::{SLIDING_WINDOW, write_recurrent, write_sliding};
 
 fn load(load: Load, path: &Path) -> Box<dyn Engine> {
@@ -18,10 +18,6 @@ fn load(load: Load, path: &Path) -> Box<dyn Engine> {
 /// Some bytes as tokens, another text for each seed.
 fn tokens(seed: u32, count: u32) -> Vec<TokenId> {
     (1..=count).map(|place| TokenId(3 + (place * 37 + place * place * seed) % 256)).collect()
-}
-
-fn difference(one: &[f32], other: &[f32]) -> f32 {
-    one.iter().zip(other).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max)
 }
 
 fn assert_cuts_change_nothing(engine: Load, path: &Path, reuses: bool) {

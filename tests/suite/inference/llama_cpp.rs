@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use mneme::inference::{Engine, Gguf, LlamaCppEngine, LoadOptions, bare_rates, tokenize_text};
 use mneme::types::Cancel;
 
+use crate::harness::engines::difference;
+
 fn model_path() -> PathBuf {
     crate::harness::weights::model_path("smollm2-135m-instruct-q4_1")
 }
@@ -12,10 +14,6 @@ fn model_path() -> PathBuf {
 fn engine() -> LlamaCppEngine {
     let options = LoadOptions { context_window: Some(1024), ..LoadOptions::default() };
     LlamaCppEngine::load(&model_path(), &options, &mut |_| true).unwrap()
-}
-
-fn difference(left: &[f32], right: &[f32]) -> f32 {
-    left.iter().zip(right).map(|(left, right)| (left - right).abs()).fold(0.0, f32::max)
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use mneme::inference::{LoadOptions, Sequence, StateStore, our_rates, pass_costs};
 
 use super::*;
-use crate::harness::engines::{Load, NATIVE};
+use crate::harness::engines::{Load, NATIVE, difference};
 
 fn model_path() -> PathBuf {
     crate::harness::weights::model_path("smollm2-135m-instruct-q4_1")
@@ -23,11 +23,6 @@ fn session(load: Load) -> Session {
 /// A prompt of some hundred tokens.
 fn long_text() -> String {
     (0..80).map(|place| format!("Sentence {place} is about rivers and hills. ")).collect()
-}
-
-/// Largest difference of two sets of logits.
-fn difference(left: &[f32], right: &[f32]) -> f32 {
-    left.iter().zip(right).map(|(left, right)| (left - right).abs()).fold(0.0, f32::max)
 }
 
 #[test]
