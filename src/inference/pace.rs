@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A pass that takes longer keeps the user waiting: with what else is to be done, a fifth of a second.
-const LONGEST: Duration = Duration::from_millis(160);
+pub(super) const LONGEST: Duration = Duration::from_millis(160);
 
 /// Sizes to choose from. Few tokens take hardly less than one: smaller steps bring nothing.
 const SIZES: [usize; 5] = [3, 6, 16, 32, 64];

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::draft::{MEASURED, paying};
-use super::pace::Pace;
+use super::pace::{LONGEST, Pace};
 use super::state_store::Kept;
 use super::{Engine, Error, Sequence, StateStore, Vocab};
 use crate::types::{Cancel, TokenId};
@@ -179,6 +179,12 @@ impl Session {
         // Whatever is done first is slow: the least counts.
         for place in (0..MEASURED.len()).chain(0..MEASURED.len()) {
             let size = MEASURED[place];
+            // Somebody may come in meanwhile, and a pass cannot be stopped.
+            let known =
+                MEASURED.into_iter().zip(times).rfind(|(smaller, time)| *smaller < size && *time != Duration::MAX);
+            if known.is_some_and(|(smaller, time)| time.mul_f64(size as f64 / smaller as f64) > LONGEST) {
+                continue;
+            }
             let started = Instant::now();
             let read = self.read(&vec![last; size], size, cancel)?;
             let spent = started.elapsed();
@@ -242,19 +248,21 @@ impl Session {
         })
     }
 
-    /// Sees to it that the cache begins with `fixed`, the part of a prompt that is the same at every start: from its
-    /// saved state where there is one, else by reading it, whereupon its state is saved. Does nothing where states are
-    /// not saved, the cache begins so already, or the part is short.
+    /// Sees to it that the cache begins with the first `fixed` tokens of `prompt`, the part that is the same at every start:
+    /// from its saved state where there is one, else by reading it, whereupon its state is saved. Does nothing where states
+    /// are not saved, the cache begins so already and will keep it when `prompt` is read, or the part is short.
     ///
     /// # Errors
     /// As [`Session::prepare`]. What concerns the saved state is none: then the part is read.
-    pub fn prepare_fixed(&mut self, fixed: &[TokenId], cancel: &Cancel) -> Result<PrefixReport, Error> {
+    pub fn prepare_fixed(&mut self, prompt: &[TokenId], fixed: usize, cancel: &Cancel) -> Result<PrefixReport, Error> {
         let started = Instant::now();
+        let fixed = prompt.get(..fixed).unwrap_or_default();
         let done = |report: PrefixReport| PrefixReport { complete: true, ..report };
         let Some(states) = self.states.as_ref().filter(|_| fixed.len() >= LEAST_FIXED_TOKENS) else {
             return Ok(done(PrefixReport::default()));
         };
-        if self.cached().starts_with(fixed) {
+        let keeps_it = self.engine.can_cut() || prompt.starts_with(self.cached());
+        if self.cached().starts_with(fixed) && keeps_it {
             return Ok(done(PrefixReport::default()));
         }
         if let Some(state) = states.load(self.engine.state_key(), Kept::Tokens(fixed)) {
@@ -292,6 +300,11 @@ impl Session {
         let started = Instant::now();
         let states = self.states.as_ref().filter(|_| self.cached().is_empty())?;
         let state = states.load(self.engine.state_key(), Kept::Last(name))?;
+        if let Err(error) = self.engine.require_window(state.tokens.len()) {
+            // Saved with a larger window, with which it may be wanted again.
+            tracing::info!(%error, "a saved state does not fit");
+            return None;
+        }
         if let Err(error) = self.engine.restore(state.bytes(), state.tokens.len()) {
             tracing::warn!(%error, "a saved state was refused");
             states.forget(self.engine.state_key(), Kept::Last(name));

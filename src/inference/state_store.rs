@@ -8,6 +8,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
@@ -21,6 +22,8 @@ const HEADER_BYTES: usize = MAGIC.len() + 32;
 /// each.
 const MAX_BYTES: u64 = 1 << 30;
 const EXTENSION: &str = "kv";
+/// More than what stands in front of a state: tokens of the longest windows, and a note.
+const MAX_HEAD_BYTES: u64 = 1 << 24;
 
 /// What a state is kept for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,15 +57,42 @@ impl SavedState {
 pub struct StateStore {
     folder: PathBuf,
     max_bytes: u64,
-    /// A state that is being written.
-    writing: Option<JoinHandle<()>>,
+    /// Writes one state after the other, so that nobody waits for a disk.
+    writer: Option<Writer>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    jobs: Sender<Job>,
+    thread: JoinHandle<()>,
+}
+
+/// A state that is to be written.
+struct Job {
+    path: PathBuf,
+    head: Vec<u8>,
+    state: Vec<u8>,
+}
+
+impl Writer {
+    fn start(max_bytes: u64) -> Self {
+        let (jobs, waiting) = channel::<Job>();
+        let thread = std::thread::spawn(move || {
+            for Job { path, head, state } in waiting {
+                if let Err(error) = write(&path, &head, &state).and_then(|()| prune(&path, max_bytes)) {
+                    tracing::warn!(%error, "saving a state");
+                }
+            }
+        });
+        Self { jobs, thread }
+    }
 }
 
 impl StateStore {
     /// The states in `folder`, which is made with the first of them.
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, max_bytes: MAX_BYTES, writing: None }
+        Self { folder, max_bytes: MAX_BYTES, writer: None }
     }
 
     /// Where the states are.
@@ -88,7 +118,7 @@ impl StateStore {
     /// The state of `engine` for `kept`, where it was saved.
     pub(super) fn load(&self, engine: &str, kept: Kept<'_>) -> Option<SavedState> {
         let path = self.path(engine, kept);
-        match read(&path) {
+        match read(&path, self.max_bytes + MAX_HEAD_BYTES) {
             Ok(state) => state,
             Err(error) => {
                 tracing::warn!(%error, "a saved state cannot be used and is deleted");
@@ -122,24 +152,26 @@ impl StateStore {
         Ok(deleted)
     }
 
-    /// Saves the state of `engine` behind `tokens` for `kept` with a note, on a thread of its own.
+    /// Saves the state of `engine` behind `tokens` for `kept` with a note, on a thread of its own. One that is too large
+    /// takes what was saved before with it: that would be older than what the caller knows.
     pub(super) fn save(&mut self, engine: &str, kept: Kept<'_>, tokens: &[TokenId], note: &str, state: Vec<u8>) {
-        self.finish();
         if state.len() as u64 > self.max_bytes {
+            self.finish();
+            self.forget(engine, kept);
             return;
         }
-        let (path, max_bytes) = (self.path(engine, kept), self.max_bytes);
-        let head = head(tokens, note);
-        self.writing = Some(std::thread::spawn(move || {
-            if let Err(error) = write(&path, &head, &state).and_then(|()| prune(&path, max_bytes)) {
-                tracing::warn!(%error, "saving a state");
-            }
-        }));
+        let job = Job { path: self.path(engine, kept), head: head(tokens, note), state };
+        let writer = self.writer.get_or_insert_with(|| Writer::start(self.max_bytes));
+        if writer.jobs.send(job).is_err() {
+            tracing::warn!("the thread that saves states has ended");
+        }
     }
 
+    /// Waits until all that is to be saved is on the disk.
     fn finish(&mut self) {
-        if let Some(writing) = self.writing.take() {
-            let _ = writing.join();
+        if let Some(Writer { jobs, thread }) = self.writer.take() {
+            drop(jobs);
+            let _ = thread.join();
         }
     }
 }
@@ -175,13 +207,17 @@ fn parse_head(payload: &[u8]) -> Option<(Vec<TokenId>, String, usize)> {
     Some((tokens, note, state_at))
 }
 
-/// The state in a file; none where there is no file.
-fn read(path: &Path) -> io::Result<Option<SavedState>> {
+/// The state in a file of at most `max_bytes`; none where there is no file.
+fn read(path: &Path, max_bytes: u64) -> io::Result<Option<SavedState>> {
     let mut file = match fs::OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    let length = file.metadata()?.len();
+    if length > max_bytes {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it has {length} bytes")));
+    }
     let mut header = [0; HEADER_BYTES];
     file.read_exact(&mut header)?;
     let mut payload = Vec::new();

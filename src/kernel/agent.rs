@@ -7,8 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use crate::dialect::{self, Action, Dialect, Profile};
 use crate::functions::{self, Function, SideEffect};
 use crate::inference::{Engine, SamplerOptions, StopCause, Warm};
@@ -27,6 +25,7 @@ use super::cost::Cost;
 use super::heartbeats::Heartbeats;
 use super::interrupt::Interrupt;
 use super::model::{Model, Written};
+use super::noted;
 use super::offer::{MemoryView, step_policy};
 use super::preview::{ANSWER_CHARS_PER_TOKEN, memory_view};
 use super::progress::{Pending, Progress};
@@ -105,13 +104,6 @@ pub struct Agent {
     heartbeats: Heartbeats,
 }
 
-/// Core memory as it stands in a prompt whose state was saved with `note`: older than the database, because edits since
-/// are told further behind. None where core memory is not the one it was then.
-fn as_in_prompt(note: &str, now: &str) -> Option<String> {
-    let [in_prompt, then]: [String; 2] = serde_json::from_str(note).ok()?;
-    (then == now).then_some(in_prompt)
-}
-
 impl Agent {
     /// Opens the agent behind `memory` on a loaded engine and notes the login. Whether it can answer is another
     /// question: see [`Agent::lacks_room`].
@@ -145,10 +137,10 @@ impl Agent {
         let kept = model.keep_as(memory.id());
         let instructions = memory.view().instructions()?.unwrap_or_else(|| default_instructions(&settings));
         let mut context = memory.view().main_context(&instructions)?;
-        context.messages.clear();
-        if let Some(text) = kept.and_then(|note| as_in_prompt(&note, &context.core_memory)) {
+        if let Some(text) = kept.and_then(|note| noted::core_memory_in_prompt(&note, &context)) {
             context.core_memory = text;
         }
+        context.messages.clear();
         let heartbeats = Heartbeats::new(settings.heartbeat, clock.instant());
         let mut agent = Self {
             memory,
@@ -268,9 +260,11 @@ impl Agent {
 
     /// Saves what the model has read of the conversation, for the next start. A thread of its own writes it.
     pub fn save_state(&mut self) {
-        // Where core memory cannot be read, nothing that was noted with the state will fit it.
-        let now = self.memory.view().core().map(|core| core.render()).unwrap_or_default();
-        self.model.save(&json!([self.context.core_memory, now]).to_string());
+        let view = self.memory.view();
+        let note =
+            view.core().and_then(|core| Ok(noted::note(&self.context.core_memory, &core.render(), &view.queue()?)));
+        // Where the database cannot be read, nothing is noted: core memory is read anew.
+        self.model.save(&note.unwrap_or_default());
     }
 
     /// How long nothing must happen until the agent is due a heartbeat of its own; zero: it is due. None where it has

@@ -16,15 +16,26 @@ const NEXT_MESSAGE: &str = "?";
 impl Agent {
     /// One piece of the work that is left for idle time; false where there is no more, or `preempt` was raised.
     pub fn work_in_idle_time(&mut self, preempt: &Cancel, emit: &mut dyn FnMut(Event)) -> bool {
-        // Where nobody comes in before it is done, passes need not be short.
-        self.model.session.give_way(!self.settings.waits_for_idle);
+        self.keep_passes_short(true);
         let passed = self.memory_pass(preempt, emit);
         if !passed {
             self.embed_pending(preempt);
             self.work_ahead(preempt, emit);
         }
-        self.model.session.give_way(false);
+        self.keep_passes_short(false);
         passed
+    }
+
+    /// Begins or ends work that gives way to whoever comes in. Where nobody comes in before it is done, passes need not be
+    /// short.
+    fn keep_passes_short(&mut self, are_short: bool) {
+        self.model.session.give_way(are_short && !self.settings.waits_for_idle);
+    }
+
+    /// Begins or ends a turn that nobody has asked for: whatever stops it is no wish of the user's.
+    pub(super) fn give_way(&mut self, gives_way: bool) {
+        self.gives_way = gives_way;
+        self.keep_passes_short(gives_way);
     }
 
     /// Does now what the next turn would begin with: a summary where the window is nearly full, and reading.

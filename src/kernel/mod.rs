@@ -23,6 +23,7 @@ mod idle;
 mod interrupt;
 mod memory_pass;
 mod model;
+mod noted;
 mod notes;
 mod offer;
 mod passes;

@@ -273,7 +273,7 @@ impl Model {
     /// Reads a prompt as far as it is not in the cache; its first `fixed` tokens are kept for the next start. False when
     /// cancelled.
     pub(super) fn read(&mut self, prompt: &[TokenId], fixed: usize, cancel: &Cancel) -> Result<bool, Error> {
-        let before = self.session.prepare_fixed(prompt.get(..fixed).unwrap_or_default(), cancel)?;
+        let before = self.session.prepare_fixed(prompt, fixed, cancel)?;
         self.cost.add_read(&before);
         if !before.complete {
             return Ok(false);

@@ -269,9 +269,9 @@ fn answer(agent: &mut Agent, request: Request, entry: Option<InboxId>, sink: &mu
 /// Lets the agent have a heartbeat of its own, which is due: see [`Agent::heartbeat_due_in`].
 pub fn timed_heartbeat(agent: &mut Agent, sink: &mut dyn Sink) {
     if let Some(interrupt) = agent.interrupt_of(&Command::Heartbeat) {
-        agent.gives_way = true;
+        agent.give_way(true);
         take_turn(agent, interrupt, Cause::Timer, sink);
-        agent.gives_way = false;
+        agent.give_way(false);
     }
 }
 

@@ -110,9 +110,9 @@ impl Agent {
                 emit(Event::Notice { text: BEFORE_SUMMARY.to_owned() });
             }
         };
-        // What gives way to the user is not stopped by it halfway: there would be no room for an answer.
-        let cancel = if self.gives_way { Cancel::new() } else { self.cancel.clone() };
-        self.manage_queue((cancel, IfUnwritten::Shorten), &mut before, |manager| manager.make_room())
+        // Who comes in shall not find half a summary: the turn ends that gives way, and the next one makes room.
+        let if_unwritten = if self.gives_way { IfUnwritten::Keep } else { IfUnwritten::Shorten };
+        self.manage_queue((self.cancel.clone(), if_unwritten), &mut before, |manager| manager.make_room())
     }
 
     /// Has the queue manager do its work; `before` is called before the model writes a summary, which `cancel` stops.

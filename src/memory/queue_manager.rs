@@ -109,7 +109,7 @@ enum Relief {
 }
 
 impl QueueManager<'_> {
-    /// Makes the prompt fit the window with the reserves.
+    /// Makes the prompt fit the window with the reserves; with [`IfUnwritten::Keep`], as far as summaries get written.
     ///
     /// # Errors
     /// [`Error::WindowTooSmall`] if what must stay does not fit; the database or the counter failed. What was evicted
@@ -129,7 +129,11 @@ impl QueueManager<'_> {
                     self.page_out(id)?;
                     report.paged_out.push(id);
                 }
-                Some(Relief::Evict(plan)) => self.evict(&plan, &mut report)?,
+                Some(Relief::Evict(plan)) => {
+                    if !self.evict(&plan, &mut report)? {
+                        return Ok(report);
+                    }
+                }
                 Some(Relief::Shorten(summary)) => drop(self.memory.evict(&[], &summary, self.at_ms)?),
                 None => return self.check_room(prompt_tokens).map(|()| report),
             }
@@ -148,7 +152,7 @@ impl QueueManager<'_> {
         let Fill { entries, queue_tokens, .. } = self.measure(prompt_tokens);
         let plan = plan_eviction(&entries, self.limits.evict_target_tokens(queue_tokens), self.limits);
         if !plan.is_empty() {
-            self.evict(&plan, &mut report)?;
+            let _ = self.evict(&plan, &mut report)?;
             self.context.messages = self.memory.view().queue()?;
         }
         Ok(report)
@@ -212,7 +216,8 @@ impl QueueManager<'_> {
         Err(Error::WindowTooSmall { needed_tokens: prompt_tokens, reserve_tokens, window_tokens })
     }
 
-    fn evict(&mut self, plan: &[MessageId], report: &mut RoomReport) -> Result<()> {
+    /// False where everything stays in view.
+    fn evict(&mut self, plan: &[MessageId], report: &mut RoomReport) -> Result<bool> {
         let messages = &self.context.messages;
         let evicted: Vec<Message> = messages.iter().filter(|message| plan.contains(&message.id)).cloned().collect();
         let summary = summarise(
@@ -227,13 +232,13 @@ impl QueueManager<'_> {
             },
         );
         if summary.is_mechanical && self.if_unwritten == IfUnwritten::Keep {
-            return Ok(());
+            return Ok(false);
         }
         self.memory.evict(plan, &summary.text, self.at_ms)?;
         self.context.core_memory = self.memory.view().core()?.render();
         report.evicted_messages += plan.len();
         report.has_mechanical_summary |= summary.is_mechanical;
-        Ok(())
+        Ok(true)
     }
 
     /// Puts the full text of a message into archival storage, in passages, and a stub into the prompt, in one

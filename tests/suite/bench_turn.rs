@@ -45,15 +45,20 @@ fn every_turn_has_a_row_and_the_restart_takes_up_what_was_read() {
             assert!(turn[field].is_number(), "{field}: {turn}");
         }
         assert!(turn["database_ms"].as_f64().unwrap() > 0.0, "{turn}");
+        let parts = ["read_ms", "sample_ms", "mask_ms", "database_ms", "other_ms"];
+        let sum: f64 = parts.iter().map(|part| turn[*part].as_f64().unwrap()).sum();
+        // Whole milliseconds: half of one may be lost in each of three.
+        assert!((sum - turn["wall_ms"].as_f64().unwrap()).abs() < 3.0, "the parts make {sum}: {turn}");
     }
     let first = turns[0]["tokens_read"].as_u64().unwrap();
     // Behind the restart the fixed part and the turns before are there.
     assert!(turns[2]["tokens_read"].as_u64().unwrap() * 4 < first, "{report}");
     let summary = &report["summary"];
-    for field in ["mean_wall_ms", "reused_share", "resume_ms", "restore_ms", "peak_rss_bytes"] {
+    for field in ["mean_wall_ms", "reused_share", "resume_ms", "resume_bound_ms", "restore_ms", "peak_rss_bytes"] {
         assert!(summary[field].is_number(), "{field}: {summary}");
     }
     assert!(summary["bound_ratio"].is_null(), "the scripted engine needs no time: {summary}");
+    assert!(summary["weights_bytes"].is_null(), "the scripted engine has none: {summary}");
     assert!(summary["restored_tokens"].as_u64().unwrap() > 100, "{summary}");
     let page = std::fs::read_to_string(page_path).unwrap();
     assert!(page.contains("&lt;b&gt;rivers") && !page.contains("<b>rivers"), "text of the conversation is no markup");

@@ -48,7 +48,7 @@ impl Library {
         };
         let of_turns: Vec<Sequence> = recorded.iter().flat_map(|turn| turn.within.iter().map(sequence_of)).collect();
         let mut measured = Vec::with_capacity(recorded.len());
-        for Recorded { turn, first_token, database, evicted, before, within } in recorded {
+        for Recorded { turn, first_token, database, database_while_decoding, happened, before, within } in recorded {
             let (mut restored_tokens, mut reread) = (0, Duration::ZERO);
             for operation in before.iter().filter(|operation| of_turns.contains(&sequence_of(operation))) {
                 match operation {
@@ -69,7 +69,7 @@ impl Library {
                 }
             }
             let (mut bound, mut engine_tokens, mut known_tokens) = (Duration::ZERO, 0, 0);
-            let mut is_sampling = false;
+            let (mut first_bound, mut is_sampling) = (Duration::ZERO, false);
             for operation in &within {
                 match operation {
                     Operation::Read { sequence, at, tokens } => {
@@ -83,8 +83,9 @@ impl Library {
                         engine_tokens += tokens.len();
                         known_tokens += old;
                         is_sampling |= tokens.len() == 1;
-                        if !is_sampling && restored_tokens > 0 {
-                            reread += spent;
+                        if !is_sampling {
+                            first_bound += spent;
+                            reread += if restored_tokens > 0 { spent } else { Duration::ZERO };
                         }
                     }
                     Operation::Restored { sequence, tokens } => {
@@ -100,10 +101,12 @@ impl Library {
                 turn,
                 first_token,
                 database,
+                database_while_decoding,
                 bound,
+                first_bound,
                 engine_tokens,
                 known_tokens,
-                evicted,
+                happened,
                 restored_tokens,
                 reread,
             });

@@ -18,9 +18,10 @@ use super::output::tell;
 use super::{Error, bench};
 use crate::bench::machine::peak_memory_bytes;
 use crate::bench::turn::trace::{Operation, Trace, TracedEngine};
-use crate::bench::turn::{self, Conversation, Footprint, Report, Rounds};
+use crate::bench::turn::{self, Conversation, Footprint, Happened, Report, Rounds};
 use crate::cli::{ExitCode, TurnBenchArgs};
 use crate::config::{self, Config, DATABASE_NAME, Overrides};
+use crate::functions::Function;
 use crate::inference::Engine;
 use crate::kernel::{Agent, Request, handle};
 use crate::memory::{DatabaseClock, Store};
@@ -50,10 +51,12 @@ pub(super) fn run(arguments: &TurnBenchArgs) -> Result<ExitCode, Error> {
     let model = engine.identity().name.clone();
     let mut library = Library::new(arguments.engine, config.clone());
     let mut bench = Bench { config, conversation: &conversation, engine: Some(engine), trace, stop };
+    // The engine on candle tells none.
+    let told = |bytes: u64| (bytes > 0).then_some(bytes);
     let mut footprint = Footprint {
-        weights_bytes: buffers.weights,
-        kv_bytes: buffers.kv,
-        compute_bytes: buffers.compute,
+        weights_bytes: told(buffers.weights),
+        kv_bytes: told(buffers.kv),
+        compute_bytes: told(buffers.compute),
         embedder_bytes: if arguments.engine.runs_model() { super::embedder::weights_bytes()? } else { 0 },
         ..Footprint::default()
     };
@@ -102,7 +105,9 @@ struct Recorded {
     turn: TurnReport,
     first_token: Duration,
     database: Duration,
-    evicted: bool,
+    /// See [`turn::Measured`].
+    database_while_decoding: Duration,
+    happened: Happened,
     /// What the engine did between the turn before and this one: a start, and idle work.
     before: Vec<Operation>,
     /// What it did in the turn.
@@ -152,10 +157,16 @@ impl Bench<'_> {
                 recorded.push(turn);
             }
             let never = Cancel::new();
-            while agent.work_in_idle_time(&never, &mut |_| {}) {
+            let mut behind = Happened::default();
+            while agent.work_in_idle_time(&never, &mut |event| take(&mut behind, &event)) {
                 if self.stop.is_raised() {
                     return Ok(None);
                 }
+            }
+            if let Some(Recorded { happened, .. }) = recorded.last_mut() {
+                happened.evicted_behind |= behind.evicted;
+                happened.edits += behind.edits;
+                happened.searches += behind.searches;
             }
         }
         let (agent, _) = opened;
@@ -186,16 +197,39 @@ impl Bench<'_> {
     fn said(&self, agent: &mut Agent, message: &str, clock: &DatabaseClock) -> Option<Recorded> {
         let (before, _) = self.trace.take();
         let (spent, started) = (clock.spent(), Instant::now());
-        let (mut turn, mut evicted) = (None, false);
+        let (mut turn, mut happened) = (None, Happened::default());
+        // What is stored between the first piece of a reply and the last is stored while it is written.
+        let mut written: Option<(Duration, Duration)> = None;
         let request = Request::User { text: message.to_owned() };
-        handle(agent, request, None, &mut |_: Cause, event: Event| match event {
-            Event::Turn(report) => turn = Some(report),
-            Event::Notice { text } => evicted |= text.starts_with("The window"),
-            _ => {}
+        handle(agent, request, None, &mut |_: Cause, event: Event| {
+            take(&mut happened, &event);
+            match event {
+                Event::Turn(report) => turn = Some(report),
+                Event::Delta { .. } => {
+                    written = Some((written.map_or(clock.spent(), |(first, _)| first), clock.spent()))
+                }
+                _ => {}
+            }
         });
+        let database_while_decoding = written.map_or(Duration::ZERO, |(first, last)| last.saturating_sub(first));
         let database = clock.spent().saturating_sub(spent);
         let (within, first_logits) = self.trace.take();
         let first_token = first_logits.map_or_else(|| started.elapsed(), |at| at.saturating_duration_since(started));
-        Some(Recorded { turn: turn?, first_token, database, evicted, before, within })
+        Some(Recorded { turn: turn?, first_token, database, database_while_decoding, happened, before, within })
+    }
+}
+
+/// Counts what an event tells of the memory.
+fn take(happened: &mut Happened, event: &Event) {
+    match event {
+        Event::Notice { text } => happened.evicted |= text.starts_with("The window"),
+        Event::Call { name, .. } => match Function::by_name(name) {
+            Some(function) if function.searches() => happened.searches += 1,
+            Some(function) if function.edits_core() || function == Function::ArchivalMemoryInsert => {
+                happened.edits += 1
+            }
+            _ => {}
+        },
+        _ => {}
     }
 }

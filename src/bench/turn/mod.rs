@@ -11,4 +11,4 @@ pub mod trace;
 
 pub use conversation::{Conversation, Error};
 pub use page::page;
-pub use report::{Footprint, Measured, Report, Rounds, Row, Summary};
+pub use report::{Footprint, Happened, Measured, Report, Rounds, Row, Summary};

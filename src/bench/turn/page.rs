@@ -72,7 +72,7 @@ fn chart(report: &Report) -> String {
     }
     for (place, row) in report.turns.iter().enumerate() {
         let top = place as f64 * ROW + 4.0;
-        let remark = if row.evicted {
+        let remark = if row.happened.evicted || row.happened.evicted_behind {
             " summed up"
         } else if row.turn_number == report.restart_before {
             " restart"

@@ -12,23 +12,36 @@ use crate::types::{TurnReport, counted};
 pub struct Footprint {
     /// Most memory that the process had; 0 where the system does not tell.
     pub peak_rss_bytes: u64,
-    /// Weights, those in an order that suits the processor included.
-    pub weights_bytes: u64,
-    /// Keys and values of all sequences.
-    pub kv_bytes: u64,
-    /// Results in between, and logits.
-    pub compute_bytes: u64,
+    /// Weights, those in an order that suits the processor included; none where the engine does not tell.
+    pub weights_bytes: Option<u64>,
+    /// Keys and values of all sequences; none as above.
+    pub kv_bytes: Option<u64>,
+    /// Results in between, and logits; none as above.
+    pub compute_bytes: Option<u64>,
     /// Weights of the embedder; 0 where there is none.
     pub embedder_bytes: u64,
 }
 
 impl Footprint {
-    /// What is in memory beyond all that is listed; none where the system does not tell.
+    /// What is in memory beyond all that is listed; none where system or engine do not tell.
     #[must_use]
-    pub const fn unlisted_bytes(&self) -> Option<u64> {
-        let listed = self.weights_bytes + self.kv_bytes + self.compute_bytes + self.embedder_bytes;
-        if self.peak_rss_bytes == 0 { None } else { Some(self.peak_rss_bytes.saturating_sub(listed)) }
+    pub fn unlisted_bytes(&self) -> Option<u64> {
+        let listed = self.weights_bytes? + self.kv_bytes? + self.compute_bytes? + self.embedder_bytes;
+        (self.peak_rss_bytes > 0).then(|| self.peak_rss_bytes.saturating_sub(listed))
     }
+}
+
+/// What a turn and the idle time behind it have done with the memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Happened {
+    /// Whether older messages were summarised or cut off in the turn.
+    pub evicted: bool,
+    /// Whether they were in the idle time behind it.
+    pub evicted_behind: bool,
+    /// Edits of core memory and passages stored.
+    pub edits: u32,
+    /// Searches that were called for.
+    pub searches: u32,
 }
 
 /// What one round has measured of a turn.
@@ -40,14 +53,18 @@ pub struct Measured {
     pub first_token: Duration,
     /// Time in statements of the database.
     pub database: Duration,
+    /// Those of them that stored a reply while it was written: they stand in the time of decoding as well.
+    pub database_while_decoding: Duration,
     /// The library alone, reading the tokens that had to be read.
     pub bound: Duration,
+    /// That part of it which comes before the first token.
+    pub first_bound: Duration,
     /// Tokens that the engine has read, sampled ones included.
     pub engine_tokens: usize,
     /// Those of them that an earlier prompt of their sequence had held.
     pub known_tokens: usize,
-    /// Whether older messages were summarised or cut off in it.
-    pub evicted: bool,
+    /// What happened in it and in the idle time behind it.
+    pub happened: Happened,
     /// Tokens of a saved state that was taken up in it, or before it since the last turn.
     pub restored_tokens: usize,
     /// How long the library alone takes to read them again, and then what was new before the first token.
@@ -78,8 +95,9 @@ pub struct Row {
     pub engine_tokens: usize,
     /// Those of them that an earlier prompt of their sequence had held: they were read twice.
     pub known_tokens: usize,
-    /// Whether older messages were summarised or cut off in it.
-    pub evicted: bool,
+    /// What happened to the memory.
+    #[serde(flatten)]
+    pub happened: Happened,
 }
 
 /// The figures of all turns.
@@ -95,6 +113,8 @@ pub struct Summary {
     pub forced_share: Option<f64>,
     /// From the first message after the restart to the first token, taking up the saved state included.
     pub resume_ms: f64,
+    /// What was new by then, read by the library alone.
+    pub resume_bound_ms: f64,
     /// The same if all had to be read again, by the library alone.
     pub resume_reread_ms: f64,
     /// Taking up the saved state: reading, verifying and restoring it.
@@ -161,9 +181,10 @@ impl Row {
             ..first.turn.clone()
         };
         let mask_ms = turn.mask_us as f64 / 1000.0;
-        let sample_ms = (turn.decode_ms as f64 - mask_ms).max(0.0);
         let database_ms = of(&|one| ms(one.database));
-        let parts = turn.read_ms as f64 + turn.decode_ms as f64 + database_ms;
+        let stored_ms = of(&|one| ms(one.database_while_decoding));
+        let sample_ms = (turn.decode_ms as f64 - mask_ms - stored_ms).max(0.0);
+        let parts = turn.read_ms as f64 + sample_ms + mask_ms + database_ms;
         Some(Self {
             turn_number,
             other_ms: (turn.wall_ms as f64 - parts).max(0.0),
@@ -175,8 +196,19 @@ impl Row {
             sample_ms,
             engine_tokens: first.engine_tokens,
             known_tokens: first.known_tokens,
-            evicted: first.evicted,
+            happened: first.happened,
         })
+    }
+
+    /// What is worth a remark; `restarted` before it.
+    pub(super) fn remark(&self, restarted: bool) -> String {
+        let Happened { evicted, evicted_behind, edits, searches } = self.happened;
+        let counts = [(edits, "edit", "edits"), (searches, "search", "searches")];
+        let counts = counts.into_iter().filter(|(count, ..)| *count > 0);
+        let told = [(restarted, "restarted"), (evicted, "summarised"), (evicted_behind, "summarised behind it")];
+        let told = told.into_iter().filter_map(|(is_so, text)| is_so.then(|| text.to_owned()));
+        let counts = counts.map(|(count, one, many)| counted(u64::from(count), one, many));
+        told.chain(counts).collect::<Vec<_>>().join(", ")
     }
 
     /// The parts of its time, in the order of [`PARTS`].
@@ -234,6 +266,7 @@ impl Report {
             reused_share: share(reused, reused + new),
             forced_share: (call_tokens > 0).then(|| share(count(&|turn| turn.call_tokens_forced), call_tokens)),
             resume_ms: restore_ms + of_resumed(&|one| ms(one.first_token)),
+            resume_bound_ms: of_resumed(&|one| ms(one.first_bound)),
             resume_reread_ms: of_resumed(&|one| ms(one.reread)),
             restore_ms,
             restored_tokens: resumed.first().map_or(0, |one| one.restored_tokens),
@@ -292,11 +325,7 @@ impl Report {
         self.turns.iter().map(move |row| {
             let turn = &row.turn;
             let wall = turn.wall_ms as f64;
-            let remark = match (row.evicted, row.turn_number == self.restart_before) {
-                (true, _) => "summarised",
-                (_, true) => "restarted",
-                _ => "",
-            };
+            let remark = row.remark(row.turn_number == self.restart_before);
             [
                 row.turn_number.to_string(),
                 seconds(wall),
@@ -310,7 +339,7 @@ impl Report {
                 seconds(turn.read_ms as f64),
                 seconds(row.sample_ms),
                 seconds(row.mask_ms + row.database_ms + row.other_ms),
-                remark.to_owned(),
+                remark,
             ]
         })
     }
@@ -320,6 +349,7 @@ impl Report {
     pub(super) fn summary_lines(&self) -> Vec<String> {
         let Summary { footprint, .. } = self.summary;
         let megabytes = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
+        let or_unknown = |bytes: Option<u64>| bytes.map_or_else(|| "unknown".to_owned(), megabytes);
         let forced = self.summary.forced_share.map_or_else(
             || "no call was made".to_owned(),
             |share| format!("{:.0} % of call tokens forced", share * 100.0),
@@ -338,20 +368,22 @@ impl Report {
                 self.summary.reused_share * 100.0,
             ),
             format!(
-                "after the restart: {} tokens taken up in {:.0} ms, first token after {:.2} s; reading all again takes {:.2} s",
+                "after the restart: {} tokens taken up in {:.0} ms, first token after {:.2} s, of which the library alone needs \
+                 {:.2} s for what is new; reading all again takes it {:.2} s",
                 self.summary.restored_tokens,
                 self.summary.restore_ms,
                 self.summary.resume_ms / 1000.0,
+                self.summary.resume_bound_ms / 1000.0,
                 self.summary.resume_reread_ms / 1000.0,
             ),
             format!(
                 "memory at most {}: weights {}, keys and values {}, results in between {}, embedder {}, all else {}",
                 megabytes(footprint.peak_rss_bytes),
-                megabytes(footprint.weights_bytes),
-                megabytes(footprint.kv_bytes),
-                megabytes(footprint.compute_bytes),
+                or_unknown(footprint.weights_bytes),
+                or_unknown(footprint.kv_bytes),
+                or_unknown(footprint.compute_bytes),
                 megabytes(footprint.embedder_bytes),
-                footprint.unlisted_bytes().map_or_else(|| "unknown".to_owned(), megabytes),
+                or_unknown(footprint.unlisted_bytes()),
             ),
         ]
     }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use mneme::inference::{Engine, LoadOptions, Session, Tuning};
+use mneme::inference::{Engine, LoadOptions, Session, StateStore, Tuning};
 use mneme::types::{Cancel, TokenId};
 
 use crate::harness::engines::{Load, NATIVE, difference};
@@ -67,6 +67,44 @@ fn a_state_that_cannot_be_cut_is_read_anew_and_takes_no_drafts() {
     assert_eq!(loaded.draft_tokens(), Some(0));
     drop(loaded);
     assert_cuts_change_nothing(engine, &path, false);
+}
+
+#[test]
+#[cfg(feature = "llama-cpp")]
+fn a_state_that_cannot_be_cut_goes_on_from_the_saved_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recurrent.gguf");
+    write_recurrent(&path);
+    let (_, engine) = NATIVE[0];
+    let cancel = Cancel::new();
+    let fixed = tokens(1, 100);
+    let prompts = [2, 3].map(|seed| [fixed.clone(), tokens(seed, 20)].concat());
+    let mut session =
+        Session::new(load(engine, &path)).unwrap().with_states(StateStore::new(folder.path().join("states")));
+    let mut read = |prompt: &[TokenId]| {
+        let before = session.prepare_fixed(prompt, fixed.len(), &cancel).unwrap();
+        let report = session.prepare(prompt, &cancel).unwrap();
+        (before.tokens_read + report.tokens_read, session.logits().unwrap().to_vec())
+    };
+    assert_eq!(read(&prompts[0]).0, 120);
+    // The state is written beside the work.
+    let written = || {
+        std::fs::read_dir(folder.path().join("states"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(|file| file.path().extension().is_some_and(|extension| extension == "kv"))
+    };
+    while !written() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let (count, logits) = read(&prompts[1]);
+    assert_eq!(count, 20, "only what is behind the beginning");
+    let mut fresh = Session::new(load(engine, &path)).unwrap();
+    fresh.prepare(&fixed, &cancel).unwrap();
+    fresh.prepare(&prompts[1], &cancel).unwrap();
+    let apart = difference(fresh.logits().unwrap(), &logits);
+    assert!(apart < 1e-3, "{apart}");
 }
 
 #[test]

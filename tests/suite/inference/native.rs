@@ -83,21 +83,21 @@ fn a_restored_state_gives_the_logits_of_what_was_saved() {
         let mut first = with_states();
         let tokens = tokenize_text(first.engine(), &long_text()).unwrap();
         let (fixed, whole) = (&tokens[..256], &tokens[..300]);
-        assert_eq!(first.prepare_fixed(fixed, &cancel).unwrap().tokens_read, 256);
+        assert_eq!(first.prepare_fixed(fixed, fixed.len(), &cancel).unwrap().tokens_read, 256);
         first.prepare(whole, &cancel).unwrap();
         let saved = first.logits().unwrap().to_vec();
         drop(first);
         let mut second = with_states();
         // Into another sequence than the one that it was saved from.
         second.select(Sequence::Side);
-        assert_eq!(second.prepare_fixed(fixed, &cancel).unwrap().tokens_read, 0);
+        assert_eq!(second.prepare_fixed(fixed, fixed.len(), &cancel).unwrap().tokens_read, 0);
         let report = second.prepare(whole, &cancel).unwrap();
         assert_eq!((report.tokens_reused, report.tokens_read), (256, 44));
         let restored = second.logits().unwrap().to_vec();
         // Both read the rest in the same batches, one of them in smaller ones: measured 0.7 at most, as above.
         assert!(difference(&saved, &restored) < 2.0, "{}", difference(&saved, &restored));
         second.select(Sequence::Main);
-        assert_eq!(second.prepare_fixed(fixed, &cancel).unwrap().tokens_read, 0);
+        assert_eq!(second.prepare_fixed(fixed, fixed.len(), &cancel).unwrap().tokens_read, 0);
         second.prepare(whole, &cancel).unwrap();
         assert!(
             difference(&saved, second.logits().unwrap()) < 1e-3,

@@ -20,14 +20,14 @@ fn what_one_session_has_read_another_restores() {
     let cancel = Cancel::new();
     let mut first = session(folder.path());
     let fixed = fixed(&first, "You are kind. ");
-    let report = first.prepare_fixed(&fixed, &cancel).unwrap();
+    let report = first.prepare_fixed(&fixed, fixed.len(), &cancel).unwrap();
     assert_eq!((report.tokens_read, report.complete), (fixed.len(), true));
-    let again = first.prepare_fixed(&fixed, &cancel).unwrap();
+    let again = first.prepare_fixed(&fixed, fixed.len(), &cancel).unwrap();
     assert_eq!((again.tokens_read, again.complete), (0, true), "it is there");
     drop(first);
 
     let mut second = session(folder.path());
-    let report = second.prepare_fixed(&fixed, &cancel).unwrap();
+    let report = second.prepare_fixed(&fixed, fixed.len(), &cancel).unwrap();
     assert_eq!((report.tokens_read, report.complete), (0, true));
     assert_eq!(second.cached(), fixed);
     assert!(second.logits().is_err(), "a restored cache has no logits");
@@ -39,7 +39,7 @@ fn what_one_session_has_read_another_restores() {
     // Another text is in the cache by then: the fixed part takes its place.
     let other = tokenize_template(second.engine(), &"Something else. ".repeat(30)).unwrap();
     second.prepare(&other, &cancel).unwrap();
-    assert_eq!(second.prepare_fixed(&fixed, &cancel).unwrap().tokens_read, 0);
+    assert_eq!(second.prepare_fixed(&fixed, fixed.len(), &cancel).unwrap().tokens_read, 0);
     assert_eq!(second.cached(), fixed);
 }
 
@@ -49,7 +49,7 @@ fn a_state_that_cannot_be_used_is_read_and_saved_anew() {
     let cancel = Cancel::new();
     let mut first = session(folder.path());
     let fixed = fixed(&first, "You are kind. ");
-    first.prepare_fixed(&fixed, &cancel).unwrap();
+    first.prepare_fixed(&fixed, fixed.len(), &cancel).unwrap();
     drop(first);
     let path = std::fs::read_dir(folder.path().join("kv")).unwrap().next().unwrap().unwrap().path();
     let mut bytes = std::fs::read(&path).unwrap();
@@ -57,7 +57,7 @@ fn a_state_that_cannot_be_used_is_read_and_saved_anew() {
     bytes[last] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     for expected in [fixed.len(), 0] {
-        let report = session(folder.path()).prepare_fixed(&fixed, &cancel).unwrap();
+        let report = session(folder.path()).prepare_fixed(&fixed, fixed.len(), &cancel).unwrap();
         assert_eq!((report.tokens_read, report.complete), (expected, true));
     }
 }
@@ -68,13 +68,13 @@ fn nothing_is_saved_of_what_is_short_or_cancelled_or_where_nothing_is_to_be() {
     let cancel = Cancel::new();
     let mut session = session(folder.path());
     let fixed = fixed(&session, "You are kind. ");
-    assert_eq!(session.prepare_fixed(&fixed[..10], &cancel).unwrap().tokens_read, 0);
+    assert_eq!(session.prepare_fixed(&fixed, 10, &cancel).unwrap().tokens_read, 0);
     let raised = Cancel::new();
     raised.raise();
-    assert!(!session.prepare_fixed(&fixed, &raised).unwrap().complete);
+    assert!(!session.prepare_fixed(&fixed, fixed.len(), &raised).unwrap().complete);
     drop(session);
     assert!(!folder.path().join("kv").exists());
     let mut plain = Session::new(Box::new(ScriptedEngine::new(Script::default()))).unwrap();
-    let report = plain.prepare_fixed(&fixed, &cancel).unwrap();
+    let report = plain.prepare_fixed(&fixed, fixed.len(), &cancel).unwrap();
     assert_eq!((report.tokens_read, report.complete, plain.cached().len()), (0, true, 0));
 }
