@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::harness::program::{reply, types};
+use crate::harness::program::{Program, binary, reply, types};
 use crate::harness::world::World;
 
 fn call(name: &str, arguments: Value) -> String {
@@ -500,4 +500,30 @@ fn a_long_text_is_refused_before_the_model_is_looked_for() {
     let (exit, event) = world.refused(&arguments);
     assert_eq!(exit, 2, "{event}");
     assert!(event["message"].as_str().unwrap().contains("2000"), "{event}");
+}
+
+/// The fixed part of a prompt is read at every start of every agent with another model: it must not grow unnoticed. Measured
+/// with a real vocabulary and all functions described.
+#[test]
+#[cfg(feature = "llama-cpp")]
+fn the_fixed_part_of_the_prompt_stays_below_a_thousand_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::write(home.join("config.toml"), "memory_pass = false\nheartbeat_minutes = 60\n").unwrap();
+    let mut command = binary();
+    let model = crate::harness::weights::model_path("smollm2-135m-instruct-q4_1");
+    command.args(["run", "--jsonl", "--agent", "ines", "--model"]).arg(model);
+    let mut program = Program::spawn(&home, command);
+    for text in ["I am Ilva.", "I like tea.", "My cat is called Pim."] {
+        program.say(text);
+    }
+    program.command("/archive The key hangs behind the door.");
+    program.command("/summarize");
+    let told = program.command("/contextlength").pop().unwrap();
+    let text = told["text"].as_str().unwrap();
+    let fixed = text.lines().find_map(|line| line.strip_prefix("fixed prompt")).unwrap();
+    let tokens: u32 = fixed.split_whitespace().next().unwrap().parse().unwrap();
+    assert!((300..=1000).contains(&tokens), "{text}");
+    assert!(program.close().success());
 }

@@ -8,7 +8,7 @@ use super::ops::with_floats;
 use super::shape::Sizes;
 
 /// Tokens for which there is room at first; it doubles from there to the window of the sequence.
-const FIRST_ROOM_TOKENS: usize = 256;
+pub(super) const FIRST_ROOM_TOKENS: usize = 256;
 
 /// Keys or values of all tokens in one layer, head by head: shape `(kv_heads, room, head_size)` f16.
 pub(super) enum Rows {

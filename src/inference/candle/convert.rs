@@ -203,6 +203,10 @@ fn write_weights(
             continue;
         };
         let extents = dimensions.iter().rev().map(|extent| usize::try_from(*extent).unwrap_or(usize::MAX)).collect();
+        if shape.pairs_neighbours && name.contains("attn_qkv.") {
+            let told = format!("{name} joins queries and keys in an order that published models do not have");
+            return Err(Fault::Read(told));
+        }
         let Sizes { heads, kv_heads, .. } = shape.sizes;
         let turned_heads = match name.rsplit('.').nth(1) {
             Some("attn_q") if shape.pairs_neighbours => Some(heads),
@@ -246,6 +250,21 @@ fn tokenizer_config(gguf: &Gguf, add_bos: bool) -> Json {
     config
 }
 
+/// The class of `transformers` that runs an architecture.
+fn class_of(architecture: &str) -> String {
+    let family = match architecture {
+        "llama" => "Llama",
+        "qwen2" => "Qwen2",
+        "qwen3" => "Qwen3",
+        "gemma3" => "Gemma3",
+        "granite" => "Granite",
+        "smollm3" => "SmolLM3",
+        "phi3" => "Phi3",
+        other => other,
+    };
+    format!("{family}ForCausalLM")
+}
+
 fn config(gguf: &Gguf, shape: &Shape, numbers: Numbers) -> Json {
     let Sizes { blocks, hidden, heads, kv_heads, head_size, feed_forward, vocab_tokens, trained_tokens, rope_size } =
         shape.sizes;
@@ -270,6 +289,11 @@ fn config(gguf: &Gguf, shape: &Shape, numbers: Numbers) -> Json {
     if rope_size != head_size {
         config["partial_rotary_factor"] = (rope_size as f32 / head_size as f32).into();
     }
+    let biases = |part: &str| gguf.tensor(&format!("blk.0.{part}.bias")).is_some();
+    config["architectures"] = json!([class_of(architecture)]);
+    config["hidden_act"] = if shape.activation == Activation::Silu { "silu" } else { "gelu_pytorch_tanh" }.into();
+    config["attention_bias"] = (biases("attn_q") || biases("attn_qkv")).into();
+    config["mlp_bias"] = (biases("ffn_up") || biases("ffn_down")).into();
     match shape.rope.stretch {
         Stretch::None => {}
         Stretch::Linear(factor) => config["rope_scaling"] = json!({ "rope_type": "linear", "factor": factor }),
@@ -277,6 +301,7 @@ fn config(gguf: &Gguf, shape: &Shape, numbers: Numbers) -> Json {
             config["rope_scaling"] = json!({
                 "rope_type": "yarn", "factor": factor, "original_max_position_embeddings": original_tokens,
                 "beta_fast": fast, "beta_slow": slow,
+                "attention_factor": shape.rope_factor * shape.rope.stretch.magnitude(),
             });
         }
     }

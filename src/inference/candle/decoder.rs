@@ -80,6 +80,9 @@ impl Decoder {
             }
             blocks.push(Loader { shape: &shape, weights, device, block }.block()?);
         }
+        if let Some(unused) = weights.unused() {
+            bail!("its tensor {unused} has no place in a model of this family");
+        }
         let norm = weights.require("output_norm.weight", 1, sizes.hidden)?.row(device)?;
         let output = weights.take("output.weight", sizes.vocab_tokens, sizes.hidden)?;
         if weights.take("output.bias", 1, sizes.vocab_tokens)?.is_some() {
@@ -294,13 +297,18 @@ impl Loader<'_> {
         };
         let bias = self.name("attn_qkv.bias");
         let bias = self.weights.take(&bias, 1, query_rows + 2 * key_rows)?.map(Matrix::column).transpose()?;
-        let part = |from: usize, rows: usize| -> Result<_> {
-            let bias = bias.as_ref().map(|bias| bias.part(from..from + rows).map(Matrix::row_again)).transpose()?;
+        let mut part = |name: &str, from: usize, rows: usize| -> Result<_> {
+            let bias = match &bias {
+                Some(bias) => Some(bias.part(from..from + rows)?.row_again()),
+                // Biases need not be joined where matrices are.
+                None => self.weights.take(&format!("blk.{}.{name}.bias", self.block), 1, rows)?,
+            };
             Ok((joined.part(from..from + rows)?, bias))
         };
-        let query = self.turned(part(0, query_rows)?, heads)?;
-        let key = self.turned(part(query_rows, key_rows)?, kv_heads)?;
-        Ok([query, key, self.ready(part(query_rows + key_rows, key_rows)?)?])
+        let query = part("attn_q", 0, query_rows)?;
+        let key = part("attn_k", query_rows, key_rows)?;
+        let value = part("attn_v", query_rows + key_rows, key_rows)?;
+        Ok([self.turned(query, heads)?, self.turned(key, kv_heads)?, self.ready(value)?])
     }
 
     /// Gate and up, which some files hold in one matrix.
@@ -323,6 +331,14 @@ impl Loader<'_> {
     }
 
     fn block(mut self) -> Result<Block> {
+        for name in self.shape.required {
+            let name = self.name(name);
+            let joined =
+                name.replace("attn_q.", "attn_qkv.").replace("attn_k.", "attn_qkv.").replace("attn_v.", "attn_qkv.");
+            if !self.weights.holds(&name) && !self.weights.holds(&joined) {
+                bail!("it has no tensor {name}");
+            }
+        }
         let Sizes { hidden, heads, kv_heads, head_size, feed_forward, .. } = self.shape.sizes;
         let [query, key, value] = self.attention()?;
         let [gate, up] = self.feed_forward()?;

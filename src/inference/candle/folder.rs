@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::super::vocab_gguf::{Spelling, VocabParts};
 use super::super::{GgufVocab, Vocab};
-use super::shape::{Activation, Rope, Shape, Sizes, Sliding, Stretch, require_known};
+use super::shape::{Activation, MAX_VOCABULARY, Rope, Shape, Sizes, Sliding, Stretch, require_known, required_of};
 use super::tokenizer::{Pieces, Tokenizer};
 use crate::types::irregular_file;
 
@@ -22,8 +22,6 @@ use crate::types::irregular_file;
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Largest `tokenizer.json` in bytes; that of Gemma 3 has 33 MB.
 const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
-/// Most tokens of a vocabulary; multilingual models have 260 000.
-const MAX_VOCABULARY: usize = 1 << 20;
 /// GGUF's numbers of token types.
 const TEXT: i64 = 1;
 const CONTROL: i64 = 3;
@@ -122,6 +120,12 @@ struct Config {
     logits_scaling: Option<f32>,
     bos_token_id: Option<u64>,
     eos_token_id: Option<Ids>,
+    tie_word_embeddings: Option<bool>,
+    layer_types: Option<Vec<String>>,
+    hidden_act: Option<String>,
+    hidden_activation: Option<String>,
+    final_logit_softcapping: Option<f32>,
+    attn_logit_softcapping: Option<f32>,
 }
 
 /// A vector that GGUF files hold as a tensor, by the name that it has there.
@@ -140,6 +144,8 @@ pub(super) struct Folder {
     pub(super) norm_offset: f32,
     /// Whether a second norm stands behind each part of a block.
     pub(super) has_norms_behind: bool,
+    /// Whether logits come from a matrix of their own, and not from that of the embeddings; none where it is not said.
+    pub(super) has_output: Option<bool>,
 }
 
 impl Folder {
@@ -176,6 +182,7 @@ impl Folder {
             of_tokenizer.as_ref().and_then(template_of)
         };
         let (shape, made) = config.shape()?;
+        let has_output = config.tie_word_embeddings.map(|tied| !tied);
         let is_gemma = config.model_type.starts_with("gemma3");
         Ok(Self {
             shape,
@@ -185,6 +192,7 @@ impl Folder {
             made,
             norm_offset: if is_gemma { 1.0 } else { 0.0 },
             has_norms_behind: is_gemma,
+            has_output,
         })
     }
 }
@@ -261,6 +269,8 @@ impl Config {
                 Some("yarn") => {
                     let (fast, slow) = (scaling.beta_fast.unwrap_or(32.0), scaling.beta_slow.unwrap_or(1.0));
                     stretch = Stretch::Yarn { factor, original_tokens, fast, slow };
+                    // What is told is all of it.
+                    rope_factor = scaling.attention_factor.map_or(1.0, |told| told / stretch.magnitude());
                 }
                 Some("llama3") => made.push(("rope_freqs.weight", scaling.divisors(base, rope_size, original_tokens))),
                 Some("divisors") => {
@@ -284,6 +294,7 @@ impl Config {
         let rope = Rope { base, stretch };
         let mut shape = Shape::new(sizes, self.rms_norm_eps.unwrap_or(1e-6), rope)?;
         (shape.original_tokens, shape.rope_factor) = (original_tokens, rope_factor);
+        shape.required = required_of(architecture);
         let window = self.sliding_window.filter(|window| *window > 0 && self.use_sliding_window != Some(false));
         if matches!(architecture, "qwen2" | "qwen3") && self.use_sliding_window == Some(true) {
             return Err("config.json: sliding windows of this family are not run by this engine".to_owned());
@@ -319,7 +330,35 @@ impl Config {
             "smollm3" => shape.no_rope_every = Some(self.no_rope_layer_interval.unwrap_or(4).max(1)),
             _ => {}
         }
+        self.require_same(&shape)?;
         Ok((shape, made))
+    }
+
+    /// Refuses what the model does otherwise than this engine.
+    fn require_same(&self, shape: &Shape) -> Result<(), String> {
+        if self.final_logit_softcapping.or(self.attn_logit_softcapping).is_some() {
+            return Err("config.json: its logits are capped, which this engine does not do".to_owned());
+        }
+        let usual = match shape.activation {
+            Activation::Silu => ["silu", "swish"],
+            Activation::GeluTanh => ["gelu_pytorch_tanh", "gelu_tanh"],
+        };
+        if let Some(other) = self.hidden_activation.as_ref().or(self.hidden_act.as_ref())
+            && !usual.contains(&other.as_str())
+        {
+            return Err(format!("config.json: its activation is {other:?} instead of {:?}", usual[0]));
+        }
+        let Some(layers) = &self.layer_types else { return Ok(()) };
+        let same = |(block, kind): (usize, &String)| {
+            kind == if shape.window_of(block).is_some() { "sliding_attention" } else { "full_attention" }
+        };
+        match layers.iter().enumerate().find(|layer| !same(*layer)) {
+            Some((block, kind)) => {
+                Err(format!("config.json: layer {block} is of the kind {kind:?}, which is not run there"))
+            }
+            None if layers.len() == shape.sizes.blocks => Ok(()),
+            None => Err(format!("config.json: it tells the kinds of {} layers", layers.len())),
+        }
     }
 }
 

@@ -31,7 +31,7 @@ use super::passes::passes;
 use super::vocab_gguf::{GgufVocab, vocab_from_gguf};
 use super::{Engine, Error, LoadOptions, MAX_TOGETHER, ModelIdentity, ReadReport, Sequence, Tuning, Vocab};
 use crate::types::{Cancel, Device, Hasher, TokenId};
-use cache::Cache;
+use cache::{Cache, FIRST_ROOM_TOKENS};
 pub use convert::{Numbers, convert};
 use decoder::{Decoder, Part};
 use folder::Folder;
@@ -99,13 +99,26 @@ fn unused(options: &LoadOptions) -> Vec<&'static str> {
 fn device(asked: Device) -> Result<CandleDevice, Error> {
     let refused = |error: candle_core::Error| Error::NoDevice { device: asked, reason: error.to_string() };
     let lacks = |name: &str| Error::NoDevice { device: asked, reason: format!("candle in this build has no {name}") };
+    // One stream for all threads: else each thread has one of its own, and what one of them writes another may read too soon.
+    let cuda = |number| CandleDevice::new_cuda_with_stream(number).map_err(refused);
+    // Where there is no GPU, candle takes the first of none.
+    let metal = || {
+        let found = std::panic::catch_unwind(|| CandleDevice::new_metal(0));
+        found.unwrap_or_else(|_| Err(candle_core::Error::Msg("there is no GPU".to_owned()))).map_err(refused)
+    };
+    let or_cpu = |found: Result<CandleDevice, Error>| {
+        found.or_else(|error| {
+            tracing::info!(%error, "no GPU is used");
+            Ok(CandleDevice::Cpu)
+        })
+    };
     match asked {
         Device::Cpu => Ok(CandleDevice::Cpu),
-        Device::Auto if cfg!(feature = "cuda") => CandleDevice::cuda_if_available(0).map_err(refused),
-        Device::Auto if cfg!(feature = "metal") => CandleDevice::metal_if_available(0).map_err(refused),
+        Device::Auto if cfg!(feature = "cuda") => or_cpu(cuda(0)),
+        Device::Auto if cfg!(feature = "metal") => or_cpu(metal()),
         Device::Auto => Ok(CandleDevice::Cpu),
-        Device::Cuda(number) if cfg!(feature = "cuda") => CandleDevice::new_cuda(number).map_err(refused),
-        Device::Metal if cfg!(feature = "metal") => CandleDevice::new_metal(0).map_err(refused),
+        Device::Cuda(number) if cfg!(feature = "cuda") => cuda(number),
+        Device::Metal if cfg!(feature = "metal") => metal(),
         Device::Cuda(_) => Err(lacks("CUDA")),
         Device::Metal => Err(lacks("Metal")),
     }
@@ -194,6 +207,14 @@ impl CandleEngine {
         let window_tokens =
             window_tokens(options.context_window, kv_bytes, weights_bytes, trained, free_memory_bytes());
         let device = device(options.device)?;
+        // What a file asks for is bounded by what it holds, but for this.
+        let first_bytes = shape.sizes.kv_bytes_per_token().saturating_mul(FIRST_ROOM_TOKENS as u64);
+        if first_bytes > free_memory_bytes() {
+            let told = shape.sizes.kv_bytes_per_token();
+            return Err(failed(format!(
+                "keys and values of one token have {told} bytes, for which there is no memory"
+            )));
+        }
         let decoder = Decoder::load(shape, &mut *weights, window_tokens, &device, progress)
             .map_err(|error| failed(error.to_string()))?
             .ok_or_else(|| Error::LoadCancelled { path: path.to_path_buf() })?;

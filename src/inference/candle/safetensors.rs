@@ -5,7 +5,7 @@
 //!
 //! Source: the format's description in the repository `huggingface/safetensors`; names of tensors as `transformers` gives them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ use crate::types::irregular_file;
 pub(super) const WEIGHTS_NAME: &str = "model.safetensors";
 /// The table of tensors where there are several files.
 pub(super) const INDEX_NAME: &str = "model.safetensors.index.json";
+/// The matrix of the logits, where it is not that of the embeddings.
+const OUTPUT: &str = "lm_head.weight";
 /// Longest header of a file in bytes; those of large models have a few hundred kB.
 const MAX_HEADER_BYTES: u64 = 32 << 20;
 /// Longest table in bytes.
@@ -55,6 +57,8 @@ pub(super) struct SafetensorsWeights {
     norm_offset: f32,
     /// Whether a second norm stands behind each part of a block.
     has_norms_behind: bool,
+    /// Published names that were taken.
+    taken: HashSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -66,10 +70,20 @@ impl SafetensorsWeights {
     /// Opens the files of `folder` and reads their headers.
     pub(super) fn open(folder: &Path, with: Folder) -> Result<Self> {
         let one = folder.join(WEIGHTS_NAME);
-        let names = if one.exists() { vec![WEIGHTS_NAME.to_owned()] } else { shard_names(folder)? };
-        let shards = names.iter().map(|name| Shard::open(folder.join(name))).collect::<Result<_>>()?;
-        let Folder { made, norm_offset, has_norms_behind, .. } = with;
-        Ok(Self { shards, made, norm_offset, has_norms_behind })
+        let table = if one.exists() { BTreeMap::new() } else { table(folder)? };
+        let names = if one.exists() { vec![WEIGHTS_NAME.to_owned()] } else { shard_names(folder, &table)? };
+        let shards = names.iter().map(|name| Shard::open(folder.join(name))).collect::<Result<Vec<_>>>()?;
+        for (tensor, name) in &table {
+            let shard = shards.iter().find(|shard| shard.path.file_name().is_some_and(|file| file == name.as_str()));
+            if !shard.is_some_and(|shard| shard.tensors.contains_key(tensor)) {
+                bail!("{INDEX_NAME}: {tensor} is not in {name}");
+            }
+        }
+        let Folder { made, norm_offset, has_norms_behind, has_output, .. } = with;
+        if has_output == Some(true) && !shards.iter().any(|shard| shard.tensors.contains_key(OUTPUT)) {
+            bail!("it has no tensor {OUTPUT}, and tie_word_embeddings is false");
+        }
+        Ok(Self { shards, made, norm_offset, has_norms_behind, taken: HashSet::new() })
     }
 
     /// Length of all files in bytes.
@@ -82,7 +96,8 @@ impl SafetensorsWeights {
         self.shards.iter().map(|shard| shard.path.as_path())
     }
 
-    fn holds(&self, name: &str, joins_gate: bool) -> bool {
+    /// `joins_gate` where gate and up are looked for as one matrix.
+    fn publishes(&self, name: &str, joins_gate: bool) -> bool {
         let published = published(name, self.has_norms_behind, joins_gate);
         published.is_some_and(|name| self.shards.iter().any(|shard| shard.tensors.contains_key(&name)))
     }
@@ -131,18 +146,31 @@ impl Weights for SafetensorsWeights {
             let bytes = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
             return Matrix::new(GgmlDType::F32, rows, columns, bytes).map(Some);
         }
-        let joins_gate = name.ends_with("ffn_up.weight") && !self.holds(name, false) && self.holds(name, true);
+        let joins_gate = name.ends_with("ffn_up.weight") && !self.publishes(name, false) && self.publishes(name, true);
         let Some(published) = published(name, self.has_norms_behind, joins_gate) else { return Ok(None) };
         let Some(shard) = self.shards.iter_mut().find(|shard| shard.tensors.contains_key(&published)) else {
             return Ok(None);
         };
         let Some(matrix) = shard.take(&published, rows, columns)? else { return Ok(None) };
+        self.taken.insert(published);
         if self.norm_offset == 0.0 || !name.ends_with("norm.weight") {
             return Ok(Some(matrix));
         }
         let numbers = matrix.numbers()?.into_iter().map(|number| number + self.norm_offset);
         let bytes = numbers.flat_map(f32::to_le_bytes).collect();
         Matrix::new(GgmlDType::F32, rows, columns, bytes).map(Some)
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        self.publishes(name, false)
+    }
+
+    fn unused(&self) -> Option<String> {
+        // Older files keep what angles are made of.
+        let is_unused = |name: &&String| {
+            name.starts_with("model.layers.") && !self.taken.contains(*name) && !name.ends_with("rotary_emb.inv_freq")
+        };
+        self.shards.iter().flat_map(|shard| shard.tensors.keys()).filter(is_unused).min().cloned()
     }
 }
 
@@ -203,13 +231,19 @@ impl Shard {
     }
 }
 
-/// Names of the files that the table names, each once.
-fn shard_names(folder: &Path) -> Result<Vec<String>> {
+/// The file of each tensor.
+fn table(folder: &Path) -> Result<BTreeMap<String, String>> {
     let path = folder.join(INDEX_NAME);
     let text = read_bounded(&path, MAX_INDEX_BYTES).map_err(Error::Msg)?;
+    let index: std::result::Result<Index, _> = serde_json::from_str(&text);
+    index.map(|index| index.weight_map).map_err(|error| Error::Msg(format!("{}: {error}", path.display())))
+}
+
+/// Names of the files that the table names, each once.
+fn shard_names(folder: &Path, table: &BTreeMap<String, String>) -> Result<Vec<String>> {
+    let path = folder.join(INDEX_NAME);
     let told = |what: String| Error::Msg(format!("{}: {what}", path.display()));
-    let index: Index = serde_json::from_str(&text).map_err(|error| told(error.to_string()))?;
-    let mut names: Vec<String> = index.weight_map.into_values().collect();
+    let mut names: Vec<String> = table.values().cloned().collect();
     names.sort_unstable();
     names.dedup();
     if names.is_empty() || names.len() > MAX_SHARDS {

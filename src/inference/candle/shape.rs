@@ -10,8 +10,16 @@ use super::super::gguf::{Gguf, Value};
 
 /// Most blocks of a model; large ones have 126.
 const MAX_BLOCKS: usize = 1024;
-/// Most numbers in any row of a weight matrix, apart from the vocabulary; large models have 53 248.
-const MAX_WIDTH: usize = 1 << 20;
+/// Most numbers of a state, and of all queries of a token; large models have 16 384.
+const MAX_WIDTH: usize = 1 << 17;
+/// Most numbers between the two matrices of a feed-forward network; large models have 53 248.
+const MAX_FEED_FORWARD: usize = 1 << 20;
+/// Most heads; large models have 128.
+const MAX_HEADS: usize = 1024;
+/// Most numbers of a head; some models have 256.
+const MAX_HEAD_SIZE: usize = 1024;
+/// Most tokens of a vocabulary; multilingual models have 262 144.
+pub(super) const MAX_VOCABULARY: usize = 1 << 20;
 /// Most tokens that a model may have been trained for.
 const MAX_TRAINED_TOKENS: usize = 1 << 27;
 
@@ -45,6 +53,16 @@ pub(super) enum Stretch {
         /// Turns up to which it counts as slow.
         slow: f32,
     },
+}
+
+impl Stretch {
+    /// Factor of sines and cosines: Peng et al., section 3.4.
+    pub(super) fn magnitude(self) -> f32 {
+        match self {
+            Self::Yarn { factor, .. } if factor > 1.0 => 1.0 + 0.1 * factor.ln(),
+            Self::Yarn { .. } | Self::None | Self::Linear(_) => 1.0,
+        }
+    }
 }
 
 /// Rotary embedding of positions.
@@ -94,12 +112,12 @@ impl Sizes {
         for (name, found, most) in [
             ("number of blocks", self.blocks, MAX_BLOCKS),
             ("width of a state", self.hidden, MAX_WIDTH),
-            ("number of heads", self.heads, MAX_WIDTH),
+            ("number of heads", self.heads, MAX_HEADS),
             ("number of heads of keys", self.kv_heads, self.heads),
-            ("width of a head", self.head_size, MAX_WIDTH),
+            ("width of a head", self.head_size, MAX_HEAD_SIZE),
             ("width of the queries", self.heads.saturating_mul(self.head_size), MAX_WIDTH),
-            ("width of the feed-forward network", self.feed_forward, MAX_WIDTH),
-            ("number of tokens", self.vocab_tokens, MAX_WIDTH),
+            ("width of the feed-forward network", self.feed_forward, MAX_FEED_FORWARD),
+            ("number of tokens", self.vocab_tokens, MAX_VOCABULARY),
             ("window in training", self.trained_tokens, MAX_TRAINED_TOKENS),
             ("part of a head that is turned", self.rope_size, self.head_size),
         ] {
@@ -141,6 +159,8 @@ pub(super) struct Shape {
     pub(super) residual_factor: f32,
     /// Factor of the logits.
     pub(super) logit_factor: f32,
+    /// What each block of the family has beside what all have.
+    pub(super) required: &'static [&'static str],
 }
 
 impl Shape {
@@ -164,6 +184,7 @@ impl Shape {
             embedding_factor: 1.0,
             residual_factor: 1.0,
             logit_factor: 1.0,
+            required: &[],
         })
     }
 
@@ -197,6 +218,7 @@ impl Shape {
             no_rope_every: (architecture == "smollm3").then_some(4),
             rope_factor: keys.float("rope.scaling.attn_factor")?.unwrap_or(1.0),
             original_tokens,
+            required: required_of(architecture),
             ..Self::new(sizes, epsilon, rope)?
         };
         match architecture {
@@ -245,6 +267,16 @@ impl Shape {
     /// Whether positions are told in the layer.
     pub(super) fn has_rope(&self, block: usize) -> bool {
         self.no_rope_every.is_none_or(|every| !(block + 1).is_multiple_of(every))
+    }
+}
+
+/// Tensors of each block without which a model of the family would compute something else, by the names of GGUF files.
+pub(super) fn required_of(architecture: &str) -> &'static [&'static str] {
+    match architecture {
+        "qwen2" => &["attn_q.bias", "attn_k.bias", "attn_v.bias"],
+        "qwen3" => &["attn_q_norm.weight", "attn_k_norm.weight"],
+        "gemma3" => &["attn_q_norm.weight", "attn_k_norm.weight", "post_attention_norm.weight", "post_ffw_norm.weight"],
+        _ => &[],
     }
 }
 

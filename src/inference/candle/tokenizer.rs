@@ -135,6 +135,14 @@ pub(super) struct Tokenizer {
     blanks: Vec<(String, TokenId)>,
 }
 
+/// A part of a text.
+#[derive(Debug, Clone, Copy)]
+enum Piece<'a> {
+    Text(&'a str),
+    /// A run of blanks.
+    Token(TokenId),
+}
+
 enum Merging {
     Library(Box<tokenizers::Tokenizer>),
     Scores(Scores),
@@ -173,27 +181,36 @@ impl Tokenizer {
     /// Tokens of ordinary text.
     pub(super) fn tokenize(&self, text: &str) -> Result<Vec<TokenId>, String> {
         let mut tokens = Vec::with_capacity(text.len() / 3);
-        self.split_by_blanks(text, &self.blanks, &mut tokens)?;
+        for piece in self.split_by_blanks(text) {
+            match piece {
+                Piece::Token(id) => tokens.push(id),
+                Piece::Text(text) => self.merge(text, &mut tokens)?,
+            }
+        }
         Ok(tokens)
     }
 
     /// Takes out the runs of blanks that are tokens, the longest first wherever they stand.
-    fn split_by_blanks(
-        &self,
-        text: &str,
-        blanks: &[(String, TokenId)],
-        tokens: &mut Vec<TokenId>,
-    ) -> Result<(), String> {
-        let Some(((blank, id), shorter)) = blanks.split_first() else { return self.merge(text, tokens) };
-        for (place, piece) in text.split(blank.as_str()).enumerate() {
-            if place > 0 {
-                tokens.push(*id);
+    fn split_by_blanks<'a>(&self, text: &'a str) -> Vec<Piece<'a>> {
+        let mut pieces = vec![Piece::Text(text)];
+        for (blank, id) in &self.blanks {
+            if !text.contains(blank.as_str()) {
+                continue;
             }
-            if !piece.is_empty() {
-                self.split_by_blanks(piece, shorter, tokens)?;
-            }
+            let split = |piece| match piece {
+                Piece::Text(text) if text.contains(blank.as_str()) => {
+                    let parts = text.split(blank.as_str()).enumerate();
+                    let with_blank = parts.flat_map(|(place, part)| {
+                        [(place > 0).then_some(Piece::Token(*id)), (!part.is_empty()).then_some(Piece::Text(part))]
+                    });
+                    with_blank.flatten().collect()
+                }
+                piece => vec![piece],
+            };
+            pieces = pieces.into_iter().flat_map(split).collect();
         }
-        Ok(())
+        pieces.retain(|piece| !matches!(piece, Piece::Text("")));
+        pieces
     }
 
     fn merge(&self, text: &str, tokens: &mut Vec<TokenId>) -> Result<(), String> {

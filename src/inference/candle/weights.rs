@@ -1,6 +1,7 @@
 //! Matrices of a model as they stand in its file, and what has to be done to their rows before they can be used.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -17,6 +18,12 @@ pub(super) trait Weights {
     /// # Errors
     /// It cannot be read, is of a kind that cannot be run, or has another shape.
     fn take(&mut self, name: &str, rows: usize, columns: usize) -> Result<Option<Matrix>>;
+
+    /// Whether there is a tensor of this name.
+    fn holds(&self, name: &str) -> bool;
+
+    /// A tensor of a block that was never taken: the model is another one than it was taken for.
+    fn unused(&self) -> Option<String>;
 
     /// As [`Weights::take`] where there must be one.
     ///
@@ -119,12 +126,14 @@ impl Matrix {
 pub(super) struct GgufWeights {
     gguf: Gguf,
     file: File,
+    /// Names that were taken.
+    taken: HashSet<String>,
 }
 
 impl GgufWeights {
     pub(super) fn open(gguf: Gguf) -> std::io::Result<Self> {
         let file = File::open(gguf.path())?;
-        Ok(Self { gguf, file })
+        Ok(Self { gguf, file, taken: HashSet::new() })
     }
 }
 
@@ -149,7 +158,17 @@ impl Weights for GgufWeights {
         let mut bytes = vec![0; length];
         self.file.seek(SeekFrom::Start(*start_bytes))?;
         self.file.read_exact(&mut bytes)?;
+        self.taken.insert(name.to_owned());
         Matrix::new(kind, rows, columns, bytes).map(Some)
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        self.gguf.tensor(name).is_some()
+    }
+
+    fn unused(&self) -> Option<String> {
+        let names = self.gguf.tensors().map(|(name, _)| name);
+        names.filter(|name| name.starts_with("blk.") && !self.taken.contains(*name)).min().map(str::to_owned)
     }
 }
 
