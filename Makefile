@@ -64,10 +64,10 @@ test-long: build ## Also the long tests: the 1.5B model and soak runs
 
 test-gpu: setup ## Both engines on a GPU (GPU=cuda, metal or vulkan): the engine suite, logits beside the CPU's, rates
 	@$(CARGO) build --release --locked --features $(GPU)
-	@for model in $(TEST_MODELS); do $(MNEME) models pull $$model || exit 1; done
+	@for model in $(TEST_MODELS) $(LONG_TEST_MODELS); do $(MNEME) models pull $$model || exit 1; done
 	@MNEME_TEST_DEVICE=$(GPU_DEVICE) $(CARGO) test --release --locked --features $(GPU) --test suite -- --nocapture --include-ignored \
 		--test-threads 1 suite::gpu:: suite::inference::native:: suite::inference::together:: suite::inference::kinds::
-	@$(MNEME) bench engine --model smollm2-135m-instruct-q4_1 --engine both --device $(GPU_DEVICE)
+	@$(MNEME) bench engine --model $(BENCH_MODEL) --engine both --device $(GPU_DEVICE)
 
 check-cuda: setup ## Compile candle's part for CUDA, kernels included; needs no GPU, fetches the compiler (200 MB)
 	@scripts/check-cuda "$(CARGO_TARGET_DIR)"

@@ -57,6 +57,7 @@ pub(super) fn run(arguments: &BfclArgs) -> Result<ExitCode, Error> {
         data: WHEEL.folder(&dir),
         model_state: state_of(&model_path)?,
         model: model_path,
+        engine: format!("{:?}", arguments.engine),
         program_state: state_of(&std::env::current_exe().map_err(Error::OwnFile)?)?,
         policy: circumstances.policy.clone(),
         embedder: circumstances.embedder.clone(),

@@ -130,6 +130,7 @@ fn ask_model(
     let settings = Settings {
         model_state: state_of(&path)?,
         model: path,
+        engine: format!("{:?}, {}, kv_q8 {}", arguments.engine, config.device, config.kv_q8),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         profile: profile.as_str().to_owned(),
         together: arguments.parallel,

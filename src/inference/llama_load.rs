@@ -30,11 +30,11 @@ impl LoadOptions {
         SIDE_CELLS + self.lanes() * self.lane_tokens
     }
 
-    /// What is chosen for this machine and build, in words.
+    /// What is chosen for this machine, this build and the model in a file, in words; without one, what it depends on.
     ///
     /// # Errors
-    /// llama.cpp cannot be initialised.
-    pub fn in_words(&self) -> Result<String, Error> {
+    /// llama.cpp cannot be initialised, or the file cannot be read.
+    pub fn in_words(&self, model: Option<&Path>) -> Result<String, Error> {
         let Tuning { read_threads, read_batch_tokens, flash_attention, lock_weights, gpu_layers, .. } = self.tuning;
         let threads = self.threads();
         let mut words = vec![format!("{threads} threads")];
@@ -45,14 +45,17 @@ impl LoadOptions {
         words.push(format!(
             "flash attention {}",
             match flash_attention {
-                None => "where the device has it",
+                None => "as llama.cpp chooses",
                 Some(true) => "on",
                 Some(false) => "off",
             }
         ));
         words.push(format!("keys and values at {} bits", if self.kv_q8 { 8 } else { 16 }));
+        let file_bytes = model.and_then(|path| path.metadata().ok()).map(|metadata| metadata.len());
+        let is_mapped =
+            file_bytes.map(|bytes| self.tuning.maps_weights(bytes, free_memory_bytes())).or(self.tuning.map_weights);
         words.push(
-            match self.tuning.map_weights {
+            match is_mapped {
                 None => "weights mapped where memory is ample",
                 Some(true) => "weights mapped",
                 Some(false) => "weights read",
@@ -62,10 +65,11 @@ impl LoadOptions {
         if lock_weights == Some(true) {
             words.push("and locked".to_owned());
         }
-        words.push(match gpu_layers {
+        words.push(match (gpu_layers, model) {
             _ if self.device == Device::Cpu || !backend()?.supports_gpu_offload() => "all on the CPU".to_owned(),
-            Some(layers) => format!("{layers} layers on the GPU"),
-            None => "as many layers on the GPU as its memory holds".to_owned(),
+            (Some(layers), _) => format!("{layers} layers on the GPU"),
+            (None, Some(path)) => format!("{} layers on the GPU", self::gpu_layers(path, self)?),
+            (None, None) => "as many layers on the GPU as its memory holds".to_owned(),
         });
         Ok(words.join(", "))
     }

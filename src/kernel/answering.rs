@@ -18,6 +18,7 @@ use super::asking::asks_of_user;
 use super::interrupt::Interrupt;
 use super::model::Written;
 use super::offer::step_policy;
+use super::outdated;
 use super::passes::NO_LONGER;
 use super::progress::Progress;
 use super::recall::Recalled;
@@ -64,7 +65,8 @@ const EXAMPLES: &[(&str, &str, &str, &str)] = &[
     ),
     ("I bought a rowing boat last week!", "The user owns a rowing boat.", "How do I clean my boat?", "GENERAL"),
     (
-        "I study law in Delft.\nHow long do turtles live?\nI've switched to botany.",
+        "I study law in Delft. (by now: The user studies botany in Delft.)\nHow long do turtles live?\nI've switched to \
+         botany.",
         "The user studies botany in Delft. (no longer: The user studies law in Delft.)",
         "what am I studying now?",
         "You are studying botany.",
@@ -203,7 +205,10 @@ impl Agent {
     /// is not: the answer would be the same.
     pub(super) fn looks_up_at(&self, interrupt: &Interrupt) -> Lookup {
         match interrupt {
-            Interrupt::User { text, .. } if self.settings.answer_pass && asks_of_user(text) => Lookup::Due,
+            Interrupt::User { text, .. } if self.settings.answer_pass => {
+                let notes = self.memory.view().core().map(|core| core.human.text).unwrap_or_default();
+                if asks_of_user(text, &notes) { Lookup::Due } else { Lookup::Off }
+            }
             _ => Lookup::Off,
         }
     }
@@ -280,14 +285,18 @@ impl Agent {
             _ => None,
         });
         let mut said: Vec<String> = progress.recalled.text().map(str::to_owned).into_iter().chain(results).collect();
-        let in_view: Vec<String> = before
-            .iter()
-            .filter_map(|message| match &message.body {
-                Body::User { text } => Some(message.stub.clone().unwrap_or_else(|| text.clone())),
-                Body::Summary { text, .. } => Some(text.clone()),
-                _ => None,
-            })
-            .collect();
+        let changes = outdated::changes(&self.memory.view().block_edits(outdated::LOOKED_AT)?);
+        let (mut in_view, mut remarks) = (Vec::new(), Vec::new());
+        for message in before {
+            let text = match &message.body {
+                Body::User { text } => message.stub.as_ref().unwrap_or(text),
+                Body::Summary { text, .. } => text,
+                _ => continue,
+            };
+            let now = outdated::by_now((message.id, text), &changes);
+            remarks.push(now.iter().map(|now| format!(" (by now: {now})")).collect::<String>());
+            in_view.push(text.clone());
+        }
         let newest = in_view.len().saturating_sub(NEWEST_MESSAGES);
         // Meaning counts where something would be cut or left out; all are near enough to be shown.
         let is_cut = in_view.iter().any(|text| text.chars().count() > MAX_BESIDE_CHARS);
@@ -299,7 +308,7 @@ impl Agent {
             .into_iter()
             .filter_map(|place| {
                 let most = if shown_chars > AMPLE_SAID_CHARS { MAX_BESIDE_CHARS } else { MAX_SAID_CHARS };
-                let text = excerpt(in_view.get(place)?, &asked, most).0;
+                let text = excerpt(in_view.get(place)?, &asked, most).0 + remarks.get(place)?;
                 shown_chars += text.chars().count();
                 Some((place, text))
             })

@@ -1,17 +1,29 @@
 //! What a message asks, as far as its words and signs tell. Pure.
 
-use super::memory_pass::{speaks_of_user, without_quotations, words};
+use super::memory_pass::{all_names, speaks_of_user, without_quotations, words};
 
 /// Signs of a question, in the scripts that have one.
 const QUESTION_MARKS: [char; 4] = ['?', '？', '؟', '՞'];
 
-/// Words by which questions and requests begin that are typed without a sign, in lower case.
+/// Words by which a question asks for one thing.
+const THING_WORDS: [&str; 9] = ["how", "what", "when", "where", "which", "who", "whom", "whose", "why"];
+
+/// Words by which questions begin that are typed without a sign, in front of whom they ask about.
 #[rustfmt::skip]
-const ASKING_WORDS: [&str; 31] = [
-    "am", "are", "can", "could", "describe", "did", "do", "does", "give", "has", "have", "how", "is", "list", "name",
-    "recall", "remember", "remind", "should", "tell", "was", "were", "what", "when", "where", "which", "who", "whom",
-    "whose", "why", "would",
+const AUXILIARIES: [&str; 15] = [
+    "am", "are", "can", "could", "did", "do", "does", "has", "have", "is", "should", "was", "were", "will", "would",
 ];
+
+/// What a question asks about, as its second word. "Have two kids" and "Do not shout" ask nothing.
+#[rustfmt::skip]
+const SUBJECTS: [&str; 31] = [
+    "a", "an", "any", "anybody", "anyone", "anything", "he", "her", "his", "i", "it", "its", "my", "our", "she", "some",
+    "somebody", "someone", "that", "the", "their", "there", "these", "they", "this", "those", "we", "you", "your", "mine",
+    "yours",
+];
+
+/// Words by which requests for an answer begin.
+const REQUESTING: [&str; 7] = ["describe", "give", "list", "name", "recall", "remind", "tell"];
 
 /// Words by which requests begin for something to be made up or worked out: what follows describes that, not the user.
 #[rustfmt::skip]
@@ -20,8 +32,25 @@ const MAKING_WORDS: [&str; 15] = [
     "summarise", "summarize", "translate", "write",
 ];
 
-/// Words by which a question asks for one thing.
-const THING_WORDS: [&str; 8] = ["how", "what", "when", "where", "which", "who", "whom", "whose"];
+/// Words by which a remark begins on the form of an answer: "just the name", "yes or no".
+#[rustfmt::skip]
+const FORM_WORDS: [&str; 13] = [
+    "answer", "briefly", "in", "just", "no", "one", "only", "please", "reply", "short", "shortly", "simply", "yes",
+];
+/// What stands second in it: "just moved to Turin" is none.
+#[rustfmt::skip]
+const FORM_SECOND: [&str; 17] = [
+    "a", "an", "answer", "briefly", "in", "it", "just", "name", "no", "number", "one", "only", "or", "the", "word", "words", "yes",
+];
+/// Most words of such a remark.
+const MAX_FORM_WORDS: usize = 6;
+
+/// What says how the agent is to be from now on, whatever form the sentence has.
+#[rustfmt::skip]
+const LASTING: [&str; 13] = [
+    "from now on", "in future", "in the future", "always", "never", "henceforth", "every time", "do not", "don't", "don’t", "stop ",
+    "ab jetzt", "de ahora en adelante",
+];
 
 /// Words that stand before the user in a question about what is so; `should` and `can` ask for advice.
 #[rustfmt::skip]
@@ -29,27 +58,36 @@ const BEING_WORDS: [&str; 12] = [
     "am", "are", "did", "do", "had", "has", "have", "is", "s", "was", "were", "will",
 ];
 
+/// Words before a `me` to which something is only to be told.
+const TELLING_ME: [&str; 11] = ["ask", "explain", "for", "give", "help", "let", "remind", "send", "show", "tell", "to"];
+
 /// How many words may stand between the word that asks and the user: "which of the two towns do I .."
 const MOST_BETWEEN: usize = 5;
 
 /// Whether a message asks for something.
 pub(super) fn asks(text: &str) -> bool {
-    text.contains(QUESTION_MARKS) || text.split(['.', '!', ',', '\n']).any(|part| begins_with(part, &ASKING_WORDS))
+    text.contains(QUESTION_MARKS) || sentences(text).any(is_question) || text.split(',').skip(1).any(is_question)
 }
 
-/// Whether a message ends in a question.
+/// Whether a message ends in a question; what is said behind it of the answer's form is none of it.
 pub(super) fn ends_in_question(text: &str) -> bool {
-    text.trim_end().ends_with(QUESTION_MARKS)
+    let behind_form = sentences(text).filter(|sentence| !is_form(sentence)).last().unwrap_or(text);
+    behind_form.trim_end().ends_with(QUESTION_MARKS)
 }
 
 /// Whether a message does nothing but ask, or asks for something to be made.
 pub(super) fn only_asks(text: &str) -> bool {
-    let mut sentences = text
-        .split_inclusive(|c: char| matches!(c, '.' | '!' | '\n') || QUESTION_MARKS.contains(&c))
-        .filter(|sentence| sentence.contains(char::is_alphanumeric))
-        .peekable();
-    let makes = sentences.peek().is_some_and(|first| begins_with(first, &MAKING_WORDS));
-    makes || sentences.all(|sentence| ends_in_question(sentence) || begins_with(sentence, &ASKING_WORDS))
+    let mut sentences = sentences(text).peekable();
+    let makes = sentences.peek().is_some_and(|first| {
+        first_words(first).next().is_some_and(|first| MAKING_WORDS.contains(&&*first)) && !keeps(first)
+    });
+    makes || sentences.enumerate().all(|(place, sentence)| is_question(sentence) || place > 0 && is_form(sentence))
+}
+
+/// Whether a message says how the agent is to be from now on.
+pub(super) fn lays_down(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    LASTING.iter().any(|lasting| lower.contains(lasting))
 }
 
 /// Whether a message asks what is so about the user or what is theirs: "where do I live", "what's my aunt called".
@@ -64,22 +102,89 @@ pub(super) fn asks_about_user(text: &str) -> bool {
     })
 }
 
-/// Whether a message does nothing but ask, and speaks of the user in it: a question to which notes and what was said may
-/// have the answer. One about the agent has another: who the agent is stands in its own block.
-pub(super) fn asks_of_user(text: &str) -> bool {
+/// Whether a message does nothing but ask, and speaks of the user in it or of somebody in `notes`: a question to which notes
+/// and what was said may have the answer. One about the agent has another: who the agent is stands in its own block.
+pub(super) fn asks_of_user(text: &str, notes: &str) -> bool {
     let of_agent = |word: String| matches!(word.as_str(), "your" | "yours" | "yourself");
     let own = without_quotations(text);
-    asks(&own) && only_asks(&own) && speaks_of_user(&own) && !words(&own).any(of_agent)
+    asks(&own)
+        && only_asks(&own)
+        && (speaks_of_user(&own) || speaks_of_me(&own) || names_any_of(&own, notes))
+        && !words(&own).any(of_agent)
 }
 
-fn begins_with(sentence: &str, list: &[&str]) -> bool {
-    let first: String = sentence.trim_start().chars().take_while(|c| c.is_alphanumeric()).collect();
-    list.contains(&first.to_lowercase().as_str())
+/// Whether the user stands in it as `me`, and not as the one to whom something is to be told.
+fn speaks_of_me(text: &str) -> bool {
+    let words: Vec<String> = words(text).collect();
+    words.iter().enumerate().any(|(at, word)| {
+        let before = at.checked_sub(1).and_then(|before| words.get(before));
+        matches!(word.as_str(), "me" | "us" | "myself")
+            && before.is_some_and(|before| !TELLING_ME.contains(&before.as_str()))
+    })
+}
+
+fn names_any_of(text: &str, notes: &str) -> bool {
+    let said: Vec<String> = words(text).collect();
+    notes.lines().flat_map(all_names).any(|name| name.chars().any(char::is_alphabetic) && said.contains(&name))
+}
+
+/// The sentences of a text, with the sign at their end.
+fn sentences(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive(|c: char| matches!(c, '.' | '!' | '\n') || QUESTION_MARKS.contains(&c))
+        .filter(|sentence| sentence.contains(char::is_alphanumeric))
+}
+
+/// The words of a sentence, in lower case; "can't" is one.
+fn first_words(sentence: &str) -> impl Iterator<Item = String> {
+    let is_apart = |c: char| !c.is_alphanumeric() && !matches!(c, '\'' | '’');
+    sentence.split(is_apart).filter(|word| !word.is_empty()).map(str::to_lowercase)
+}
+
+/// Whether a sentence asks: by its sign, or as questions begin that are typed without one.
+fn is_question(sentence: &str) -> bool {
+    if sentence.trim_end().ends_with(QUESTION_MARKS) {
+        return true;
+    }
+    let mut words = first_words(sentence);
+    let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    // "what's", "who'll"
+    let (asking, contracted) = first.split_once(['\'', '’']).map_or((&*first, false), |(asking, _)| (asking, true));
+    match asking {
+        // What follows a comma tells something: "when Rex is ill, the vet is ..", "which reminds me, ..".
+        _ if THING_WORDS.contains(&asking) => !sentence.contains(", ") || contracted,
+        _ if AUXILIARIES.contains(&asking) => {
+            !contracted && (SUBJECTS.contains(&&*second) || second_is_name(sentence, asking))
+        }
+        // "Remember my birthday?" asks, "remember that Anna comes at six" tells.
+        "remember" => THING_WORDS.contains(&&*second) || second == "me",
+        _ => REQUESTING.contains(&asking),
+    }
+}
+
+/// Whether somebody is named behind the first word: "is Femke old", but not "have two kids".
+fn second_is_name(sentence: &str, first: &str) -> bool {
+    let is_about_one = matches!(first, "did" | "does" | "has" | "is" | "was");
+    let second = sentence.split_whitespace().nth(1).unwrap_or_default();
+    is_about_one && second.starts_with(char::is_uppercase)
+}
+
+/// Whether a sentence only says what form the answer is to have.
+fn is_form(sentence: &str) -> bool {
+    let mut words = first_words(sentence);
+    let first = words.next().unwrap_or_default();
+    let is_second = words.next().is_none_or(|second| FORM_SECOND.contains(&&*second));
+    FORM_WORDS.contains(&&*first) && is_second && words.count() + 2 <= MAX_FORM_WORDS
+}
+
+/// Whether something is to be kept: "write down that ..", "note: ..".
+fn keeps(sentence: &str) -> bool {
+    let mut words = first_words(sentence);
+    words.next().as_deref() == Some("write") && matches!(words.next().as_deref(), Some("down" | "this" | "that"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{asks, asks_about_user, asks_of_user, only_asks};
+    use super::{asks, asks_about_user, asks_of_user, ends_in_question, lays_down, only_asks};
 
     #[test]
     fn questions_are_known_by_their_sign_or_their_first_word() {
@@ -115,7 +220,20 @@ mod tests {
             "Wie heißt mein Hund?",
             "And me, what do I play?",
         ] {
-            assert!(asks_of_user(asking), "{asking}");
+            assert!(asks_of_user(asking, ""), "{asking}");
+        }
+        for asking in [
+            "In which city do I live now? One word please.",
+            "do I like snakes? just yes or no",
+            "Who teaches me?",
+            "how much did the exhaust cost me?",
+        ] {
+            assert!(asks_of_user(asking, "") && ends_in_question(asking), "{asking}");
+        }
+        let notes = "The user's daughter is called Femke.\nOttilie is a vet.";
+        for asking in ["How old is Femke?", "What does Ottilie do for a living?", "how old is femke"] {
+            assert!(asks_of_user(asking, notes), "{asking}");
+            assert!(!asks_of_user(asking, "The user sings."), "{asking}");
         }
         for other in [
             "How deep is the lake?",
@@ -123,8 +241,10 @@ mod tests {
             "What is your name?",
             "Say 'I am tall' in Dutch?",
             "I live.",
+            "Can you tell me a story?",
+            "Give me a recipe.",
         ] {
-            assert!(!asks_of_user(other), "{other}");
+            assert!(!asks_of_user(other, ""), "{other}");
         }
     }
 
@@ -140,5 +260,27 @@ mod tests {
         for telling in ["My aunt is called Zibby. Do you like the name?", "hm, how is that", "Good morning!"] {
             assert!(!only_asks(telling), "{telling}");
         }
+        for telling in [
+            "Remember that Anna's flight lands at 6.",
+            "remember this for me, the shed's code is 5827",
+            "Write down that Zibby is allergic to nuts.",
+            "Can't stand cilantro.",
+            "Have two kids, Mia and Ben.",
+            "Am allergic to nuts.",
+            "Which reminds me, Tom moved.",
+            "When Rex is ill, the vet is Dr Kim.",
+            "Do not use emojis.",
+            "Just moved to Turin.",
+        ] {
+            assert!(!only_asks(telling), "{telling}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_hold_from_now_on_is_known() {
+        for lasting in ["Give shorter answers from now on.", "Do not use emojis.", "Never call me sir."] {
+            assert!(lays_down(lasting), "{lasting}");
+        }
+        assert!(!lays_down("Give me a recipe."));
     }
 }

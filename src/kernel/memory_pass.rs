@@ -10,7 +10,7 @@ use std::collections::HashSet;
 
 use crate::grammar::policy::literal;
 
-use super::asking::{asks_about_user, ends_in_question, only_asks};
+use super::asking::{asks_about_user, ends_in_question, lays_down, only_asks};
 use super::notes::MAX_FACT_CHARS;
 
 /// Facts that one piece of a message can bring.
@@ -49,6 +49,13 @@ const ASKED: [&str; 8] = [
 const FRAME: [&str; 24] = [
     "and", "are", "called", "does", "for", "from", "had", "has", "have", "her", "his", "its", "likes", "lives", "name",
     "named", "not", "that", "the", "their", "user", "was", "with", "works",
+];
+
+/// Words by which sentences begin and that name nobody.
+#[rustfmt::skip]
+const BEGINNINGS: [&str; 21] = [
+    "a", "an", "both", "every", "he", "her", "his", "i", "in", "it", "its", "my", "on", "our", "she", "that", "the", "their", "there",
+    "they", "this",
 ];
 
 /// Letters by which a word is known in another form.
@@ -182,11 +189,11 @@ impl MemoryPass {
         ends_in_question(&self.message)
     }
 
-    /// Whether the message cannot state anything about the user: it only asks, and does not say I or my but in asking what
-    /// is so about the user. What it quotes is not its own.
+    /// Whether the message cannot state anything about the user or the agent: it only asks, and does not say I or my but in
+    /// asking what is so about the user. What it quotes is not its own.
     pub(super) fn states_nothing(&self) -> bool {
         let own = without_quotations(&self.message);
-        only_asks(&own) && (asks_about_user(&own) || !speaks_of_user(&own))
+        only_asks(&own) && !lays_down(&own) && (asks_about_user(&own) || !speaks_of_user(&own))
     }
 
     /// Leaves out the second half of the message; false where nothing is left to leave out.
@@ -345,6 +352,14 @@ pub(super) fn names(sentence: &str) -> impl Iterator<Item = String> {
         let tells = bare.chars().any(char::is_numeric) || !first && bare.starts_with(char::is_uppercase) && bare != "I";
         tells.then(|| bare.to_lowercase())
     })
+}
+
+/// As [`names`], with the first word where it is no article or pronoun: "Zibby is a vegetarian."
+pub(super) fn all_names(sentence: &str) -> impl Iterator<Item = String> {
+    let first = sentence.split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty()).unwrap_or_default();
+    let lower = first.to_lowercase();
+    let names_one = first.starts_with(char::is_uppercase) && !BEGINNINGS.contains(&lower.as_str());
+    names_one.then_some(lower).into_iter().chain(names(sentence))
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod model;
 mod noted;
 mod notes;
 mod offer;
+mod outdated;
 mod passes;
 mod preview;
 mod progress;

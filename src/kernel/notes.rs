@@ -13,7 +13,7 @@ use crate::functions::Function;
 use crate::memory::{BlockLabel, CoreMemory, same_line};
 use crate::types::Call;
 
-use super::memory_pass::{Finding, names};
+use super::memory_pass::{Finding, all_names};
 use super::offer::MAX_CORE_LINE_CHARS;
 
 /// Characters of a fact.
@@ -30,14 +30,10 @@ const MIN_UPDATE: f32 = 0.6;
 /// The same where note and fact begin alike: notes that became untrue had 0.40 and more, others none above 0.
 const MIN_UPDATE_ALIKE: f32 = 0.2;
 
-/// How facts begin of which there is one at a time: two of them that differ cannot both be true.
-const SINGLE: [&str; 5] = [
-    "the user's name is ",
-    "the user's first name is ",
-    "the user lives in ",
-    "the user is called ",
-    "the user works as ",
-];
+/// How facts begin of which there is one at a time: two of them that differ cannot both be true, where both name somebody or
+/// some place. "The user lives in a small flat." says nothing against "The user lives in Ghent.".
+const SINGLE: [&str; 4] =
+    ["the user's name is ", "the user's first name is ", "the user lives in ", "the user is called "];
 
 /// The possible answers; no two begin alike.
 pub(super) const ANSWERS: [&str; 3] = ["SAME", "UPDATE", "OTHER"];
@@ -89,11 +85,13 @@ pub(super) struct Notes {
     brought: HashSet<String>,
     /// The message ends in a question: what it states replaces a note only with a name or number that the note lacks.
     asked: bool,
+    /// The message says that something is one more of its kind: it replaces nothing but what there is one of.
+    adds: bool,
 }
 
 impl Notes {
-    /// Core memory before a message; `asked` says that it ends in a question.
-    pub(super) fn new(core: &CoreMemory, asked: bool) -> Self {
+    /// Core memory before a message; `asked` says that it ends in a question, `adds` that it tells of one more of a kind.
+    pub(super) fn new(core: &CoreMemory, asked: bool, adds: bool) -> Self {
         Self {
             human: core.human.lines().map(str::to_owned).collect(),
             persona: core.persona.lines().map(str::to_owned).collect(),
@@ -101,7 +99,19 @@ impl Notes {
             persona_room: core.persona.free_chars(),
             brought: HashSet::new(),
             asked,
+            adds,
         }
+    }
+
+    /// Takes over what earlier pieces of the same message have brought.
+    pub(super) fn with_brought(mut self, brought: HashSet<String>) -> Self {
+        self.brought = brought;
+        self
+    }
+
+    /// What the message has brought so far.
+    pub(super) fn into_brought(self) -> HashSet<String> {
+        self.brought
     }
 
     /// The notes about the user, oldest first.
@@ -134,18 +144,27 @@ impl Notes {
     /// The note on which `fact` bears most, where it bears on any.
     fn bearing(&self, fact: &str, scores: &[Score]) -> Option<(usize, Relation)> {
         let lower = fact.to_lowercase();
-        if let Some(begin) = SINGLE.iter().find(|begin| lower.starts_with(**begin)) {
-            let is_other = |note: &String| note.to_lowercase().starts_with(begin) && !self.brought.contains(note);
+        let names_one =
+            |text: &str, begin: &str| text.get(begin.len()..).is_some_and(|rest| rest.starts_with(char::is_uppercase));
+        if let Some(begin) = SINGLE.iter().find(|begin| lower.starts_with(**begin) && names_one(fact, begin)) {
+            let is_other = |note: &String| {
+                note.to_lowercase().starts_with(begin) && names_one(note, begin) && !self.brought.contains(note)
+            };
             if let Some(index) = self.human.iter().position(is_other) {
                 return Some((index, Relation::Replaces));
             }
         }
         let odds = |[same, update, other]: &[f32; 3]| same.max(*update) - other;
-        let (index, best) = *scores.iter().max_by(|(_, one), (_, two)| odds(one).total_cmp(&odds(two)))?;
+        // What the message itself has brought can be repeated, and is not replaced.
+        let replaces = |(index, [same, update, _]): &&Score| {
+            update > same && self.human.get(*index).is_some_and(|note| self.brought.contains(note))
+        };
+        let scores = scores.iter().filter(|score| !replaces(score));
+        let (index, best) = *scores.max_by(|(_, one), (_, two)| odds(one).total_cmp(&odds(two)))?;
         let note = self.human.get(index)?;
         let [same, update, _] = best;
         if update > same {
-            if self.brought.contains(note) {
+            if self.adds {
                 return None;
             }
             let needed = if begin_alike(note, fact) { MIN_UPDATE_ALIKE } else { MIN_UPDATE };
@@ -155,7 +174,7 @@ impl Notes {
             return None;
         }
         // What names or counts more than the note says more than the note.
-        let (in_note, in_fact): (HashSet<_>, HashSet<_>) = (names(note).collect(), names(fact).collect());
+        let (in_note, in_fact): (HashSet<_>, HashSet<_>) = (all_names(note).collect(), all_names(fact).collect());
         if in_fact.is_subset(&in_note) {
             Some((index, Relation::Repeats))
         } else {
@@ -164,8 +183,8 @@ impl Notes {
     }
 
     fn names_more(&self, fact: &str, index: usize) -> bool {
-        let in_note: HashSet<String> = self.human.get(index).into_iter().flat_map(|note| names(note)).collect();
-        names(fact).any(|name| !in_note.contains(&name))
+        let in_note: HashSet<String> = self.human.get(index).into_iter().flat_map(|note| all_names(note)).collect();
+        all_names(fact).any(|name| !in_note.contains(&name))
     }
 
     /// A fact for which core memory has no room goes to archival storage.
@@ -264,7 +283,7 @@ mod tests {
     fn notes(human: &str) -> Notes {
         let block = |label, text: &str| CoreBlock { label, text: text.to_owned(), limit_chars: 2000 };
         let persona = block(BlockLabel::Persona, "My name is Mneme.\nI am calm.");
-        Notes::new(&CoreMemory { persona, human: block(BlockLabel::Human, human) }, false)
+        Notes::new(&CoreMemory { persona, human: block(BlockLabel::Human, human) }, false, false)
     }
 
     fn fact(text: &str) -> Finding {
@@ -323,6 +342,39 @@ mod tests {
         let (_, arguments) = made(notes.take(&fact("The user's name is Quill."), &scored(&[OTHER, OTHER])));
         assert_eq!(arguments["old_content"], "The user's name is Quil.");
         let (name, _) = made(notes.take(&fact("The user has a car."), &scored(&[OTHER, OTHER])));
+        assert_eq!(name, "core_memory_append");
+    }
+
+    #[test]
+    fn a_flat_is_no_other_town_and_a_second_job_no_other_one() {
+        let (name, _) =
+            made(notes("The user lives in Ghent.").take(&fact("The user lives in a small flat."), &scored(&[OTHER])));
+        assert_eq!(name, "core_memory_append");
+        let adding = |human| Notes { adds: true, ..notes(human) };
+        let (name, _) = made(
+            adding("The user has a dog called Rex.").take(&fact("The user has a dog called Luna."), &scored(&[UPDATE])),
+        );
+        assert_eq!(name, "core_memory_append");
+        let (name, _) =
+            made(adding("The user lives in Ghent.").take(&fact("The user lives in Turku."), &scored(&[OTHER])));
+        assert_eq!(name, "core_memory_replace", "there is one home");
+    }
+
+    #[test]
+    fn what_the_message_brought_does_not_hide_the_note_that_it_makes_untrue() {
+        let mut notes = notes("The user is tired.");
+        notes.take(&fact("The user slept well."), &scored(&[OTHER]));
+        let (_, arguments) =
+            made(notes.take(&fact("The user is wide awake."), &scored(&[[0.0, 2.0, 0.0], [0.0, 3.0, 0.0]])));
+        assert_eq!(arguments["old_content"], "The user is tired.");
+        let other = notes.with_brought(HashSet::new());
+        assert!(other.into_brought().is_empty());
+    }
+
+    #[test]
+    fn the_first_word_of_a_sentence_can_name_somebody() {
+        let mut notes = notes("Zibby is a vegetarian.");
+        let (name, _) = made(notes.take(&fact("Orrin is a vegetarian."), &scored(&[SAME])));
         assert_eq!(name, "core_memory_append");
     }
 

@@ -1,6 +1,7 @@
 //! Memory passes as the agent runs them: one message at a time. What each piece of it brings is a transaction, and that it
 //! was looked at is another: a pass that is stopped in between looks at the whole message again, and saves nothing twice.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -83,8 +84,9 @@ impl Agent {
         }
         let Some(message) = self.memory.view().next_unpassed()? else { return Ok(false) };
         let Body::User { text } = &message.body else { return Ok(false) };
+        let mut brought = HashSet::new();
         for piece in memory_pass::pieces(text) {
-            let calls = match self.look_at(&piece, preempt) {
+            let calls = match self.look_at(&piece, &mut brought, preempt) {
                 Ok(Some(calls)) => calls,
                 Ok(None) => return Ok(false),
                 // One message that cannot be looked at must not keep all later ones waiting.
@@ -101,11 +103,17 @@ impl Agent {
         Ok(true)
     }
 
-    /// The calls that save what a piece of a message states; `None` when pre-empted.
-    fn look_at(&mut self, piece: &str, preempt: &Cancel) -> Result<Option<Vec<Call>>, Error> {
+    /// The calls that save what a piece of a message states, beside what earlier pieces have `brought`; `None` when pre-empted.
+    fn look_at(
+        &mut self,
+        piece: &str,
+        brought: &mut HashSet<String>,
+        preempt: &Cancel,
+    ) -> Result<Option<Vec<Call>>, Error> {
         let core = self.bounded_core()?;
         let pass = MemoryPass::new(piece, &[&core.human.text, &core.persona.text]);
-        let mut notes = Notes::new(&core, pass.asks());
+        let adds = !renewal::can_renew(piece);
+        let mut notes = Notes::new(&core, pass.asks(), adds).with_brought(std::mem::take(brought));
         if pass.states_nothing() {
             return Ok(Some(Vec::new()));
         }
@@ -113,7 +121,7 @@ impl Agent {
         let Some(findings) = self.find(pass, preempt)? else { return Ok(None) };
         let facts: Vec<&str> = findings.iter().filter_map(Finding::fact).collect();
         let mut calls = Vec::new();
-        if (!facts.is_empty() || renewal::corrects(piece)) && !asks && renewal::can_renew(piece) {
+        if (!facts.is_empty() || renewal::corrects(piece)) && !asks && !adds {
             let mut texts = facts;
             texts.push(piece);
             for index in self.related(notes.about_user(), &texts, (renewal::MAX_LOOKED_AT, LEAST_RENEWED)) {
@@ -144,6 +152,7 @@ impl Agent {
             }
             calls.extend(notes.take(finding, &scores));
         }
+        *brought = notes.into_brought();
         Ok(Some(calls))
     }
 

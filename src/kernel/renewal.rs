@@ -56,7 +56,9 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
 ];
 
 /// Words that say: there is one more, the other stays.
-const MORE: [&str; 4] = ["additional", "also", "second", "too"];
+const MORE: [&str; 3] = ["additional", "also", "second"];
+/// The same at the end of what they belong to: the flat that is too small is no second one.
+const MORE_BEHIND: [&str; 2] = ["too", "as well"];
 
 /// Words that say: something told before was not so, or is not so any more.
 #[rustfmt::skip]
@@ -88,7 +90,13 @@ pub(super) fn grammar() -> String {
 
 /// Whether a message can renew a note at all.
 pub(super) fn can_renew(message: &str) -> bool {
-    !words(message).any(|word| MORE.contains(&word.as_str()))
+    let lower = message.to_lowercase();
+    let mut parts = lower.split(['.', ',', ';', '!', '?', '\n']).map(str::trim_end);
+    let ends =
+        |part: &str| MORE_BEHIND.iter().any(|behind| part.strip_suffix(behind).is_some_and(|rest| rest.ends_with(' ')));
+    // "Second, .." only counts what is said.
+    let is_more = |(place, word): (usize, String)| MORE.contains(&word.as_str()) && (place > 0 || word != "second");
+    !words(message).enumerate().any(is_more) && !parts.any(ends)
 }
 
 /// The note as it is now, where `written` is one: it says something that the note did not, takes that from the message,
@@ -130,6 +138,9 @@ mod tests {
         assert!(!can_renew("We got a second dog, called Luna."));
         assert!(can_renew("Quill left for another town, and Tamsin leads now."));
         assert!(can_renew("The dog's name is Luna, sorry."));
+        assert!(!can_renew("We have a dog as well."));
+        assert!(!can_renew("My aunt plays the cello too, you know."));
+        assert!(can_renew("The flat was too small, so we moved to Lund."));
     }
 
     #[test]

@@ -139,11 +139,14 @@ impl Value {
 /// Tokens that layers with a sliding window look back.
 pub const SLIDING_WINDOW: u32 = 16;
 
-/// A model of the Gemma 3 kind: some of its layers look back only [`SLIDING_WINDOW`] tokens.
+/// A model of the Gemma 3 kind: its layers look back only [`SLIDING_WINDOW`] tokens, but for the sixth, which has another base
+/// of angles, stretched.
 pub fn write_sliding(path: &Path) {
-    let (heads, width, hidden) = (2_u64, 16_u64, 64_u64);
+    let (heads, width, hidden, blocks) = (2_u64, 16_u64, 64_u64, 7);
     let mut file = Gguf::of("gemma3");
+    file.metadata.retain(|(key, _)| !key.ends_with(".block_count"));
     for (key, value) in [
+        ("block_count", blocks),
         ("attention.head_count", heads),
         ("attention.head_count_kv", heads),
         ("attention.key_length", width),
@@ -154,8 +157,10 @@ pub fn write_sliding(path: &Path) {
         file.set(&format!("gemma3.{key}"), Value::Int(value as u32));
     }
     file.set("gemma3.attention.layer_norm_rms_epsilon", Value::Float(1e-6));
-    file.set("gemma3.rope.freq_base", Value::Float(10_000.0));
-    for block in 0..BLOCKS {
+    file.set("gemma3.rope.freq_base", Value::Float(1_000_000.0));
+    file.set("gemma3.rope.scaling.type", Value::Text("linear"));
+    file.set("gemma3.rope.scaling.factor", Value::Float(8.0));
+    for block in 0..blocks {
         let mut tensor = |name: &str, shape: &[u64]| file.tensor(&format!("blk.{block}.{name}.weight"), shape);
         for norm in ["attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"] {
             tensor(norm, &[EMBEDDING]);

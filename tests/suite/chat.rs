@@ -203,6 +203,37 @@ fn a_conversation_is_taken_up_where_it_stood_and_not_read_again() {
 }
 
 #[test]
+fn core_memory_is_read_anew_where_what_told_of_an_edit_has_left_the_view() {
+    let world = World::new();
+    std::fs::write(world.home.path().join("config.toml"), "memory_pass = true\n").unwrap();
+    let script = json!({
+        "replies": [
+            {"when": "Message:\nI have a kayak.", "reply": "FACT: The user has a kayak.", "repeat": true},
+            {"when": "Message:\n", "reply": "NONE", "repeat": true},
+        ],
+        "otherwise": "All right.",
+    });
+    let mut program = world.start_script(script.clone(), &[]);
+    for remark in 0..6 {
+        program.say(&format!("Remark {remark} on the weather of this week, which was mixed."));
+    }
+    program.say("I have a kayak.");
+    assert_eq!(program.memory()["core"]["human"], "The user has a kayak.");
+    let last = program.say("Good night.").pop().unwrap();
+    assert!(program.close().success());
+    // Nothing is read meanwhile, so that the state which was saved stays the last one.
+    let mut program = world.start_script(script.clone(), &[]);
+    program.command("/pop 6");
+    assert!(program.close().success());
+    let mut program = world.start_script(script, &[]);
+    let next = program.say("Good morning.").pop().unwrap();
+    let [before, reused] =
+        [(&last, "tokens_reused"), (&next, "tokens_reused")].map(|(turn, field)| turn[field].as_u64().unwrap());
+    assert!(reused > 100 && reused + 100 < before, "the instructions alone stay: {next} after {last}");
+    assert!(program.close().success());
+}
+
+#[test]
 fn twenty_kills_at_random_moments_lose_nothing_and_do_nothing_twice() {
     crate::harness::kills::kills(11, 14, mneme::dialect::Profile::Native);
     crate::harness::kills::kills(12, 6, mneme::dialect::Profile::Classic);

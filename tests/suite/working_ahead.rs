@@ -177,3 +177,19 @@ fn the_config_says_which_edits_reach_the_beginning_of_the_prompt() {
         assert_eq!(last.contains(coffee), !after_correction.is_empty(), "{policy:?}: {last}");
     }
 }
+
+#[test]
+fn the_state_of_a_conversation_is_worth_saving_after_a_quiet_minute() {
+    let mut talk = setting().open();
+    talk.say("Good morning.");
+    let due = |talk: &Talk| talk.agent.state_due_in().map(|due| due.as_secs());
+    assert_eq!(due(&talk), Some(60));
+    talk.clock.advance(59_000);
+    assert_eq!(due(&talk), Some(1));
+    talk.clock.advance(2_000);
+    assert_eq!(due(&talk), Some(0));
+    talk.agent.save_state();
+    assert_eq!(due(&talk), None, "there is nothing new");
+    talk.say("And good night.");
+    assert_eq!(due(&talk), Some(60));
+}

@@ -219,7 +219,9 @@ fn settings(home: &Path) -> Check {
 fn engine(home: &Path) -> Option<Check> {
     let file = ConfigFile::read(home).ok()?;
     let config = Config::new(home.to_owned(), file, Overrides::default()).ok()?;
-    let words = super::super::models::load_options(None, &config).in_words();
+    let options = super::super::models::load_options(None, &config);
+    let model = super::super::models::chosen(&config).ok().map(|(file, _)| file.path);
+    let words = options.in_words(model.as_deref());
     Some(match words {
         Ok(words) => fine("engine", format!("{words} ([engine] in {} changes it)", ConfigFile::NAME)),
         Err(error) => check("engine", State::Fail, error.to_string(), "build mneme anew: make build"),

@@ -36,6 +36,8 @@ pub struct Settings {
     pub model: PathBuf,
     /// Its size in bytes and when it was changed, UTC milliseconds.
     pub model_state: (u64, i64),
+    /// What runs the model.
+    pub engine: String,
     /// The program: its size in bytes and when it was changed. Another build is another agent.
     pub program_state: (u64, i64),
     /// Which of the agent's policies hold.
@@ -257,6 +259,7 @@ mod tests {
             data: "data".into(),
             model: "m.gguf".into(),
             model_state: (1, 2),
+            engine: "llama-cpp".to_owned(),
             program_state: (3, 4),
             policy: policy.to_owned(),
             embedder: None,

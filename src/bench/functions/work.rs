@@ -25,6 +25,8 @@ pub struct Settings {
     pub model: PathBuf,
     /// Its size in bytes and when it was changed, UTC milliseconds.
     pub model_state: (u64, i64),
+    /// What runs the model, and how, as far as that changes what it computes.
+    pub engine: String,
     /// Version of the program.
     pub program: String,
     /// Call format.
@@ -121,6 +123,7 @@ mod tests {
         let settings = |profile: &str| Settings {
             model: "m.gguf".into(),
             model_state: (1, 2),
+            engine: "llama-cpp".to_owned(),
             program: "1".to_owned(),
             profile: profile.to_owned(),
             together: 1,

@@ -17,6 +17,7 @@ fn load(path: &Path) -> Result<CandleEngine, Error> {
 
 /// The tiny model of a family as a folder.
 fn tiny(folder: &Path, family: &str) -> (PathBuf, PathBuf) {
+    std::fs::create_dir_all(folder).unwrap();
     let (gguf, out) = (folder.join(format!("{family}.gguf")), folder.join(family));
     write_decoder(family, &gguf);
     convert(&gguf, &out, Numbers::F32, &mut |_| true).unwrap();
@@ -93,6 +94,10 @@ fn shards_are_read_as_one() {
     // The same file under another name, which the table gives for every tensor.
     std::fs::rename(out.join("model.safetensors"), out.join("model-00001-of-00001.safetensors")).unwrap();
     let index = |name: &str| format!("{{\"weight_map\":{{\"model.norm.weight\":\"{name}\"}}}}");
+    let missing = index("model-00001-of-00001.safetensors").replace("model.norm", "model.form");
+    std::fs::write(out.join("model.safetensors.index.json"), missing).unwrap();
+    let error = load(&out).unwrap_err().to_string();
+    assert!(error.contains("model.form.weight is not in model-00001-of-00001.safetensors"), "{error}");
     std::fs::write(out.join("model.safetensors.index.json"), index("model-00001-of-00001.safetensors")).unwrap();
     let cancel = Cancel::new();
     let (mut first, mut second) = (load(&gguf).unwrap(), load(&out).unwrap());
@@ -120,6 +125,12 @@ fn what_cannot_be_run_is_told_with_its_name() {
         ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", "no tensor blk.2."),
         ("\"head_dim\": 8", "\"rope_scaling\": {\"type\": \"llama3\"}, \"head_dim\": 4000000000000", "width of a head"),
         ("\"rope_theta\"", "\"text_config\": {}, \"rope_theta\"", "text alone"),
+        ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", "model.layers.1."),
+        ("\"hidden_act\": \"silu\"", "\"hidden_act\": \"relu\"", "relu"),
+        ("\"rope_theta\"", "\"final_logit_softcapping\": 30.0, \"rope_theta\"", "capped"),
+        ("\"rope_theta\"", "\"layer_types\": [\"full_attention\", \"sliding_attention\"], \"rope_theta\"", "layer 1"),
+        ("\"rope_theta\"", "\"layer_types\": [\"full_attention\"], \"rope_theta\"", "1 layers"),
+        ("\"num_attention_heads\": 4", "\"num_attention_heads\": 400000", "number of heads"),
         (
             "\"rope_theta\"",
             "\"rope_scaling\": {\"type\": \"linear\", \"rope_type\": \"linear\", \"factor\": -1}, \"rope_theta\"",
@@ -159,6 +170,52 @@ fn what_cannot_be_run_is_told_with_its_name() {
         std::fs::write(out.join(name), kept).unwrap();
     }
     load(&out).unwrap();
+}
+
+#[test]
+fn a_family_without_what_it_needs_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (family, published, named) in [
+        ("qwen2", "model.layers.1.self_attn.k_proj.bias", "blk.1.attn_k.bias"),
+        ("qwen3", "model.layers.0.self_attn.q_norm.weight", "blk.0.attn_q_norm.weight"),
+        ("gemma3", "model.layers.0.post_feedforward_layernorm.weight", "blk.0.post_ffw_norm.weight"),
+    ] {
+        let (_, out) = tiny(folder.path(), family);
+        let path = out.join("model.safetensors");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = bytes.windows(published.len()).position(|part| part == published.as_bytes()).unwrap();
+        // Another name of the same length.
+        bytes[at] = b'n';
+        std::fs::write(&path, bytes).unwrap();
+        let error = load(&out).unwrap_err().to_string();
+        assert!(error.contains(&format!("no tensor {named}")), "{family}: {error}");
+    }
+    let (_, out) = tiny(&folder.path().join("untied"), "gemma3");
+    let config = std::fs::read_to_string(out.join("config.json")).unwrap();
+    let untied = config.replace("\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false");
+    assert_ne!(untied, config);
+    std::fs::write(out.join("config.json"), untied).unwrap();
+    let error = load(&out).unwrap_err().to_string();
+    assert!(error.contains("no tensor lm_head.weight"), "{error}");
+}
+
+#[test]
+fn the_magnitude_of_stretched_angles_is_the_one_that_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, out) = tiny(folder.path(), "llama-yarn");
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(out.join("config.json")).unwrap()).unwrap();
+    let mut logits = |told: Option<f64>| {
+        config["rope_scaling"]["attention_factor"] = told.into();
+        std::fs::write(out.join("config.json"), config.to_string()).unwrap();
+        let mut engine = load(&out).unwrap();
+        engine.read(&tokens(40), &Cancel::new()).unwrap();
+        engine.logits().unwrap().to_vec()
+    };
+    let usual = 1.0 + 0.1 * 8_f64.ln();
+    let [by_default, told, other] = [None, Some(usual), Some(1.0)].map(&mut logits);
+    assert!(difference(&by_default, &told) < 1e-4);
+    assert!(difference(&by_default, &other) > 1e-3);
 }
 
 #[test]

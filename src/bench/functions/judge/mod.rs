@@ -111,6 +111,8 @@ impl Judge {
             (Demand::NoCall, Reply::Calls(_)) => {
                 judged(Verdict::FalseCall, "irrelevance_error:decoder_success: no function fits")
             }
+            // Of what was not even asked, nothing is right. What cannot be read is no call, as the leaderboard has it.
+            (_, Reply::Unreadable { text, reason }) if text.is_empty() => judged(Verdict::Invalid, reason),
             (Demand::NoCall, _) | (Demand::AnyCall, Reply::Calls(_)) => judged(Verdict::Right, ""),
             (_, Reply::Text(_)) => judged(Verdict::Refused, "text where a call is due"),
             (_, Reply::Unreadable { reason, .. }) => judged(Verdict::Invalid, reason),
