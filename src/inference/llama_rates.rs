@@ -127,11 +127,12 @@ impl BareLibrary {
     /// The file cannot be loaded.
     pub fn load(path: &Path, options: &LoadOptions, window_tokens: usize) -> Result<Self, Error> {
         let model = Arc::new(load_model(path, options, &mut |_| true)?);
-        let batch_tokens = options.tuning.read_batch_tokens.unwrap_or(READ_CHUNK_TOKENS);
         let params = context_params(window_tokens + SIDE_CELLS, options);
         let context = model.new_context(backend()?, params).map_err(|error| failed("making a context", &error))?;
         // SAFETY: as in `LlamaCppEngine::load`: the model outlives the context inside this value, and neither leaves it.
         let context = unsafe { std::mem::transmute::<LlamaContext<'_>, LlamaContext<'static>>(context) };
+        let asked = options.tuning.read_batch_tokens.unwrap_or(READ_CHUNK_TOKENS);
+        let batch_tokens = asked.clamp(1, usize::try_from(context.n_batch()).unwrap_or(1).max(1));
         Ok(Self { context, _model: model, batch: LlamaBatch::new(batch_tokens, 1), batch_tokens })
     }
 

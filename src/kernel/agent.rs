@@ -17,6 +17,7 @@ use crate::types::{
 
 use super::Error;
 use super::answering::{Lookup, only_searches};
+use super::asked_for::AskedFor;
 use super::attach::asks_to_save;
 use super::by_profile::{default_instructions, make_model};
 use super::command::Command;
@@ -26,7 +27,7 @@ use super::heartbeats::Heartbeats;
 use super::interrupt::Interrupt;
 use super::model::{Model, Written};
 use super::noted;
-use super::offer::{MemoryView, step_policy};
+use super::offer::{MemoryView, asked_for_policy, step_policy};
 use super::preview::{ANSWER_CHARS_PER_TOKEN, memory_view};
 use super::progress::{Pending, Progress};
 use super::related::Related;
@@ -203,6 +204,7 @@ impl Agent {
             message_stored: matches!(interrupt, Interrupt::User { .. }).then_some(false),
             asks_to_save: matches!(&interrupt, Interrupt::User { text, .. } if asks_to_save(text)),
             recalled: self.recalls_at(&interrupt),
+            asked_for: self.asked_for_at(&interrupt),
             lookup: self.looks_up_at(&interrupt),
             ..Progress::default()
         };
@@ -346,6 +348,14 @@ impl Agent {
         }
     }
 
+    /// The call that a message asks for. The classic profile leaves it to the model, as the paper does.
+    fn asked_for_at(&self, interrupt: &Interrupt) -> Option<AskedFor> {
+        match interrupt {
+            Interrupt::User { text, .. } if self.settings.profile == Profile::Native => AskedFor::of(text),
+            _ => None,
+        }
+    }
+
     /// Makes room, lets the model write, stores and shows what it wrote.
     fn generate(
         &mut self,
@@ -372,6 +382,11 @@ impl Agent {
         let answer_tokens = reserve_tokens.min(window_tokens.saturating_sub(prompt_tokens));
         let policy = step_policy(offer, &self.view(progress, answer_tokens * ANSWER_CHARS_PER_TOKEN)?);
         let policy = if progress.lookup == Lookup::MustSearch { only_searches(policy) } else { policy };
+        let asked_for = progress.asked_for.take().filter(|_| offer == Offer::Everything);
+        let policy = match asked_for {
+            Some(asked_for) => asked_for_policy(asked_for, &self.view(progress, 0)?).unwrap_or(policy),
+            None => policy,
+        };
         let mut reply = Reply::new(&mut self.memory, &*self.clock, &self.cancel);
         let written = self.model.write(&self.context, &policy, answer_tokens, &mut |piece| reply.take(piece, emit));
         let is_text = matches!(&written, Ok(Written { action: Ok(Action::Text { .. }), .. }));

@@ -108,6 +108,7 @@ const EXAMPLES: &[(&str, &str, &str, &str)] = &[
         "Das weiß ich nicht, du hast es mir nicht gesagt.",
     ),
     ("Good morning!", "-", "Can you write a poem for my aunt?", "GENERAL"),
+    ("It's Tamsyn with a y!", "The user's name is Tamsyn.", "how is my name spelled?", "Your name is spelled Tamsyn."),
     (
         "I'm 31 and work as a tutor.",
         "The user works as a tutor.\nThe user is 31 years old.",
@@ -150,10 +151,38 @@ fn is_search(name: &str) -> bool {
     Function::by_name(name).is_some_and(Function::searches)
 }
 
+/// How notes speak of the user; an answer speaks to them.
+const AVOIDED: &str = "the user";
+
+/// Rules of a line in which [`AVOIDED`] does not stand as words: `line`, and `line-t` for one whose first letter is there
+/// already. Each piece of it ends where nothing of what is avoided has begun, the last one maybe within it.
+fn line_rules() -> String {
+    let letters: Vec<char> = AVOIDED.chars().collect();
+    let first = letters.first().copied().unwrap_or_default();
+    let mut rules = format!(
+        "line ::= piece{{0,{MAX_ANSWER_CHARS}}} (\"{first}\" ending-1)?\n\
+         piece ::= [^{first}{CONTROLS}] | \"{first}\" begun-1\n\
+         line-t ::= begun-1 line | ending-1\n"
+    );
+    let whole = letters.len();
+    for (at, next) in letters.iter().enumerate().skip(1) {
+        let behind = at + 1;
+        let ends_in = if behind < whole { format!(" | \"{next}\" ending-{behind}") } else { String::new() };
+        rules += &format!(
+            "begun-{at} ::= [^{first}{next}{CONTROLS}] | \"{first}\" begun-1 | \"{next}\" begun-{behind}\n\
+             ending-{at} ::= (\"{first}\" ending-1)?{ends_in}\n"
+        );
+    }
+    // A longer word is another one.
+    let others: String = ('a'..='z').filter(|letter| *letter != first).collect();
+    rules += &format!("begun-{whole} ::= [{others}] | \"{first}\" begun-1\n");
+    rules
+}
+
 /// What can be written: that the question is a general one, or one line that does not begin by speaking of the user as
-/// `I` or as "the user".
+/// `I`, and speaks of them as "the user" nowhere.
 fn grammar() -> String {
-    let mut first = vec![format!("[^ IMT{CONTROLS}]"), "\"I\" [a-z]".to_owned(), "\"My\" [a-z]".to_owned()];
+    let mut first = vec![format!("[^ IMTt{CONTROLS}]"), "\"I\" [a-z]".to_owned(), "\"My\" [a-z]".to_owned()];
     first.push(format!("\"M\" [^y{CONTROLS}]"));
     // Each proper beginning of it, and another letter behind.
     let avoided = "The user";
@@ -162,10 +191,11 @@ fn grammar() -> String {
         format!("{} [^{next}{CONTROLS}]", literal(begin))
     }));
     format!(
-        "root ::= {} | {} line | first line\nline ::= [^{CONTROLS}]{{0,{MAX_ANSWER_CHARS}}}\nfirst ::= {}\n",
+        "root ::= {} | {} line | first line | \"t\" line-t\nfirst ::= {}\n{}",
         literal(GENERAL),
         literal(UNKNOWN[0]),
         first.join(" | "),
+        line_rules(),
     )
 }
 
@@ -344,10 +374,31 @@ mod tests {
         for (.., answer) in EXAMPLES {
             assert_eq!(grammar.judge(answer.as_bytes()).unwrap(), Verdict::Accepted, "{answer}");
         }
-        for refused in ["I live in Ghent.", "My aunt is Zibby.", "The user sings.", "", "Two\nlines."] {
+        for refused in [
+            "I live in Ghent.",
+            "My aunt is Zibby.",
+            "The user sings.",
+            "",
+            "Two\nlines.",
+            "It is the user.",
+            "It is the user's.",
+            "the user sings",
+            "It is the the user who sings.",
+            "Both the user",
+        ] {
             assert_ne!(grammar.judge(refused.as_bytes()).unwrap(), Verdict::Accepted, "{refused}");
         }
-        for taken in ["Iron is.", "Mr Quill.", "The usual one.", "Then it rains.", "I don't know."] {
+        for taken in [
+            "Iron is.",
+            "Mr Quill.",
+            "The usual one.",
+            "Then it rains.",
+            "I don't know.",
+            "the usual one",
+            "t",
+            "It is the used one, the username and at the us",
+            "The the other user",
+        ] {
             assert_eq!(grammar.judge(taken.as_bytes()).unwrap(), Verdict::Accepted, "{taken}");
         }
     }

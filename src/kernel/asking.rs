@@ -61,6 +61,13 @@ const BEING_WORDS: [&str; 12] = [
 /// Words before a `me` to which something is only to be told.
 const TELLING_ME: [&str; 11] = ["ask", "explain", "for", "give", "help", "let", "remind", "send", "show", "tell", "to"];
 
+/// What the agent may have done before: answers from the memory do not show its replies.
+#[rustfmt::skip]
+const SAYING: [&str; 17] = [
+    "advise", "advised", "answer", "mean", "meant", "mention", "mentioned", "propose", "proposed", "recommend", "recommended", "say",
+    "said", "suggest", "suggested", "write", "wrote",
+];
+
 /// How many words may stand between the word that asks and the user: "which of the two towns do I .."
 const MOST_BETWEEN: usize = 5;
 
@@ -111,6 +118,13 @@ pub(super) fn asks_of_user(text: &str, notes: &str) -> bool {
         && only_asks(&own)
         && (speaks_of_user(&own) || speaks_of_me(&own) || names_any_of(&own, notes))
         && !words(&own).any(of_agent)
+        && !asks_what_was_replied(&own)
+}
+
+/// Whether a question is about what the agent has said: "which book did you recommend to me?"
+fn asks_what_was_replied(text: &str) -> bool {
+    let words: Vec<String> = words(text).collect();
+    words.windows(2).any(|pair| matches!(pair, [you, said] if you == "you" && SAYING.contains(&said.as_str())))
 }
 
 /// Whether the user stands in it as `me`, and not as the one to whom something is to be told.
@@ -226,6 +240,7 @@ mod tests {
             "In which city do I live now? One word please.",
             "do I like snakes? just yes or no",
             "Who teaches me?",
+            "what did I tell you about my aunt?",
             "how much did the exhaust cost me?",
         ] {
             assert!(asks_of_user(asking, "") && ends_in_question(asking), "{asking}");
@@ -241,6 +256,8 @@ mod tests {
             "What is your name?",
             "Say 'I am tall' in Dutch?",
             "I live.",
+            "Which book did you recommend to me?",
+            "What did you say about my cat?",
             "Can you tell me a story?",
             "Give me a recipe.",
         ] {

@@ -44,6 +44,21 @@ const ASKED: [&str; 8] = [
     "has not mentioned",
 ];
 
+/// What small models note of small talk.
+const EMPTY: [&str; 9] = [
+    "the user is all set",
+    "the user is back",
+    "the user is fine",
+    "the user is here",
+    "the user is here again",
+    "the user is okay",
+    "the user is ready",
+    "the user is there",
+    "the user says hello",
+];
+/// How what the agent is to be begins: it stands in the agent's own block, in its own words.
+const OF_AGENT: [&str; 4] = ["I ", "I'", "I’", "My "];
+
 /// Words of which facts are made, whatever they say.
 #[rustfmt::skip]
 const FRAME: [&str; 24] = [
@@ -120,6 +135,15 @@ const FIRST_PERSON: [&str; 35] = [
     "yo", "mi", "mis", "io", "mio", "mia", "miei", "eu", "meu", "minha", "meus", "jag", "min", "mitt", "mina", "ik",
     "mijn", "jeg", "mit",
 ];
+/// The user as an object; alone they are no statement about them.
+const FIRST_PERSON_BESIDE: [&str; 4] = ["me", "us", "myself", "ourselves"];
+/// Words that are common in the languages of [`FIRST_PERSON`], and in few others.
+#[rustfmt::skip]
+const COMMON: [&str; 20] = [
+    "the", "and", "of", "der", "die", "und", "les", "des", "et", "que", "los", "el", "di", "che", "och", "att", "het", "een", "og", "para",
+];
+/// So many of them tell the language of a piece.
+const LEAST_COMMON: usize = 4;
 const SECOND_PERSON: [&str; 24] = [
     "you", "your", "yours", "yourself", "u", "du", "dich", "dir", "dein", "deine", "sie", "ihr", "ihnen", "tu", "te",
     "toi", "ton", "ta", "tes", "vous", "votre", "ti", "tú", "usted",
@@ -171,6 +195,18 @@ pub(super) fn pieces(message: &str) -> Vec<String> {
         rest = behind.trim_start();
     }
     pieces
+}
+
+/// Whether a piece of a long message is about something else than the user and theirs, as that of a page that was pasted: in
+/// a language whose words are known it never says I, my or me.
+pub(super) fn is_about_else(piece: &str) -> bool {
+    let (mut common, mut speaks) = (0, false);
+    for word in words(piece) {
+        let is_one_of = |list: &[&str]| list.contains(&word.as_str());
+        speaks |= is_one_of(&FIRST_PERSON) || is_one_of(&FIRST_PERSON_BESIDE);
+        common += usize::from(is_one_of(&COMMON));
+    }
+    !speaks && common >= LEAST_COMMON
 }
 
 impl MemoryPass {
@@ -241,12 +277,12 @@ impl MemoryPass {
         for line in written.lines() {
             let (finding, text) = if let Some(fact) = line.strip_prefix(FACT) {
                 (Finding::Fact(fact.trim().to_owned()), fact)
-            } else if let Some(wish) = line.strip_prefix(WISH) {
+            } else if let Some(wish) = line.strip_prefix(WISH).filter(|wish| is_of_agent(wish)) {
                 (Finding::Wish(wish.trim().to_owned()), wish)
             } else {
                 continue;
             };
-            if self.is_grounded(text) && !self.only_asked(text) && !findings.contains(&finding) {
+            if !is_empty(text) && self.is_grounded(text) && !self.only_asked(text) && !findings.contains(&finding) {
                 findings.push(finding);
             }
         }
@@ -284,6 +320,16 @@ impl MemoryPass {
         let is_said = |word: &String| message.iter().any(|said| is_form_of(said, word));
         asked_for.any(names_it) || !meaning_words(&fact).iter().any(is_said)
     }
+}
+
+/// Whether a fact says nothing but that the user is there.
+fn is_empty(fact: &str) -> bool {
+    let fact = fact.trim().trim_end_matches('.').to_lowercase();
+    EMPTY.contains(&fact.as_str())
+}
+
+fn is_of_agent(wish: &str) -> bool {
+    OF_AGENT.iter().any(|begin| wish.trim_start().starts_with(begin))
 }
 
 /// Each word with the one behind it.
@@ -375,6 +421,33 @@ mod tests {
 
     fn fact(text: &str) -> Finding {
         Finding::Fact(text.to_owned())
+    }
+
+    #[test]
+    fn what_says_nothing_is_not_noted() {
+        let pass = MemoryPass::new("so, I've moved! It's Turin now, new job and all", &[]);
+        let written = "FACT: The user has moved to Turin.\nFACT: The user is all set.\nYOU: Me again :)\nYOU: I talk like a pirate.";
+        let found = pass.findings(written);
+        let expected = [
+            Finding::Fact("The user has moved to Turin.".to_owned()),
+            Finding::Wish("I talk like a pirate.".to_owned()),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_pasted_page_is_not_about_the_user_and_a_letter_is() {
+        let page = "The Oder rises in the mountains of Moravia and flows north. Of its tributaries the Warta is the longest, and \
+                    the canal between them was dug in the years of the old king.";
+        assert!(is_about_else(page));
+        for told in [
+            "The flat is on the ninth floor and the lift of the house is out of order, which does not please us.",
+            "Anna lives there with Tom.",
+            "Rzeka płynie przez miasto i las, a potem do morza.",
+            "Die Wohnung liegt an der Oder, und die Miete teilt sich meine Schwester mit der Tante.",
+        ] {
+            assert!(!is_about_else(told), "{told}");
+        }
     }
 
     #[test]

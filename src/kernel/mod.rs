@@ -7,6 +7,7 @@ mod agent;
 mod answering;
 mod archive;
 mod aside;
+mod asked_for;
 mod asking;
 mod attach;
 mod by_profile;

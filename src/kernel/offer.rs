@@ -7,6 +7,7 @@
 use crate::functions::{self, Function, MAX_PAUSE_MINUTES, PAGE_SIZE};
 use crate::types::{AllowedCall, ArgumentRule, Call, NamedRule, StepPolicy, TextRule};
 
+use super::asked_for::AskedFor;
 use super::step::Offer;
 
 /// Appending is offered only while a block has this much room; below it, lines are to be replaced.
@@ -90,6 +91,21 @@ pub fn step_policy(offer: Offer, memory: &MemoryView) -> StepPolicy {
         function_names: functions::names(),
         max_thought_chars: MAX_THOUGHT_CHARS,
     }
+}
+
+/// The policy of a step in which the user wants something done: nothing but a call that does it; none where nothing can.
+#[must_use]
+pub(super) fn asked_for_policy(asked_for: AskedFor, memory: &MemoryView) -> Option<StepPolicy> {
+    // A memory pass edits core memory, and sees the whole of a message.
+    let is_left = |function: &&Function| memory.saves_by_itself || !function.edits_core();
+    let functions = asked_for.functions().iter().filter(is_left);
+    let calls: Vec<AllowedCall> = functions.filter_map(|function| memory.allowed_call(*function)).collect();
+    (!calls.is_empty()).then(|| StepPolicy {
+        text: TextRule::Forbidden,
+        calls,
+        function_names: functions::names(),
+        max_thought_chars: MAX_THOUGHT_CHARS,
+    })
 }
 
 fn named(name: &str, rule: ArgumentRule) -> NamedRule {

@@ -85,8 +85,10 @@ impl Agent {
         let Some(message) = self.memory.view().next_unpassed()? else { return Ok(false) };
         let Body::User { text } = &message.body else { return Ok(false) };
         let mut brought = HashSet::new();
-        for piece in memory_pass::pieces(text) {
-            let calls = match self.look_at(&piece, &mut brought, preempt) {
+        let pieces = memory_pass::pieces(text);
+        let is_long = pieces.len() > 1;
+        for piece in pieces.iter().filter(|piece| !(is_long && memory_pass::is_about_else(piece))) {
+            let calls = match self.look_at(piece, &mut brought, preempt) {
                 Ok(Some(calls)) => calls,
                 Ok(None) => return Ok(false),
                 // One message that cannot be looked at must not keep all later ones waiting.

@@ -4,6 +4,7 @@ use crate::types::{Call, Event};
 
 use super::Error;
 use super::answering::Lookup;
+use super::asked_for::AskedFor;
 use super::recall::Recalled;
 
 /// What a turn gathers while it runs.
@@ -21,6 +22,8 @@ pub(super) struct Progress {
     pub(super) has_read_document: bool,
     /// The user's message asks for something to be kept.
     pub(super) asks_to_save: bool,
+    /// A call that the message asks for and that was not made yet.
+    pub(super) asked_for: Option<AskedFor>,
     pub(super) recalled: Recalled,
     pub(super) lookup: Lookup,
 }

@@ -288,3 +288,27 @@ fn an_agent_whose_core_memory_is_too_large_opens_and_answers_once_it_is_shorter(
     assert_eq!(reply(&program.say("And now?")), "All right.");
     assert!(program.close().success());
 }
+
+#[test]
+fn what_the_user_wants_archived_is_archived_by_a_call() {
+    use crate::harness::agent::{Setting, answer, call};
+    use mneme::dialect::Profile;
+    use mneme::inference::ScriptedReply;
+    let profile = Profile::Native;
+    let inserts = call(profile, "archival_memory_insert", &[("content", "\"The part number is 5517-B.\"")]);
+    let searches = call(profile, "archival_memory_search", &[("query", "\"part number\""), ("page", "0")]);
+    let replies = [inserts, answer(profile, "Done."), searches, answer(profile, "It is 5517-B.")];
+    let replies: Vec<&str> = replies.iter().map(String::as_str).collect();
+    let mut setting = Setting::new(profile, &replies);
+    // With memory passes nothing that saves is offered, unless it is asked for.
+    setting.config.memory_pass = Some(true);
+    let (when, reply) = (Some("Message:\n".to_owned()), "NONE".to_owned());
+    setting.script.replies.insert(0, ScriptedReply { when, reply, repeat: true, ..ScriptedReply::default() });
+    let mut talk = setting.open();
+    talk.say("Please put this into your archive: the part number is 5517-B.");
+    let (_, _, passages) = talk.memory();
+    assert_eq!(passages, 1);
+    let events = talk.say("Search your archive for the part number, please.");
+    assert_eq!(crate::harness::agent::messages(&events), ["It is 5517-B."]);
+    assert!(talk.log.generations().iter().all(|generation| !generation.diverged));
+}
