@@ -206,7 +206,7 @@ impl Row {
         let counts = [(edits, "edit", "edits"), (searches, "search", "searches")];
         let counts = counts.into_iter().filter(|(count, ..)| *count > 0);
         let told = [(restarted, "restarted"), (evicted, "summarised"), (evicted_behind, "summarised behind it")];
-        let told = told.into_iter().filter_map(|(is_so, text)| is_so.then(|| text.to_owned()));
+        let told = told.into_iter().filter(|(is_so, _)| *is_so).map(|(_, text)| text.to_owned());
         let counts = counts.map(|(count, one, many)| counted(u64::from(count), one, many));
         told.chain(counts).collect::<Vec<_>>().join(", ")
     }
