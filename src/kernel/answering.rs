@@ -107,6 +107,12 @@ const EXAMPLES: &[(&str, &str, &str, &str)] = &[
         "Wann hat mein Bruder Geburtstag?",
         "Das weiß ich nicht, du hast es mir nicht gesagt.",
     ),
+    (
+        "I play the cello in a small orchestra.",
+        "The user plays the cello.",
+        "did I ever say that I play the drums? yes or no",
+        "No, you haven't told me that.",
+    ),
     ("Good morning!", "-", "Can you write a poem for my aunt?", "GENERAL"),
     ("It's Tamsyn with a y!", "The user's name is Tamsyn.", "how is my name spelled?", "Your name is spelled Tamsyn."),
     (

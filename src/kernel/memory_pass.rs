@@ -26,6 +26,10 @@ const MIN_ODDS: f32 = 0.8;
 /// The same for a message that ends in a question.
 const MIN_ODDS_OF_QUESTION: f32 = 1.3;
 
+/// The same for a piece of a long message in which the user speaks of themselves: nobody writes that much without saying
+/// something, and a piece that ends in "pleased to meet you" is easily taken for small talk as a whole.
+const MIN_ODDS_OF_LONG: f32 = 0.05;
+
 /// What small models write where a question asks for a thing: it is no fact.
 const VAGUE: [&str; 6] = ["something", "someone", "somebody", "somewhere", "unknown", "unspecified"];
 
@@ -172,6 +176,8 @@ impl Finding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MemoryPass {
     message: String,
+    /// It is a piece of a longer message.
+    is_piece: bool,
     /// Words that may appear in a finding although the message does not have them.
     known_words: HashSet<String>,
 }
@@ -212,12 +218,26 @@ pub(super) fn is_about_else(piece: &str) -> bool {
 impl MemoryPass {
     /// A look at `message`; `known` is text whose names a finding may use.
     pub(super) fn new(message: &str, known: &[&str]) -> Self {
-        Self { message: message.to_owned(), known_words: known.iter().flat_map(|text| words(text)).collect() }
+        Self {
+            message: message.to_owned(),
+            is_piece: false,
+            known_words: known.iter().flat_map(|text| words(text)).collect(),
+        }
+    }
+
+    /// Says whether the message is a piece of a longer one.
+    pub(super) fn as_piece(mut self, is_piece: bool) -> Self {
+        self.is_piece = is_piece;
+        self
     }
 
     /// See [`MIN_ODDS`].
     pub(super) fn min_odds(&self) -> f32 {
-        if self.asks() { MIN_ODDS_OF_QUESTION } else { MIN_ODDS }
+        match self.is_piece && speaks_of_user(&self.message) {
+            _ if self.asks() => MIN_ODDS_OF_QUESTION,
+            true => MIN_ODDS_OF_LONG,
+            false => MIN_ODDS,
+        }
     }
 
     /// Whether the message ends in a question.

@@ -88,7 +88,7 @@ impl Agent {
         let pieces = memory_pass::pieces(text);
         let is_long = pieces.len() > 1;
         for piece in pieces.iter().filter(|piece| !(is_long && memory_pass::is_about_else(piece))) {
-            let calls = match self.look_at(piece, &mut brought, preempt) {
+            let calls = match self.look_at((piece, is_long), &mut brought, preempt) {
                 Ok(Some(calls)) => calls,
                 Ok(None) => return Ok(false),
                 // One message that cannot be looked at must not keep all later ones waiting.
@@ -108,12 +108,12 @@ impl Agent {
     /// The calls that save what a piece of a message states, beside what earlier pieces have `brought`; `None` when pre-empted.
     fn look_at(
         &mut self,
-        piece: &str,
+        (piece, is_of_long): (&str, bool),
         brought: &mut HashSet<String>,
         preempt: &Cancel,
     ) -> Result<Option<Vec<Call>>, Error> {
         let core = self.bounded_core()?;
-        let pass = MemoryPass::new(piece, &[&core.human.text, &core.persona.text]);
+        let pass = MemoryPass::new(piece, &[&core.human.text, &core.persona.text]).as_piece(is_of_long);
         let adds = !renewal::can_renew(piece);
         let mut notes = Notes::new(&core, pass.asks(), adds).with_brought(std::mem::take(brought));
         if pass.states_nothing() {

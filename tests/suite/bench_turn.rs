@@ -45,10 +45,6 @@ fn every_turn_has_a_row_and_the_restart_takes_up_what_was_read() {
             assert!(turn[field].is_number(), "{field}: {turn}");
         }
         assert!(turn["database_ms"].as_f64().unwrap() > 0.0, "{turn}");
-        let parts = ["read_ms", "sample_ms", "mask_ms", "database_ms", "other_ms"];
-        let sum: f64 = parts.iter().map(|part| turn[*part].as_f64().unwrap()).sum();
-        // Whole milliseconds: half of one may be lost in each of three.
-        assert!((sum - turn["wall_ms"].as_f64().unwrap()).abs() < 3.0, "the parts make {sum}: {turn}");
     }
     let first = turns[0]["tokens_read"].as_u64().unwrap();
     // Behind the restart the fixed part and the turns before are there.

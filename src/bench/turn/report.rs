@@ -408,3 +408,70 @@ impl Report {
         lines.join("\n")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::StopReason;
+
+    fn measured(decode_ms: u64) -> Measured {
+        let turn = TurnReport {
+            stop_reason: StopReason::Answer,
+            steps: 1,
+            forward_passes: 9,
+            tokens_read: 50,
+            tokens_reused: 100,
+            tokens_recalled: 0,
+            tokens_sampled: 8,
+            tokens_forced: 0,
+            tokens_drafted: 0,
+            tokens_accepted: 0,
+            call_tokens: 0,
+            call_tokens_forced: 0,
+            restore_ms: 0,
+            read_ms: 300,
+            decode_ms,
+            mask_us: 20_000,
+            wall_ms: 700,
+            idle_passes: 0,
+            idle_ms: 0,
+        };
+        Measured {
+            turn,
+            first_token: Duration::from_millis(310),
+            database: Duration::from_millis(30),
+            database_while_decoding: Duration::from_millis(12),
+            bound: Duration::from_millis(650),
+            first_bound: Duration::from_millis(290),
+            engine_tokens: 58,
+            known_tokens: 0,
+            happened: Happened { evicted_behind: true, edits: 2, ..Happened::default() },
+            restored_tokens: 0,
+            reread: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_turn_make_its_time() {
+        let rounds = [measured(340), measured(360)];
+        let row = Row::of(1, &rounds.iter().collect::<Vec<_>>()).unwrap();
+        // What is stored while a reply is written is no part of sampling.
+        assert!((row.sample_ms - (350.0 - 20.0 - 12.0)).abs() < 1e-6, "{}", row.sample_ms);
+        assert!((row.parts().iter().sum::<f64>() - 700.0).abs() < 1e-6, "{:?}", row.parts());
+        assert_eq!(row.remark(true), "restarted, summarised behind it, 2 edits");
+    }
+
+    #[test]
+    fn what_is_not_listed_is_known_where_all_else_is() {
+        let listed = Footprint {
+            peak_rss_bytes: 100,
+            weights_bytes: Some(50),
+            kv_bytes: Some(20),
+            compute_bytes: Some(10),
+            embedder_bytes: 5,
+        };
+        assert_eq!(listed.unlisted_bytes(), Some(15));
+        assert_eq!(Footprint { kv_bytes: None, ..listed }.unlisted_bytes(), None);
+        assert_eq!(Footprint { peak_rss_bytes: 0, ..listed }.unlisted_bytes(), None);
+    }
+}

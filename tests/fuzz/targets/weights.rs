@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use mneme::inference::{CandleEngine, Engine, Error, LoadOptions};
+use mneme::inference::{CandleEngine, Engine, Error, LoadOptions, tokenize_text};
 use mneme::types::{Cancel, TokenId};
 use mneme_fuzz::parts;
 use serde_json::Value;
@@ -31,13 +31,16 @@ fuzz_target!(|data: &[u8]| {
     let Some(path) = path else { return };
     match load(&path) {
         // What was taken can be run.
-        Ok(mut engine) => drop(engine.read(&[TokenId(0)], &Cancel::new())),
+        Ok(mut engine) => {
+            drop(tokenize_text(&engine, "aab  c\n\n \ta"));
+            drop(engine.read(&[TokenId(0); 40], &Cancel::new()));
+        }
         Err(error) => assert!(!error.to_string().is_empty() && !error.hint().is_empty()),
     }
 });
 
 fn load(path: &Path) -> Result<CandleEngine, Error> {
-    let options = LoadOptions { context_window: Some(8), ..LoadOptions::default() };
+    let options = LoadOptions { context_window: Some(64), ..LoadOptions::default() };
     CandleEngine::load(path, &options, &mut |_| true)
 }
 
