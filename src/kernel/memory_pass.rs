@@ -30,6 +30,9 @@ const MIN_ODDS_OF_QUESTION: f32 = 1.3;
 /// something, and a piece that ends in "pleased to meet you" is easily taken for small talk as a whole.
 const MIN_ODDS_OF_LONG: f32 = 0.05;
 
+/// A sentence of so many words says something.
+const LEAST_SAYING_WORDS: usize = 8;
+
 /// What small models write where a question asks for a thing: it is no fact.
 const VAGUE: [&str; 6] = ["something", "someone", "somebody", "somewhere", "unknown", "unspecified"];
 
@@ -225,9 +228,13 @@ impl MemoryPass {
         }
     }
 
-    /// Says whether the message is a piece of a longer one.
+    /// Says whether the message is a piece of a longer one. Then it is looked at without the small talk at its end: by that,
+    /// small models take all of it for small talk.
     pub(super) fn as_piece(mut self, is_piece: bool) -> Self {
         self.is_piece = is_piece;
+        if is_piece {
+            self.message = without_small_talk(&self.message).to_owned();
+        }
         self
     }
 
@@ -352,6 +359,22 @@ fn is_of_agent(wish: &str) -> bool {
     OF_AGENT.iter().any(|begin| wish.trim_start().starts_with(begin))
 }
 
+/// A text without the short sentences at its end that name nobody and do not speak of the user.
+fn without_small_talk(text: &str) -> &str {
+    let mut rest = text.trim_end();
+    loop {
+        let body = rest.trim_end_matches(['.', '!', ' ', '\n']);
+        let Some(at) = body.rfind(['.', '!', '?', '\n']) else { return rest };
+        let (before, last) = body.split_at(at + 1);
+        let says =
+            words(last).count() >= LEAST_SAYING_WORDS || speaks_of_user(last) || names(last.trim()).next().is_some();
+        if says {
+            return rest;
+        }
+        rest = before.trim_end();
+    }
+}
+
 /// Each word with the one behind it.
 fn following(words: &[String]) -> impl Iterator<Item = (&String, &String)> {
     words.iter().zip(words.iter().skip(1))
@@ -441,6 +464,17 @@ mod tests {
 
     fn fact(text: &str) -> Finding {
         Finding::Fact(text.to_owned())
+    }
+
+    #[test]
+    fn small_talk_at_the_end_of_a_piece_is_left_out() {
+        let said = "I weave scarves. I want to walk across Portugal, coast to border.";
+        for talk in [" There, that's me, more or less. Pleased to meet you.", " Well then!", ""] {
+            assert_eq!(without_small_talk(&format!("{said}{talk}")), said, "{talk}");
+        }
+        for whole in ["My dog is old. He is called Rex.", "I am tired. I like tea.", "Pleased to meet you.", ""] {
+            assert_eq!(without_small_talk(whole), whole);
+        }
     }
 
     #[test]
