@@ -136,6 +136,9 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("Thanks, that was useful.", "NONE"),
 ];
 
+/// What users are called in the examples.
+const EXAMPLE_USERS: [&str; 3] = ["Quill", "Tamsin", "Ruhl"];
+
 /// Words by which a message speaks of the user, and of the agent, in some languages. In others it may do both.
 const FIRST_PERSON: [&str; 35] = [
     "i", "im", "ive", "my", "mine", "we", "our", "ich", "mein", "meine", "wir", "unser", "je", "mon", "ma", "mes",
@@ -230,7 +233,7 @@ impl MemoryPass {
 
     /// Says whether the message is a piece of a longer one. Then it is looked at without the small talk at its end: by that,
     /// small models take all of it for small talk.
-    pub(super) fn as_piece(mut self, is_piece: bool) -> Self {
+    pub(super) fn of_piece(mut self, is_piece: bool) -> Self {
         self.is_piece = is_piece;
         if is_piece {
             self.message = without_small_talk(&self.message).to_owned();
@@ -303,17 +306,33 @@ impl MemoryPass {
         let mut findings = Vec::new();
         for line in written.lines() {
             let (finding, text) = if let Some(fact) = line.strip_prefix(FACT) {
-                (Finding::Fact(fact.trim().to_owned()), fact)
+                let fact = self.of_the_user(fact.trim());
+                (Finding::Fact(fact.clone()), fact)
             } else if let Some(wish) = line.strip_prefix(WISH).filter(|wish| is_of_agent(wish)) {
-                (Finding::Wish(wish.trim().to_owned()), wish)
+                (Finding::Wish(wish.trim().to_owned()), wish.to_owned())
             } else {
                 continue;
             };
-            if !is_empty(text) && self.is_grounded(text) && !self.only_asked(text) && !findings.contains(&finding) {
+            if !is_empty(&text) && self.is_grounded(&text) && !self.only_asked(&text) && !findings.contains(&finding) {
                 findings.push(finding);
             }
         }
         findings
+    }
+
+    /// A fact about a user of the examples, who is neither in the message nor in the notes, is one about this user: small models take over the
+    /// name where the message does not tell another.
+    fn of_the_user(&self, fact: &str) -> String {
+        let is_said = |name: &str| {
+            let name = name.to_lowercase();
+            self.known_words.contains(&name) || words(&self.message).any(|word| word == name)
+        };
+        let behind = |name: &&str| {
+            let rest = fact.strip_prefix(*name)?;
+            rest.starts_with([' ', '\'', '’']).then_some(rest)
+        };
+        let rest = EXAMPLE_USERS.iter().filter(|name| !is_said(name)).find_map(behind);
+        rest.map_or_else(|| fact.to_owned(), |rest| format!("The user{rest}"))
     }
 
     fn is_grounded(&self, text: &str) -> bool {
@@ -464,6 +483,17 @@ mod tests {
 
     fn fact(text: &str) -> Finding {
         Finding::Fact(text.to_owned())
+    }
+
+    #[test]
+    fn a_name_of_the_examples_stands_for_the_user() {
+        let pass = MemoryPass::new("At weekends I weave scarves.", &[]);
+        let found =
+            pass.findings("FACT: The user is Ruhl.\nFACT: Ruhl weaves scarves.\nFACT: Ruhl's hobby is weaving.");
+        let facts = ["The user weaves scarves.", "The user's hobby is weaving."];
+        assert_eq!(found, facts.map(|fact| Finding::Fact(fact.to_owned())));
+        let named = MemoryPass::new("Ruhl weaves scarves.", &[]).findings("FACT: Ruhl weaves scarves.");
+        assert_eq!(named, [Finding::Fact("Ruhl weaves scarves.".to_owned())]);
     }
 
     #[test]

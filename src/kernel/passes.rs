@@ -113,7 +113,7 @@ impl Agent {
         preempt: &Cancel,
     ) -> Result<Option<Vec<Call>>, Error> {
         let core = self.bounded_core()?;
-        let pass = MemoryPass::new(piece, &[&core.human.text, &core.persona.text]).as_piece(is_of_long);
+        let pass = MemoryPass::new(piece, &[&core.human.text, &core.persona.text]).of_piece(is_of_long);
         let adds = !renewal::can_renew(piece);
         let mut notes = Notes::new(&core, pass.asks(), adds).with_brought(std::mem::take(brought));
         if pass.states_nothing() {
