@@ -4,7 +4,7 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, get_current_pi
 
 /// Time that this process has spent on processors, all threads together.
 ///
-/// `getrusage` would be finer, but needs unsafe code or one more feature of `rustix`; a hundredth of a second, which the
+/// `getrusage` would be finer, but needs a native call or one more feature of `rustix`; a hundredth of a second, which the
 /// system's process table has, is enough for turns of seconds.
 #[derive(Debug)]
 pub struct CpuClock {

@@ -1,6 +1,6 @@
 //! What a message asks, as far as its words and signs tell. Pure.
 
-use super::memory_pass::{all_names, speaks_of_user, without_quotations, words};
+use super::wording::{OBJECTS, all_names, speaks_of_user, without_quotations, words};
 
 /// Signs of a question, in the scripts that have one.
 const QUESTION_MARKS: [char; 4] = ['?', '？', '؟', '՞'];
@@ -132,8 +132,7 @@ fn speaks_of_me(text: &str) -> bool {
     let words: Vec<String> = words(text).collect();
     words.iter().enumerate().any(|(at, word)| {
         let before = at.checked_sub(1).and_then(|before| words.get(before));
-        matches!(word.as_str(), "me" | "us" | "myself")
-            && before.is_some_and(|before| !TELLING_ME.contains(&before.as_str()))
+        OBJECTS.contains(&word.as_str()) && before.is_some_and(|before| !TELLING_ME.contains(&before.as_str()))
     })
 }
 

@@ -12,13 +12,13 @@ use crate::grammar::policy::literal;
 
 use super::asking::{asks_about_user, ends_in_question, lays_down, only_asks};
 use super::notes::MAX_FACT_CHARS;
+use super::pieces::without_small_talk;
+use super::wording::{
+    is_form_of, meaning_words, names, speaks_of_user, speaks_of_user_alone, without_quotations, words,
+};
 
 /// Facts that one piece of a message can bring.
 const MAX_FINDINGS: usize = 6;
-/// Characters of a message that are looked at together.
-const PIECE_CHARS: usize = 400;
-/// Pieces of a message that are looked at: a longer one is a document, not a remark.
-const MAX_PIECES: usize = 12;
 /// Below this a message is not shortened further.
 const LEAST_PIECE_CHARS: usize = 80;
 /// How much likelier it must be that a message states something than that it states nothing.
@@ -29,9 +29,6 @@ const MIN_ODDS_OF_QUESTION: f32 = 1.3;
 /// The same for a piece of a long message in which the user speaks of themselves: nobody writes that much without saying
 /// something, and a piece that ends in "pleased to meet you" is easily taken for small talk as a whole.
 const MIN_ODDS_OF_LONG: f32 = 0.05;
-
-/// A sentence of so many words says something.
-const LEAST_SAYING_WORDS: usize = 8;
 
 /// What small models write where a question asks for a thing: it is no fact.
 const VAGUE: [&str; 6] = ["something", "someone", "somebody", "somewhere", "unknown", "unspecified"];
@@ -65,23 +62,6 @@ const EMPTY: [&str; 9] = [
 ];
 /// How what the agent is to be begins: it stands in the agent's own block, in its own words.
 const OF_AGENT: [&str; 4] = ["I ", "I'", "I’", "My "];
-
-/// Words of which facts are made, whatever they say.
-#[rustfmt::skip]
-const FRAME: [&str; 24] = [
-    "and", "are", "called", "does", "for", "from", "had", "has", "have", "her", "his", "its", "likes", "lives", "name",
-    "named", "not", "that", "the", "their", "user", "was", "with", "works",
-];
-
-/// Words by which sentences begin and that name nobody.
-#[rustfmt::skip]
-const BEGINNINGS: [&str; 21] = [
-    "a", "an", "both", "every", "he", "her", "his", "i", "in", "it", "its", "my", "on", "our", "she", "that", "the", "their", "there",
-    "they", "this",
-];
-
-/// Letters by which a word is known in another form.
-const STEM_CHARS: usize = 4;
 
 /// Begins an answer that says: the message states nothing.
 pub(super) const NOTHING: &str = "NONE";
@@ -139,26 +119,6 @@ const EXAMPLES: &[(&str, &str)] = &[
 /// What users are called in the examples.
 const EXAMPLE_USERS: [&str; 3] = ["Quill", "Tamsin", "Ruhl"];
 
-/// Words by which a message speaks of the user, and of the agent, in some languages. In others it may do both.
-const FIRST_PERSON: [&str; 35] = [
-    "i", "im", "ive", "my", "mine", "we", "our", "ich", "mein", "meine", "wir", "unser", "je", "mon", "ma", "mes",
-    "yo", "mi", "mis", "io", "mio", "mia", "miei", "eu", "meu", "minha", "meus", "jag", "min", "mitt", "mina", "ik",
-    "mijn", "jeg", "mit",
-];
-/// The user as an object; alone they are no statement about them.
-const FIRST_PERSON_BESIDE: [&str; 4] = ["me", "us", "myself", "ourselves"];
-/// Words that are common in the languages of [`FIRST_PERSON`], and in few others.
-#[rustfmt::skip]
-const COMMON: [&str; 20] = [
-    "the", "and", "of", "der", "die", "und", "les", "des", "et", "que", "los", "el", "di", "che", "och", "att", "het", "een", "og", "para",
-];
-/// So many of them tell the language of a piece.
-const LEAST_COMMON: usize = 4;
-const SECOND_PERSON: [&str; 24] = [
-    "you", "your", "yours", "yourself", "u", "du", "dich", "dir", "dein", "deine", "sie", "ihr", "ihnen", "tu", "te",
-    "toi", "ton", "ta", "tes", "vous", "votre", "ti", "tú", "usted",
-];
-
 /// What a message states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Finding {
@@ -186,39 +146,6 @@ pub(super) struct MemoryPass {
     is_piece: bool,
     /// Words that may appear in a finding although the message does not have them.
     known_words: HashSet<String>,
-}
-
-/// A long message in pieces that end with a line, a sentence or a word.
-pub(super) fn pieces(message: &str) -> Vec<String> {
-    let mut pieces = Vec::new();
-    let mut rest = message.trim();
-    while !rest.is_empty() && pieces.len() < MAX_PIECES {
-        let limit = rest.char_indices().nth(PIECE_CHARS).map_or(rest.len(), |(at, _)| at);
-        let (head, tail) = rest.split_at(limit);
-        let end = if tail.is_empty() {
-            head.len()
-        } else {
-            // A place near the beginning would leave a piece of a few words.
-            let behind = |mark: &str| head.rfind(mark).map(|at| at + mark.len()).filter(|end| *end > head.len() / 2);
-            ["\n", ". ", " "].into_iter().find_map(behind).unwrap_or(head.len())
-        };
-        let (piece, behind) = rest.split_at(end);
-        pieces.push(piece.trim().to_owned());
-        rest = behind.trim_start();
-    }
-    pieces
-}
-
-/// Whether a piece of a long message is about something else than the user and theirs, as that of a page that was pasted: in
-/// a language whose words are known it never says I, my or me.
-pub(super) fn is_about_else(piece: &str) -> bool {
-    let (mut common, mut speaks) = (0, false);
-    for word in words(piece) {
-        let is_one_of = |list: &[&str]| list.contains(&word.as_str());
-        speaks |= is_one_of(&FIRST_PERSON) || is_one_of(&FIRST_PERSON_BESIDE);
-        common += usize::from(is_one_of(&COMMON));
-    }
-    !speaks && common >= LEAST_COMMON
 }
 
 impl MemoryPass {
@@ -281,7 +208,8 @@ impl MemoryPass {
     pub(super) fn grammar(&self) -> String {
         let more = MAX_FINDINGS - 1;
         let last = MAX_FACT_CHARS - 2;
-        let kinds = if self.is_of_the_user_alone() {
+        // Qwen2.5-Coder-1.5B took "I am called .." for the name that the agent is to have, with odds of 100 to 1.
+        let kinds = if speaks_of_user_alone(&self.message) {
             literal(FACT)
         } else {
             format!("({} | {})", literal(FACT), literal(WISH))
@@ -291,13 +219,6 @@ impl MemoryPass {
              fact ::= [^ \\x00-\\x1F\\x7F] [^\\x00-\\x1F\\x7F]{{1,{last}}} [^ \\x00-\\x1F\\x7F]\n",
             literal(NOTHING),
         )
-    }
-
-    /// Whether the message says I and not you. Qwen2.5-Coder-1.5B took "I am called .." for the name that the agent is
-    /// to have, with odds of 100 to 1.
-    fn is_of_the_user_alone(&self) -> bool {
-        let has = |list: &[&str]| words(&self.message).any(|word| list.contains(&word.as_str()));
-        has(&FIRST_PERSON) && !has(&SECOND_PERSON)
     }
 
     /// What was written, without repetitions, without what says nothing, and without what small models take from the
@@ -378,96 +299,13 @@ fn is_of_agent(wish: &str) -> bool {
     OF_AGENT.iter().any(|begin| wish.trim_start().starts_with(begin))
 }
 
-/// A text without the short sentences at its end that name nobody and do not speak of the user.
-fn without_small_talk(text: &str) -> &str {
-    let mut rest = text.trim_end();
-    loop {
-        let body = rest.trim_end_matches(['.', '!', ' ', '\n']);
-        let Some(at) = body.rfind(['.', '!', '?', '\n']) else { return rest };
-        let (before, last) = body.split_at(at + 1);
-        let says =
-            words(last).count() >= LEAST_SAYING_WORDS || speaks_of_user(last) || names(last.trim()).next().is_some();
-        if says {
-            return rest;
-        }
-        rest = before.trim_end();
-    }
-}
-
 /// Each word with the one behind it.
 fn following(words: &[String]) -> impl Iterator<Item = (&String, &String)> {
     words.iter().zip(words.iter().skip(1))
 }
 
-/// Whether two words have a stem in common, as far as their first letters tell.
-pub(super) fn is_form_of(one: &str, two: &str) -> bool {
-    let stem = |word: &str| word.chars().take(STEM_CHARS).collect::<String>();
-    stem(one) == stem(two)
-}
-
-/// A text without what stands in quotation marks. An apostrophe within a word is none.
-pub(super) fn without_quotations(text: &str) -> String {
-    let mut own = String::with_capacity(text.len());
-    let mut closing = None;
-    let mut chars = text.chars().peekable();
-    let mut before = ' ';
-    while let Some(c) = chars.next() {
-        let ends_word = !chars.peek().is_some_and(|next| next.is_alphanumeric());
-        match closing {
-            Some(end) if c == end && (end != '\'' || ends_word) => closing = None,
-            Some(_) => {}
-            None => match c {
-                '"' => closing = Some('"'),
-                '“' | '„' => closing = Some(if text.contains('”') { '”' } else { '“' }),
-                '«' => closing = Some('»'),
-                '\'' if !before.is_alphanumeric() => closing = Some('\''),
-                c => own.push(c),
-            },
-        }
-        before = c;
-    }
-    // A mark that nothing closes is no quotation.
-    if closing.is_some() { text.to_owned() } else { own }
-}
-
-/// Whether a text speaks of who writes it.
-pub(super) fn speaks_of_user(text: &str) -> bool {
-    words(text).any(|word| FIRST_PERSON.contains(&word.as_str()))
-}
-
 fn question(message: &str) -> String {
     format!("Message:\n{message}")
-}
-
-/// The words of a text, in lower case.
-pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
-}
-
-/// The words of a sentence that mean something beyond the frame of a fact.
-pub(super) fn meaning_words(text: &str) -> Vec<String> {
-    words(text).filter(|word| word.chars().count() >= 3 && !FRAME.contains(&word.as_str())).collect()
-}
-
-/// The words of a sentence that name or count something: those with a digit, and those with a capital letter that do not
-/// begin the sentence. In lower case.
-pub(super) fn names(sentence: &str) -> impl Iterator<Item = String> {
-    let mut begins = true;
-    sentence.split_inclusive(|c: char| !c.is_alphanumeric()).filter_map(move |word| {
-        let bare = word.trim_end_matches(|c: char| !c.is_alphanumeric());
-        let first = begins;
-        begins = word.ends_with(['.', '!', '?', ':', '\n']) || first && bare.is_empty();
-        let tells = bare.chars().any(char::is_numeric) || !first && bare.starts_with(char::is_uppercase) && bare != "I";
-        tells.then(|| bare.to_lowercase())
-    })
-}
-
-/// As [`names`], with the first word where it is no article or pronoun: "Zibby is a vegetarian."
-pub(super) fn all_names(sentence: &str) -> impl Iterator<Item = String> {
-    let first = sentence.split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty()).unwrap_or_default();
-    let lower = first.to_lowercase();
-    let names_one = first.starts_with(char::is_uppercase) && !BEGINNINGS.contains(&lower.as_str());
-    names_one.then_some(lower).into_iter().chain(names(sentence))
 }
 
 #[cfg(test)]
@@ -497,17 +335,6 @@ mod tests {
     }
 
     #[test]
-    fn small_talk_at_the_end_of_a_piece_is_left_out() {
-        let said = "I weave scarves. I want to walk across Portugal, coast to border.";
-        for talk in [" There, that's me, more or less. Pleased to meet you.", " Well then!", ""] {
-            assert_eq!(without_small_talk(&format!("{said}{talk}")), said, "{talk}");
-        }
-        for whole in ["My dog is old. He is called Rex.", "I am tired. I like tea.", "Pleased to meet you.", ""] {
-            assert_eq!(without_small_talk(whole), whole);
-        }
-    }
-
-    #[test]
     fn what_says_nothing_is_not_noted() {
         let pass = MemoryPass::new("so, I've moved! It's Turin now, new job and all", &[]);
         let written = "FACT: The user has moved to Turin.\nFACT: The user is all set.\nYOU: Me again :)\nYOU: I talk like a pirate.";
@@ -517,21 +344,6 @@ mod tests {
             Finding::Wish("I talk like a pirate.".to_owned()),
         ];
         assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn a_pasted_page_is_not_about_the_user_and_a_letter_is() {
-        let page = "The Oder rises in the mountains of Moravia and flows north. Of its tributaries the Warta is the longest, and \
-                    the canal between them was dug in the years of the old king.";
-        assert!(is_about_else(page));
-        for told in [
-            "The flat is on the ninth floor and the lift of the house is out of order, which does not please us.",
-            "Anna lives there with Tom.",
-            "Rzeka płynie przez miasto i las, a potem do morza.",
-            "Die Wohnung liegt an der Oder, und die Miete teilt sich meine Schwester mit der Tante.",
-        ] {
-            assert!(!is_about_else(told), "{told}");
-        }
     }
 
     #[test]
@@ -618,35 +430,6 @@ mod tests {
             assert_eq!(verdict == Verdict::Accepted, may_wish, "{message}");
             assert_eq!(grammar.judge(b"FACT: The user is called Wenzel.").unwrap(), Verdict::Accepted, "{message}");
         }
-    }
-
-    #[test]
-    fn names_are_capitals_within_a_sentence_and_numbers() {
-        let of = |sentence| names(sentence).collect::<Vec<_>>();
-        assert_eq!(
-            of("The user and I met Dr Lem in Oslo on 3 May, flat 27B."),
-            ["dr", "lem", "oslo", "3", "may", "27b"]
-        );
-        assert!(of("The user has a dog. Nice one!").is_empty());
-    }
-
-    #[test]
-    fn long_messages_are_looked_at_in_pieces_that_lose_no_word() {
-        let message = "A sentence of some length stands here. ".repeat(80);
-        let pieces = pieces(&message);
-        assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.chars().count() <= PIECE_CHARS));
-        assert!(pieces.iter().all(|piece| piece.ends_with('.')), "{pieces:?}");
-        assert_eq!(pieces.join(" "), message.trim());
-        assert!(super::pieces("  ").is_empty());
-    }
-
-    #[test]
-    fn a_line_that_ends_early_does_not_have_the_rest_cut_inside_of_a_word() {
-        let pieces = pieces(&format!("Hi,\n{}", "words without any full stop ".repeat(80)));
-        assert!(pieces.len() > 1);
-        let known = ["Hi,\nwords", "words", "without", "any", "full", "stop"];
-        let is_whole = |piece: &String| piece.split(' ').all(|word| known.contains(&word));
-        assert!(pieces.iter().all(is_whole), "{pieces:?}");
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod notes;
 mod offer;
 mod outdated;
 mod passes;
+mod pieces;
 mod preview;
 mod progress;
 mod recall;
@@ -40,6 +41,7 @@ mod service;
 pub mod step;
 mod summarizer;
 mod window;
+mod wording;
 
 pub use crate::memory::BlockLabel;
 pub use agent::{Agent, Settings};

@@ -13,8 +13,9 @@ use crate::functions::Function;
 use crate::memory::{BlockLabel, CoreMemory, same_line};
 use crate::types::Call;
 
-use super::memory_pass::{Finding, all_names};
+use super::memory_pass::Finding;
 use super::offer::MAX_CORE_LINE_CHARS;
+use super::wording::all_names;
 
 /// Characters of a fact.
 pub(super) const MAX_FACT_CHARS: usize = MAX_CORE_LINE_CHARS / 2;

@@ -14,6 +14,7 @@ use super::Error;
 use super::agent::Agent;
 use super::memory_pass::{self, Finding, MemoryPass};
 use super::notes::{self, Notes};
+use super::pieces;
 use super::related::{LEAST_COMPARED, LEAST_RENEWED};
 use super::renewal;
 use super::window;
@@ -85,9 +86,9 @@ impl Agent {
         let Some(message) = self.memory.view().next_unpassed()? else { return Ok(false) };
         let Body::User { text } = &message.body else { return Ok(false) };
         let mut brought = HashSet::new();
-        let pieces = memory_pass::pieces(text);
+        let pieces = pieces::pieces(text);
         let is_long = pieces.len() > 1;
-        for piece in pieces.iter().filter(|piece| !(is_long && memory_pass::is_about_else(piece))) {
+        for piece in pieces.iter().filter(|piece| !(is_long && pieces::is_about_else(piece))) {
             let calls = match self.look_at((piece, is_long), &mut brought, preempt) {
                 Ok(Some(calls)) => calls,
                 Ok(None) => return Ok(false),

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::memory::Embed;
 
-use super::memory_pass::{is_form_of, meaning_words};
+use super::wording::{is_form_of, meaning_words};
 
 /// What a word that two sentences share adds to the cosine of their meanings ..
 const SHARED_WORD: f32 = 0.2;

@@ -11,8 +11,8 @@ use std::collections::HashSet;
 
 use crate::memory::same_line;
 
-use super::memory_pass::{is_form_of, names, words};
 use super::notes::MAX_FACT_CHARS;
+use super::wording::{is_form_of, names, words};
 
 /// Notes that are looked at: those that have most to do with the message.
 pub(super) const MAX_LOOKED_AT: usize = 3;

@@ -162,8 +162,8 @@ fn a_second_start_does_not_read_again_what_every_prompt_begins_with() {
     assert!(reused("and once more") > 400);
 }
 
-#[test]
-fn a_conversation_is_taken_up_where_it_stood_and_not_read_again() {
+/// A home with memory passes, and a model that notes the kayak and nothing else.
+fn with_a_kayak_to_note() -> (World, Value) {
     let world = World::new();
     std::fs::write(world.home.path().join("config.toml"), "memory_pass = true\n").unwrap();
     let script = json!({
@@ -173,6 +173,12 @@ fn a_conversation_is_taken_up_where_it_stood_and_not_read_again() {
         ],
         "otherwise": "All right.",
     });
+    (world, script)
+}
+
+#[test]
+fn a_conversation_is_taken_up_where_it_stood_and_not_read_again() {
+    let (world, script) = with_a_kayak_to_note();
     let cost = |turn: &Value, field: &str| turn[field].as_u64().unwrap();
     let mut program = world.start_script(script.clone(), &[]);
     program.say("I have a kayak.");
@@ -204,15 +210,7 @@ fn a_conversation_is_taken_up_where_it_stood_and_not_read_again() {
 
 #[test]
 fn core_memory_is_read_anew_where_what_told_of_an_edit_has_left_the_view() {
-    let world = World::new();
-    std::fs::write(world.home.path().join("config.toml"), "memory_pass = true\n").unwrap();
-    let script = json!({
-        "replies": [
-            {"when": "Message:\nI have a kayak.", "reply": "FACT: The user has a kayak.", "repeat": true},
-            {"when": "Message:\n", "reply": "NONE", "repeat": true},
-        ],
-        "otherwise": "All right.",
-    });
+    let (world, script) = with_a_kayak_to_note();
     let mut program = world.start_script(script.clone(), &[]);
     for remark in 0..6 {
         program.say(&format!("Remark {remark} on the weather of this week, which was mixed."));

@@ -1,0 +1,119 @@
+//! What the words of a text tell: of whom it speaks, what it names, which words mean something. Pure.
+
+/// Words of which facts are made, whatever they say.
+#[rustfmt::skip]
+const FRAME: [&str; 24] = [
+    "and", "are", "called", "does", "for", "from", "had", "has", "have", "her", "his", "its", "likes", "lives", "name",
+    "named", "not", "that", "the", "their", "user", "was", "with", "works",
+];
+
+/// Words by which sentences begin and that name nobody.
+#[rustfmt::skip]
+const BEGINNINGS: [&str; 21] = [
+    "a", "an", "both", "every", "he", "her", "his", "i", "in", "it", "its", "my", "on", "our", "she", "that", "the", "their", "there",
+    "they", "this",
+];
+
+/// Letters by which a word is known in another form.
+const STEM_CHARS: usize = 4;
+
+/// Words by which a message speaks of the user, and of the agent, in some languages. In others it may do both.
+const FIRST_PERSON: [&str; 35] = [
+    "i", "im", "ive", "my", "mine", "we", "our", "ich", "mein", "meine", "wir", "unser", "je", "mon", "ma", "mes",
+    "yo", "mi", "mis", "io", "mio", "mia", "miei", "eu", "meu", "minha", "meus", "jag", "min", "mitt", "mina", "ik",
+    "mijn", "jeg", "mit",
+];
+const SECOND_PERSON: [&str; 24] = [
+    "you", "your", "yours", "yourself", "u", "du", "dich", "dir", "dein", "deine", "sie", "ihr", "ihnen", "tu", "te",
+    "toi", "ton", "ta", "tes", "vous", "votre", "ti", "tú", "usted",
+];
+
+/// The user as an object.
+pub(super) const OBJECTS: [&str; 4] = ["me", "us", "myself", "ourselves"];
+
+/// The words of a text, in lower case.
+pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+}
+
+/// The words of a sentence that mean something beyond the frame of a fact.
+pub(super) fn meaning_words(text: &str) -> Vec<String> {
+    words(text).filter(|word| word.chars().count() >= 3 && !FRAME.contains(&word.as_str())).collect()
+}
+
+/// The words of a sentence that name or count something: those with a digit, and those with a capital letter that do not
+/// begin the sentence. In lower case.
+pub(super) fn names(sentence: &str) -> impl Iterator<Item = String> {
+    let mut begins = true;
+    sentence.split_inclusive(|c: char| !c.is_alphanumeric()).filter_map(move |word| {
+        let bare = word.trim_end_matches(|c: char| !c.is_alphanumeric());
+        let first = begins;
+        begins = word.ends_with(['.', '!', '?', ':', '\n']) || first && bare.is_empty();
+        let tells = bare.chars().any(char::is_numeric) || !first && bare.starts_with(char::is_uppercase) && bare != "I";
+        tells.then(|| bare.to_lowercase())
+    })
+}
+
+/// As [`names`], with the first word where it is no article or pronoun: "Zibby is a vegetarian."
+pub(super) fn all_names(sentence: &str) -> impl Iterator<Item = String> {
+    let first = sentence.split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty()).unwrap_or_default();
+    let lower = first.to_lowercase();
+    let names_one = first.starts_with(char::is_uppercase) && !BEGINNINGS.contains(&lower.as_str());
+    names_one.then_some(lower).into_iter().chain(names(sentence))
+}
+
+/// Whether two words have a stem in common, as far as their first letters tell.
+pub(super) fn is_form_of(one: &str, two: &str) -> bool {
+    let stem = |word: &str| word.chars().take(STEM_CHARS).collect::<String>();
+    stem(one) == stem(two)
+}
+
+/// A text without what stands in quotation marks. An apostrophe within a word is none.
+pub(super) fn without_quotations(text: &str) -> String {
+    let mut own = String::with_capacity(text.len());
+    let mut closing = None;
+    let mut chars = text.chars().peekable();
+    let mut before = ' ';
+    while let Some(c) = chars.next() {
+        let ends_word = !chars.peek().is_some_and(|next| next.is_alphanumeric());
+        match closing {
+            Some(end) if c == end && (end != '\'' || ends_word) => closing = None,
+            Some(_) => {}
+            None => match c {
+                '"' => closing = Some('"'),
+                '“' | '„' => closing = Some(if text.contains('”') { '”' } else { '“' }),
+                '«' => closing = Some('»'),
+                '\'' if !before.is_alphanumeric() => closing = Some('\''),
+                c => own.push(c),
+            },
+        }
+        before = c;
+    }
+    // A mark that nothing closes is no quotation.
+    if closing.is_some() { text.to_owned() } else { own }
+}
+
+/// Whether a text speaks of who writes it.
+pub(super) fn speaks_of_user(text: &str) -> bool {
+    words(text).any(|word| FIRST_PERSON.contains(&word.as_str()))
+}
+
+/// Whether a text says I and not you.
+pub(super) fn speaks_of_user_alone(text: &str) -> bool {
+    speaks_of_user(text) && !words(text).any(|word| SECOND_PERSON.contains(&word.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_capitals_within_a_sentence_and_numbers() {
+        let of = |sentence| names(sentence).collect::<Vec<_>>();
+        assert_eq!(
+            of("The user and I met Dr Lem in Oslo on 3 May, flat 27B."),
+            ["dr", "lem", "oslo", "3", "may", "27b"]
+        );
+        assert!(of("The user has a dog. Nice one!").is_empty());
+    }
+}
