@@ -16,16 +16,18 @@ pub(super) enum AskedFor {
     Saving,
 }
 
-const ARCHIVE: [&str; 3] = ["archive", "archives", "archival"];
-const SAID: [&str; 5] = ["conversation", "conversations", "chat", "messages", "history"];
-const CORE: [&str; 1] = ["core"];
+/// Names of a store, and what stands before them where it is the agent's: "the history of Ghent" and "the archive" of a
+/// program are others.
+type Store = (&'static [&'static str], &'static [&'static str]);
+const ARCHIVE: Store = (&["archive", "archives", "archival"], &["your"]);
+const ARCHIVAL: Store = (&["archival"], &["in", "into"]);
+const SAID: Store = (&["conversation", "conversations", "chat", "messages", "history"], &["our", "your"]);
+const CORE: Store = (&["core"], &["your", "in", "into"]);
 const PUTTING: [&str; 9] = ["add", "archive", "insert", "keep", "note", "put", "save", "store", "write"];
 const EDITING: [&str; 3] = ["correct", "remember", "update"];
 const LOOKING: [&str; 6] = ["browse", "check", "look", "query", "scan", "search"];
 /// Who stands before a verb that tells instead of asking: "I keep the archive of our town".
 const TELLERS: [&str; 8] = ["i", "we", "they", "he", "she", "who", "d", "ll"];
-/// What stands before the name of a store.
-const DETERMINERS: [&str; 5] = ["your", "the", "our", "in", "into"];
 
 impl AskedFor {
     /// What a message asks for; none where it does not say so.
@@ -37,9 +39,10 @@ impl AskedFor {
             words.iter().enumerate().find(|(at, word)| list.contains(word) && is_so(before(*at))).map(|(at, _)| at)
         };
         let verb = |list| place_of(list, &|before| before.is_none_or(|before| !TELLERS.contains(&before)));
-        let store = |list| place_of(list, &|before| before.is_some_and(|before| DETERMINERS.contains(&before)));
-        let names_archive = store(&ARCHIVE);
-        if let (Some(looks), Some(place)) = (verb(&LOOKING), names_archive.or_else(|| store(&SAID)))
+        let store =
+            |(names, owners): Store| place_of(names, &|before| before.is_some_and(|before| owners.contains(&before)));
+        let names_archive = store(ARCHIVE).or_else(|| store(ARCHIVAL));
+        if let (Some(looks), Some(place)) = (verb(&LOOKING), names_archive.or_else(|| store(SAID)))
             && looks < place
         {
             return Some(Self::Search);
@@ -47,11 +50,11 @@ impl AskedFor {
         match (verb(&PUTTING), names_archive) {
             (Some(puts), Some(place)) if puts < place => return Some(Self::Archiving),
             // "Archive this: .."
-            (Some(0), _) if words.first() == Some(&"archive") => return Some(Self::Archiving),
+            _ if matches!(*words, ["archive", "this" | "that" | "it", ..]) => return Some(Self::Archiving),
             _ => {}
         }
         let saves = verb(&PUTTING).or_else(|| verb(&EDITING))?;
-        let place = store(&CORE).filter(|at| words.get(at + 1) == Some(&"memory"))?;
+        let place = store(CORE).filter(|at| words.get(at + 1) == Some(&"memory"))?;
         (saves < place).then_some(Self::Saving)
     }
 
@@ -89,6 +92,11 @@ mod tests {
             "I search the archives of Ghent for my thesis.",
             "My core memory of school is the smell of chalk.",
             "Put the kettle on.",
+            "How can I add a file to the archive?",
+            "Add a file to the archive with tar.",
+            "Look up the history of Ghent.",
+            "Check the chat for spam, how does one do that?",
+            "Archive the mailbox, or delete it?",
             "",
         ] {
             assert_eq!(AskedFor::of(message), None, "{message}");

@@ -301,7 +301,7 @@ fn config(gguf: &Gguf, shape: &Shape, numbers: Numbers) -> Json {
             config["rope_scaling"] = json!({
                 "rope_type": "yarn", "factor": factor, "original_max_position_embeddings": original_tokens,
                 "beta_fast": fast, "beta_slow": slow,
-                "attention_factor": shape.rope_factor * shape.rope.stretch.magnitude(),
+                "attention_factor": f64::from(shape.rope_factor) * shape.rope.stretch.magnitude(),
             });
         }
     }

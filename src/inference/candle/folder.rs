@@ -270,7 +270,8 @@ impl Config {
                     let (fast, slow) = (scaling.beta_fast.unwrap_or(32.0), scaling.beta_slow.unwrap_or(1.0));
                     stretch = Stretch::Yarn { factor, original_tokens, fast, slow };
                     // What is told is all of it.
-                    rope_factor = scaling.attention_factor.map_or(1.0, |told| told / stretch.magnitude());
+                    rope_factor =
+                        scaling.attention_factor.map_or(1.0, |told| (f64::from(told) / stretch.magnitude()) as f32);
                 }
                 Some("llama3") => made.push(("rope_freqs.weight", scaling.divisors(base, rope_size, original_tokens))),
                 Some("divisors") => {

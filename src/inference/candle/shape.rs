@@ -57,9 +57,9 @@ pub(super) enum Stretch {
 
 impl Stretch {
     /// Factor of sines and cosines: Peng et al., section 3.4.
-    pub(super) fn magnitude(self) -> f32 {
+    pub(super) fn magnitude(self) -> f64 {
         match self {
-            Self::Yarn { factor, .. } if factor > 1.0 => 1.0 + 0.1 * factor.ln(),
+            Self::Yarn { factor, .. } if factor > 1.0 => 1.0 + 0.1 * f64::from(factor).ln(),
             Self::Yarn { .. } | Self::None | Self::Linear(_) => 1.0,
         }
     }
