@@ -49,7 +49,8 @@ pub(super) fn is_about_else(piece: &str) -> bool {
 pub(super) fn without_small_talk(text: &str) -> &str {
     let mut rest = text.trim_end();
     loop {
-        let body = rest.trim_end_matches(['.', '!', ' ', '\n']);
+        // What stands behind the last sign that has words behind it.
+        let body = rest.trim_end_matches(|c: char| !c.is_alphanumeric());
         let Some(at) = body.rfind(['.', '!', '?', '\n']) else { return rest };
         let (before, last) = body.split_at(at + 1);
         let says =
@@ -83,11 +84,18 @@ mod tests {
     #[test]
     fn small_talk_at_the_end_of_a_piece_is_left_out() {
         let said = "I weave scarves. I want to walk across Portugal, coast to border.";
-        for talk in [" There, that's me, more or less. Pleased to meet you.", " Well then!", ""] {
+        for talk in [" There, that's me, more or less. Pleased to meet you.", " Well then!", " Any ideas?", " Well? Any ideas?? (Or not.)", ""] {
             assert_eq!(without_small_talk(&format!("{said}{talk}")), said, "{talk}");
         }
-        for whole in ["My dog is old. He is called Rex.", "I am tired. I like tea.", "Pleased to meet you.", ""] {
+        for whole in ["My dog is old. He is called Rex.", "I am tired. I like tea.", "Pleased to meet you.", "?!", ""] {
             assert_eq!(without_small_talk(whole), whole);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn of_any_text_only_an_end_is_left_out(text in "([a-zI]{1,3}[ .!?(\n]{1,2}){0,8}[^a]{0,6}") {
+            proptest::prop_assert!(text.starts_with(without_small_talk(&text)));
         }
     }
 
