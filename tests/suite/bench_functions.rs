@@ -311,6 +311,15 @@ fn a_call_that_has_no_end_is_closed_under_the_grammar_and_invalid_without() {
 }
 
 #[test]
+fn where_no_call_is_accepted_none_is_right() {
+    let bench = Bench::new();
+    let case = Case { accepted: Vec::new(), ..bench.cases(Category::SimplePython)[0].clone() };
+    let arguments = serde_json::json!({"city": "Rome"}).as_object().unwrap().clone();
+    let reply = Reply::Calls(vec![Call { name: "weather_get".to_owned(), arguments }]);
+    assert_eq!(Judge::new().unwrap().judge(&case, &reply).verdict, Verdict::Wrong);
+}
+
+#[test]
 fn a_text_under_the_grammar_ends_when_it_is_known_to_be_one() {
     let bench = Bench::new();
     let case = &bench.cases(Category::Irrelevance)[0];

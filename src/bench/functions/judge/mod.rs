@@ -136,6 +136,9 @@ impl Judge {
         let is_parallel = case.category.demand() == Demand::AllCalls;
         let is_single = !is_parallel && !case.category.chooses();
         let expected = if is_single { 1 } else { case.accepted.len() };
+        if is_single && case.accepted.is_empty() {
+            return Err(Fault::raises("no call is accepted".to_owned()));
+        }
         if calls.len() != expected {
             let kind = match (is_parallel, is_single) {
                 (true, _) => "parallel_function_checker_no_order:wrong_count",

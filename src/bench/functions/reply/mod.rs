@@ -38,7 +38,7 @@ pub fn read_reply(text: &str, names: &[String], complete: bool) -> Reply {
     let unreadable = |reason: &str| Reply::Unreadable { text: text.to_owned(), reason: reason.to_owned() };
     match calls_in(reply, names) {
         Found::Calls(_) | Found::Broken(_) if !complete => unreadable("the call is cut off"),
-        Found::Calls(calls) => match message(&calls) {
+        Found::Calls(calls) => match message(&calls, names) {
             Some(message) => Reply::Text(message.to_owned()),
             None => Reply::Calls(calls),
         },
@@ -63,10 +63,12 @@ fn behind_thoughts(text: &str) -> &str {
     }
 }
 
-/// The text of a reply that only tells the user something.
-fn message(calls: &[Call]) -> Option<&str> {
+/// The text of a reply that only tells the user something. Where a function of the case has that name, it is a call like any other.
+fn message<'a>(calls: &'a [Call], names: &[String]) -> Option<&'a str> {
     match calls {
-        [call] if call.name == SEND_MESSAGE => call.arguments.get("message").and_then(Value::as_str),
+        [call] if call.name == SEND_MESSAGE && !names.contains(&call.name) => {
+            call.arguments.get("message").and_then(Value::as_str)
+        }
         _ => None,
     }
 }
@@ -300,6 +302,8 @@ mod tests {
         }
         let told = "{\"inner_thoughts\": \"\", \"function\": \"send_message\", \"params\": {\"message\": \"No.\"}}";
         assert_eq!(read(told), Reply::Text("No.".to_owned()));
+        let own = read_reply(told, &["send_message".to_owned()], true);
+        assert_eq!(own, calls(&[("send_message", json!({"message": "No."}))]), "a function of the case");
     }
 
     #[test]
