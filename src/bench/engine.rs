@@ -315,7 +315,7 @@ impl Report {
                 self.machine.cpu, self.machine.cores, self.read_tokens, self.decode_tokens, self.rounds,
             ),
             format!(
-                "{:<32}{:>9}{:>7}{:>9}{:>7}{:>9}{:>10}",
+                "{:<32}{:>9}{:>7}{:>9}{:>7}{:>9}{:>12}",
                 "", "reading", "ratio", "decoding", "ratio", "load, s", "memory, MB"
             ),
         ];
@@ -326,7 +326,7 @@ impl Report {
                 continue;
             }
             lines.push(format!(
-                "{name:<32}{:>9.1}{:>7.2}{:>9.1}{:>7.2}{:>9.2}{:>10.0}",
+                "{name:<32}{:>9.1}{:>7.2}{:>9.1}{:>7.2}{:>9.2}{:>12.0}",
                 row.read_tokens_per_s,
                 row.read_ratio,
                 row.decode_tokens_per_s,

@@ -47,6 +47,9 @@ pub struct AgentBenchArgs {
     /// How the model writes calls
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
+    /// Window in tokens; in a small one messages are evicted
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true, value_parser = super::whole_number::<usize>)]
+    pub context_window: Option<usize>,
     /// Write the figures to this file as well, each failed check among them
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -15,6 +15,10 @@ use super::Error;
 /// How the tags begin by which models of several families open calls: `<tool_call>`, `<tools/>`, `<function=`.
 const CALL_TAGS: &[&str] = &["<tool", "<function"];
 
+/// What no line of the agent's own text begins with either, behind brackets or not: the times that stand in front of messages.
+const NO_BEGINNINGS: &[&str] =
+    &["<tool", "<function", "Mon 202", "Tue 202", "Wed 202", "Thu 202", "Fri 202", "Sat 202", "Sun 202"];
+
 /// Longest run of white space in calls that do not keep to their template, in characters: a line end and an indent of
 /// seven levels.
 const BLANK_CHARS: usize = 32;
@@ -67,7 +71,7 @@ impl StepRules {
         if let TextRule::Allowed { max_chars: max_chars @ 1.. } = policy.text {
             let guard = TextGuard {
                 function_names: &policy.function_names,
-                call_tags: CALL_TAGS,
+                call_tags: NO_BEGINNINGS,
                 call_key,
                 guards_every_line: false,
             };

@@ -49,7 +49,7 @@ fn around_a_term<'a>(part: &'a str, terms: &[String], max_chars: usize) -> &'a s
 }
 
 /// Lines and sentences; joined they are the text.
-fn parts(text: &str) -> Vec<&str> {
+pub(super) fn parts(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     for line in text.split_inclusive('\n') {
         let mut rest = line;
@@ -79,12 +79,12 @@ fn matches(part: &str, terms: &[String]) -> usize {
     terms.iter().filter(stands).count()
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
 /// The same word, or one that begins with most of the other: `keys` and `key`, `loading` and `loaded`.
-fn alike(word: &str, term: &str) -> bool {
+pub(super) fn alike(word: &str, term: &str) -> bool {
     let shared = word.chars().zip(term.chars()).take_while(|(left, right)| left == right).count();
     let (word, term) = (word.chars().count(), term.chars().count());
     word == shared && term == shared || shared >= 3 && shared + 3 >= word.max(term)

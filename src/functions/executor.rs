@@ -12,6 +12,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::archiving::{Archived, archive, prepare};
+use super::evidence::evidence;
 use super::excerpt::excerpt;
 use super::reading::page_of_message;
 use super::table::{Function, MAX_PAUSE_MINUTES};
@@ -29,9 +30,8 @@ const MAX_RESULT_CHARS: usize = 280;
 /// Characters of a message that was found, where the window has little room for results: with what was said before and
 /// after it, about as long as any other result.
 const LEAST_SAID_CHARS: usize = 180;
-/// The same where it has much. Of answers to questions about long talks, 88 % stand in whole messages that are found, and
-/// 72 % in the least of them.
-pub(super) const MOST_SAID_CHARS: usize = 400;
+/// The same where it has much.
+const MOST_SAID_CHARS: usize = 400;
 /// Characters of a token of English, about.
 const CHARS_PER_TOKEN: usize = 4;
 /// Characters of a passage that says what a new one says: enough to tell which it is.
@@ -212,12 +212,12 @@ fn run(
             let (query, page) = (arguments.text("query")?, arguments.page()?);
             let embedding = context.embedding(query);
             let found = step.conversation_search(query, embedding.as_ref(), page, PAGE_SIZE)?;
-            Ok(Outcome::ok(conversation(&found, query, context.said_chars(), &context.zone)))
+            Ok(Outcome::ok(conversation(&found, query, context)))
         }
         Function::ConversationSearchDate => {
             let (start, end) = (arguments.date("start_date")?, arguments.date("end_date")?);
             let found = step.view().search_date(start, end, &context.zone, arguments.page()?, PAGE_SIZE)?;
-            Ok(Outcome::ok(conversation(&found, "", context.said_chars(), &context.zone)))
+            Ok(Outcome::ok(conversation(&found, "", context)))
         }
         Function::ArchivalMemoryInsert => {
             let prepared = prepare(arguments.text("content")?, context)?;
@@ -277,23 +277,34 @@ impl<'a> Arguments<'a> {
 }
 
 /// Messages with what was said before and after each, told once: a model reads an answer only beside its question.
-fn conversation(found: &Page<RecallHit>, query: &str, max_chars: usize, zone: &TimeZone) -> String {
+fn conversation(found: &Page<RecallHit>, query: &str, context: &mut Context<'_>) -> String {
     let mut told: HashSet<MessageId> = found.items.iter().map(|hit| hit.id).collect();
-    listing(found, |hit| said_in_context(hit, query, max_chars, &mut told, zone))
+    let texts: Vec<&str> = found.items.iter().map(|hit| hit.text.as_str()).collect();
+    let said_chars = context.said_chars();
+    // Where nothing is asked for, each message is shown alike.
+    let is_asked = !query.is_empty();
+    let texts = if is_asked { texts.as_slice() } else { &[] };
+    let most_chars = said_chars * PAGE_SIZE as usize;
+    let mut shown = evidence(texts, query, most_chars, context.embedder.as_deref_mut()).into_iter();
+    listing(found, |hit| {
+        let beginning = if is_asked { MAX_NEARBY_CHARS } else { said_chars };
+        let said = shown.next().flatten().unwrap_or_else(|| excerpt(&hit.text, query, beginning).0);
+        said_in_context(hit, &said, query, Some(&mut told), &context.zone)
+    })
 }
 
-/// At most `max_chars` of a message, with what was said before and after it, unless that is among those `told`.
+/// What a message `said` that was found; where `told` is given, with what was said before and after it, unless that is among
+/// those told.
 pub(super) fn said_in_context(
     hit: &RecallHit,
+    said: &str,
     query: &str,
-    max_chars: usize,
-    told: &mut HashSet<MessageId>,
+    mut told: Option<&mut HashSet<MessageId>>,
     zone: &TimeZone,
 ) -> String {
-    let (said, _) = excerpt(&hit.text, query, max_chars);
     let mut lines = format!("[{}] {}: {said}", local_time(hit.at_ms, zone), hit.who());
     for (place, nearby) in [("before", &hit.before), ("after", &hit.after)] {
-        let Some(nearby) = nearby else { continue };
+        let (Some(nearby), Some(told)) = (nearby, told.as_deref_mut()) else { continue };
         if nearby.at_ms.abs_diff(hit.at_ms) <= SAME_TALK_MS.unsigned_abs() && told.insert(nearby.id) {
             let (said, _) = excerpt(&nearby.text, query, MAX_NEARBY_CHARS);
             lines.push_str(&format!("\n  ({place}) {}: {said}", nearby.who()));

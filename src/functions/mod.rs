@@ -3,6 +3,7 @@
 //! Not responsible for when they may be called (`kernel`), nor for how a call is spelled (`dialect`).
 
 mod archiving;
+mod evidence;
 mod excerpt;
 mod executor;
 mod reading;
@@ -10,6 +11,7 @@ mod recollection;
 mod table;
 
 pub use archiving::{Archived, Prepared, archive, prepare};
+pub(crate) use evidence::evidence;
 pub(crate) use excerpt::excerpt;
 pub use executor::{Context, Outcome, PAGE_SIZE, SideEffect, execute};
 pub use recollection::{Recollection, recollect};

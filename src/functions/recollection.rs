@@ -8,14 +8,15 @@
 
 use std::collections::HashSet;
 
-use jiff::tz::TimeZone;
-
+use super::evidence::evidence;
 use super::executor::{self, Context};
 use crate::memory::{self, AgentMemory, Embedding, RecallHit};
 use crate::types::MessageId;
 
-/// Messages that are shown. On questions about long talks, the evidence stands among the first five in three of four.
-const SHOWN_MESSAGES: usize = 5;
+/// Characters of messages that are shown.
+const SHOWN_CHARS: usize = 2000;
+/// Below so many characters a message is understood only beside what was said before and after it.
+const SHORT_CHARS: usize = 100;
 /// Messages that are looked at; those in view are left out.
 const FOUND_MESSAGES: u64 = 20;
 /// Passages that are shown: longer than messages, and found with a better index.
@@ -45,7 +46,7 @@ pub fn recollect(
 ) -> Result<Option<Recollection>, memory::Error> {
     let query: String = message.chars().take(MAX_QUERY_CHARS).collect();
     let embedding = context.embedding(&query);
-    let mut lines = said(&query, embedding.as_ref(), in_view, memory, &context.zone)?;
+    let mut lines = said(&query, embedding.as_ref(), in_view, memory, context)?;
     let passages = memory.archival_search(&query, embedding.as_ref(), 0, SHOWN_PASSAGES)?;
     let quotes_document = passages.items.iter().any(|hit| hit.document.is_some());
     lines.extend(passages.items.iter().map(|hit| executor::passage(hit, &query, &context.zone)));
@@ -61,15 +62,19 @@ fn said(
     embedding: Option<&Embedding>,
     in_view: &HashSet<MessageId>,
     memory: &AgentMemory,
-    zone: &TimeZone,
+    context: &mut Context<'_>,
 ) -> Result<Vec<String>, memory::Error> {
     let found = memory.conversation_search(query, embedding, 0, FOUND_MESSAGES)?;
-    let mut hits: Vec<RecallHit> =
-        found.items.into_iter().filter(|hit| !in_view.contains(&hit.id)).take(SHOWN_MESSAGES).collect();
-    hits.sort_by_key(|hit| hit.id);
-    let mut told: HashSet<MessageId> = hits.iter().map(|hit| hit.id).collect();
-    Ok(hits
-        .iter()
-        .map(|hit| executor::said_in_context(hit, query, executor::MOST_SAID_CHARS, &mut told, zone))
-        .collect())
+    let hits: Vec<RecallHit> = found.items.into_iter().filter(|hit| !in_view.contains(&hit.id)).collect();
+    let texts: Vec<&str> = hits.iter().map(|hit| hit.text.as_str()).collect();
+    let shown = evidence(&texts, query, SHOWN_CHARS, context.embedder.as_deref_mut());
+    let mut hits: Vec<(RecallHit, String)> =
+        hits.iter().zip(shown).filter_map(|(hit, shown)| Some((hit.clone(), shown?))).collect();
+    hits.sort_by_key(|(hit, _)| hit.id);
+    let mut told: HashSet<MessageId> = hits.iter().map(|(hit, _)| hit.id).chain(in_view.iter().copied()).collect();
+    let in_context = |(hit, said): &(RecallHit, String)| {
+        let is_short = hit.text.chars().count() < SHORT_CHARS;
+        executor::said_in_context(hit, said, query, is_short.then_some(&mut told), &context.zone)
+    };
+    Ok(hits.iter().map(in_context).collect())
 }

@@ -7,7 +7,7 @@
 //! right every time. What it says is general is left to the conversation.
 
 use crate::dialect::{Action, Piece};
-use crate::functions::{Function, excerpt};
+use crate::functions::{Function, evidence, excerpt};
 use crate::grammar::policy::literal;
 use crate::inference::StopCause;
 use crate::types::{Body, Cancel, Event, Notification, StepPolicy, TextRule};
@@ -22,19 +22,22 @@ use super::outdated;
 use super::passes::NO_LONGER;
 use super::progress::Progress;
 use super::recall::Recalled;
-use super::reply::Reply;
+use super::reply::{Reply, Started};
 use super::step::{Generated, Happened, Offer};
 
-/// Messages of the user in view that are shown: those that have most to do with the question ..
-const SHOWN_MESSAGES: usize = 6;
-/// .. and the newest.
+/// Characters of messages of the user in view that are shown, those that have most to do with the question: an answer waits for
+/// all that is read ..
+const MAX_SAID_CHARS: usize = 2000;
+/// .. and where something was found out of view as well ..
+const MAX_SAID_BESIDE_CHARS: usize = 1000;
+/// .. and the newest messages, whatever they say ..
 const NEWEST_MESSAGES: usize = 2;
-/// Characters of one of them ..
-const MAX_SAID_CHARS: usize = 700;
-/// .. as long as all that have more to do with the question have no more together: an answer waits for all that is read.
-const AMPLE_SAID_CHARS: usize = 1000;
-/// Characters of one of them behind that.
-const MAX_BESIDE_CHARS: usize = 250;
+/// .. with so many characters each.
+const MAX_NEWEST_CHARS: usize = 250;
+/// Characters of what was said that are shown for a closer look, where a look at more has told nothing ..
+const MAX_CLOSER_CHARS: usize = 500;
+/// .. and notes.
+const CLOSER_NOTES: usize = 5;
 /// Notes that are shown.
 const SHOWN_NOTES: usize = 16;
 /// Most characters of an answer.
@@ -45,14 +48,18 @@ const CONTROLS: &str = "\\x00-\\x1F\\x7F";
 
 /// Says that the question is not about the user.
 const GENERAL: &str = "GENERAL";
-/// How answers begin that tell nothing.
-const UNKNOWN: [&str; 2] = ["I don't know", "Das weiß ich nicht"];
+/// How answers begin that tell nothing, and what the user sees of them. They begin as answers do: of a sentence that can begin
+/// with "I" in one way alone, small models write the rest wherever they would begin to speak as the user.
+const UNKNOWN: [(&str, &str); 2] = [
+    ("You haven't told me", "I don't know, you haven't told me."),
+    ("Das hast du mir nicht gesagt", "Das weiß ich nicht, du hast es mir nicht gesagt."),
+];
 
 const INSTRUCTIONS: &str = "You answer a user's question about themselves, their life or what they told you. You have \
 what the user said, oldest first, and notes about the user, which are up to date.
 Answer in one short sentence, in the user's language, to the user as \"you\".
-If the question is about the user, but neither the notes nor what was said tells the answer, write: I don't know, you \
-haven't told me.
+If the question is about the user, but neither the notes nor what was said tells the answer, write: You haven't told me \
+that.
 If the question asks for advice, an opinion, a text, or about the world, write: GENERAL";
 
 /// What was said, notes, question, answer; made up for this purpose.
@@ -75,7 +82,7 @@ const EXAMPLES: &[(&str, &str, &str, &str)] = &[
         "I play the cello in a small orchestra.",
         "The user plays the cello.",
         "What is my uncle's name?",
-        "I don't know, you haven't told me.",
+        "You haven't told me that.",
     ),
     (
         "Quill has left the orchestra, and Orrin plays first violin now.",
@@ -99,13 +106,13 @@ const EXAMPLES: &[(&str, &str, &str, &str)] = &[
         "I bought a rowing boat last week!",
         "The user owns a rowing boat.",
         "How much did I pay for the boat?",
-        "I don't know, you haven't told me.",
+        "You haven't told me that.",
     ),
     (
         "Ich backe gern Brot.",
         "The user bakes bread.",
         "Wann hat mein Bruder Geburtstag?",
-        "Das weiß ich nicht, du hast es mir nicht gesagt.",
+        "Das hast du mir nicht gesagt.",
     ),
     (
         "I play the cello in a small orchestra.",
@@ -141,10 +148,35 @@ pub(super) enum Lookup {
     MustSearch,
 }
 
-/// What bears on a question.
+/// What bears on a question: lines of what was said, notes.
 struct Known {
-    said: String,
-    notes: String,
+    said: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// What the model has written of it.
+struct Look {
+    text: String,
+    stop: StopCause,
+    /// None where nothing was shown.
+    started: Option<Started>,
+}
+
+impl Look {
+    fn is_unknown(&self) -> bool {
+        self.stop != StopCause::Cancelled && unknown(&self.text).is_some()
+    }
+
+    fn is_general(&self) -> bool {
+        self.stop != StopCause::Cancelled && self.text == GENERAL
+    }
+}
+
+/// An answer that the user sees.
+struct Shown {
+    text: String,
+    stop: StopCause,
+    started: Started,
 }
 
 /// Nothing but searches.
@@ -188,8 +220,7 @@ fn line_rules() -> String {
 /// What can be written: that the question is a general one, or one line that does not begin by speaking of the user as
 /// `I`, and speaks of them as "the user" nowhere.
 fn grammar() -> String {
-    let mut first = vec![format!("[^ IMTt{CONTROLS}]"), "\"I\" [a-z]".to_owned(), "\"My\" [a-z]".to_owned()];
-    first.push(format!("\"M\" [^y{CONTROLS}]"));
+    let mut first = vec![format!("[^ IMTt{CONTROLS}]"), "\"I\" [a-z]".to_owned(), format!("\"M\" [^y{CONTROLS}]")];
     // Each proper beginning of it, and another letter behind.
     let avoided = "The user";
     first.extend(avoided.char_indices().skip(1).map(|(at, next)| {
@@ -197,34 +228,35 @@ fn grammar() -> String {
         format!("{} [^{next}{CONTROLS}]", literal(begin))
     }));
     format!(
-        "root ::= {} | {} line | first line | \"t\" line-t\nfirst ::= {}\n{}",
+        "root ::= {} | first line | \"t\" line-t\nfirst ::= {}\n{}",
         literal(GENERAL),
-        literal(UNKNOWN[0]),
         first.join(" | "),
         line_rules(),
     )
 }
 
 fn question(known: &Known, asked: &str) -> String {
-    let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    let or_none = |lines: &[String]| if lines.is_empty() { "-".to_owned() } else { lines.join("\n") };
     format!("Said:\n{}\nNotes:\n{}\nQuestion: {asked}", or_none(&known.said), or_none(&known.notes))
 }
 
 fn examples() -> Vec<(String, String)> {
     let owned = |(said, notes, asked, answer): &(&str, &str, &str, &str)| {
-        let known = Known { said: (*said).to_owned(), notes: (*notes).to_owned() };
+        let known = Known { said: vec![(*said).to_owned()], notes: vec![(*notes).to_owned()] };
         (question(&known, asked), (*answer).to_owned())
     };
     EXAMPLES.iter().map(owned).collect()
 }
 
-fn is_unknown(answer: &str) -> bool {
-    UNKNOWN.iter().any(|begin| answer.starts_with(begin))
+/// What the user sees of an answer that tells nothing.
+fn unknown(answer: &str) -> Option<&'static str> {
+    UNKNOWN.iter().find(|(begin, _)| answer.starts_with(begin)).map(|(_, shown)| *shown)
 }
 
-/// Whether what was written so far can no more become one of `endings`.
-fn is_decided(written: &str, endings: &[&str]) -> bool {
-    !endings.iter().any(|ending| ending.starts_with(written) || written.starts_with(ending))
+/// Whether what was written so far is an answer: it can no more become the word for a general question, nor tell nothing.
+fn is_answer(written: &str) -> bool {
+    let mut others = UNKNOWN.into_iter().map(|(begin, _)| begin).chain([GENERAL]);
+    !others.any(|other| other.starts_with(written) || written.starts_with(other))
 }
 
 /// The edits of notes that a message tells of.
@@ -273,33 +305,79 @@ impl Agent {
         let can_search =
             !self.settings.recollection && !has_searched && policy.calls.iter().any(|call| is_search(&call.name));
         progress.lookup = Lookup::Off;
-        let held = if can_search { &[GENERAL, UNKNOWN[0], UNKNOWN[1]][..] } else { &[GENERAL] };
-        let (examples, question) = (examples(), question(&known, &asked));
-        let mut reply = Reply::new(&mut self.memory, &*self.clock, &self.cancel);
-        let told = self.model.tell_aside(
-            (INSTRUCTIONS, &examples, &question),
-            &grammar(),
-            &|written| is_decided(written, held),
-            &mut |text| reply.take(Piece::Text(text.to_owned()), emit),
-        );
-        let is_shown = matches!(&told, Ok((text, _)) if is_decided(text, held));
-        let started = reply.done(is_shown)?;
-        let (text, stop) = match told {
-            // A question with too much around it is answered in the conversation.
-            Err(Error::Inference(crate::inference::Error::ContextOverflow { .. })) => return Ok(None),
-            told => told?,
-        };
-        if stop != StopCause::Cancelled && text == GENERAL {
+        // A question with too much around it is answered in the conversation.
+        let Some(mut look) = self.look(&known, &asked, emit)? else { return Ok(None) };
+        if look.is_unknown()
+            && let Some(closer) = self.closer(&known, &asked)
+            && let Some(second) = self.look(&closer, &asked, emit)?
+            && !second.is_unknown()
+            && !second.is_general()
+        {
+            look = second;
+        }
+        if look.is_general() {
             return Ok(None);
         }
-        if stop != StopCause::Cancelled && can_search && is_unknown(&text) {
+        if look.is_unknown() && can_search {
             progress.lookup = Lookup::MustSearch;
             return Ok(None);
         }
+        let Shown { text, stop, started } = self.shown(look, emit)?;
         let action = if text.is_empty() { Action::Nothing } else { Action::Text { thoughts: None, text } };
         let outcome = self.keep(Written { action: Ok(action), stop }, started, progress, emit)?;
         debug_assert!(outcome != Generated::Call, "nothing but text was written");
         Ok(Some(Happened::Generated { outcome, pressure: self.pressure()? }))
+    }
+
+    /// Asks what is known. Nothing is shown before it is an answer; none where there is too much for the window.
+    fn look(&mut self, known: &Known, asked: &str, emit: &mut dyn FnMut(Event)) -> Result<Option<Look>, Error> {
+        let (examples, question) = (examples(), question(known, asked));
+        let mut reply = Reply::new(&mut self.memory, &*self.clock, &self.cancel);
+        let told = self.model.tell_aside((INSTRUCTIONS, &examples, &question), &grammar(), &is_answer, &mut |text| {
+            reply.take(Piece::Text(text.to_owned()), emit)
+        });
+        let is_shown = matches!(&told, Ok((text, _)) if is_answer(text));
+        let started = reply.done(is_shown)?;
+        match told {
+            Err(Error::Inference(crate::inference::Error::ContextOverflow { .. })) => Ok(None),
+            told => told.map(|(text, stop)| Some(Look { text, stop, started: is_shown.then_some(started) })),
+        }
+    }
+
+    /// Less of what is known: the sentences and notes that have most to do with what is asked. None where there is no less.
+    fn closer(&mut self, known: &Known, asked: &str) -> Option<Known> {
+        if known.said.iter().map(|said| said.chars().count()).sum::<usize>() <= MAX_CLOSER_CHARS {
+            return None;
+        }
+        let lines: Vec<&str> = known.said.iter().flat_map(|said| said.lines()).collect();
+        let said = evidence(&lines, asked, MAX_CLOSER_CHARS, self.embedder.as_deref_mut());
+        let mut places = self.related(&known.notes, &[asked], (CLOSER_NOTES, f32::NEG_INFINITY));
+        places.sort_unstable();
+        let notes = places.into_iter().filter_map(|place| known.notes.get(place).cloned()).collect();
+        Some(Known { said: said.into_iter().flatten().collect(), notes })
+    }
+
+    /// Shows an answer that was held back.
+    fn shown(&mut self, look: Look, emit: &mut dyn FnMut(Event)) -> Result<Shown, Error> {
+        let Look { mut text, stop, started } = look;
+        if stop != StopCause::Cancelled
+            && let Some(told) = unknown(&text)
+        {
+            told.clone_into(&mut text);
+        }
+        let started = match started {
+            Some(started) => started,
+            None => {
+                let mut reply = Reply::new(&mut self.memory, &*self.clock, &self.cancel);
+                if stop == StopCause::Cancelled {
+                    text.clear();
+                } else if !text.is_empty() {
+                    reply.take(Piece::Text(text.clone()), emit);
+                }
+                reply.done(!text.is_empty())?
+            }
+        };
+        Ok(Shown { text, stop, started })
     }
 
     /// The newest message of the user and what bears on it: what was found out of view, messages in view, notes.
@@ -333,24 +411,15 @@ impl Agent {
             remarks.push(now.iter().map(|now| format!(" (by now: {now})")).collect::<String>());
             in_view.push(text.clone());
         }
-        let newest = in_view.len().saturating_sub(NEWEST_MESSAGES);
-        // Meaning counts where something would be cut or left out; all are near enough to be shown.
-        let is_cut = in_view.iter().any(|text| text.chars().count() > MAX_BESIDE_CHARS);
-        let least = if is_cut { -1.0 } else { f32::NEG_INFINITY };
-        let mut shown = self.related(&in_view, &[&asked], (SHOWN_MESSAGES, least));
-        shown.extend((newest..in_view.len()).filter(|place| !shown.contains(place)).collect::<Vec<_>>());
-        let mut shown_chars = 0;
-        let mut excerpts: Vec<(usize, String)> = shown
-            .into_iter()
-            .filter_map(|place| {
-                let most = if shown_chars > AMPLE_SAID_CHARS { MAX_BESIDE_CHARS } else { MAX_SAID_CHARS };
-                let text = excerpt(in_view.get(place)?, &asked, most).0 + remarks.get(place)?;
-                shown_chars += text.chars().count();
-                Some((place, text))
-            })
-            .collect();
-        excerpts.sort_by_key(|(place, _)| *place);
-        said.extend(excerpts.into_iter().map(|(_, text)| text));
+        // Newest first: of what bears on the question alike, a later word counts more.
+        let newest_first: Vec<&str> = in_view.iter().rev().map(String::as_str).collect();
+        let most_chars = if said.is_empty() { MAX_SAID_CHARS } else { MAX_SAID_BESIDE_CHARS };
+        let shown = evidence(&newest_first, &asked, most_chars, self.embedder.as_deref_mut());
+        let shown = newest_first.iter().zip(shown).enumerate().map(|(age, (text, shown))| {
+            shown.or_else(|| (age < NEWEST_MESSAGES).then(|| excerpt(text, &asked, MAX_NEWEST_CHARS).0))
+        });
+        let shown: Vec<Option<String>> = shown.collect();
+        said.extend(shown.into_iter().rev().zip(remarks).filter_map(|(text, remark)| Some(text? + &remark)));
         let core = self.memory.view().core()?;
         let notes: Vec<String> = core.human.lines().map(str::to_owned).collect();
         let mut shown = self.related(&notes, &[&asked], (SHOWN_NOTES, f32::NEG_INFINITY));
@@ -362,7 +431,7 @@ impl Agent {
             edits.iter().rev().find(is_of_note).map_or_else(|| note.clone(), |edit| (*edit).to_owned())
         };
         let notes: Vec<String> = shown.into_iter().filter_map(|place| notes.get(place)).map(with_edit).collect();
-        Ok(Some((asked, Known { said: said.join("\n"), notes: notes.join("\n") })))
+        Ok(Some((asked, Known { said, notes })))
     }
 }
 
@@ -399,7 +468,6 @@ mod tests {
             "Mr Quill.",
             "The usual one.",
             "Then it rains.",
-            "I don't know.",
             "the usual one",
             "t",
             "It is the used one, the username and at the us",
@@ -411,10 +479,9 @@ mod tests {
 
     #[test]
     fn nothing_is_shown_before_it_is_known_to_be_an_answer() {
-        for held in ["", "G", "GENERAL"] {
-            assert!(!is_decided(held, &[GENERAL]), "{held}");
+        for held in ["", "G", "GENERAL", "You have", "You haven't told me your name", "Das"] {
+            assert!(!is_answer(held), "{held}");
         }
-        assert!(is_decided("Ghent", &[GENERAL]) && is_decided("I don't know", &[GENERAL]));
-        assert!(!is_decided("I don't know, you", &[GENERAL, UNKNOWN[0]]));
+        assert!(is_answer("Ghent") && is_answer("You have a") && is_answer("Das ist es"));
     }
 }

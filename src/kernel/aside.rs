@@ -8,6 +8,7 @@ use crate::inference::{GenerateOptions, Sequence, StopCause, generate, tokenize_
 use crate::types::{Cancel, Constraint, TokenId};
 
 use super::Error;
+use super::first_word::NotFirst;
 use super::model::Model;
 
 /// A question that shares its first letter with none that is asked: behind what they have in common, prompts differ.
@@ -21,6 +22,9 @@ const MAX_SHORT_TOKENS: usize = 96;
 
 /// Most tokens of an answer that is written beside the conversation.
 const MAX_TOLD_TOKENS: usize = 128;
+
+/// Words by which an answer would speak as the user.
+const AS_THE_USER: [&str; 2] = ["I", "My"];
 
 /// A question beside the conversation: instructions, examples of question and answer, and the question.
 pub(super) type AsidePrompt<'a> = (&'a str, &'a [(String, String)], &'a str);
@@ -124,13 +128,19 @@ impl Model {
     ) -> Result<(String, StopCause), Error> {
         let cancel = self.cancel.clone();
         let mut matcher = self.matcher(grammar)?;
+        let mut constraint = NotFirst::new(&mut matcher, Arc::clone(self.session.vocab()), &AS_THE_USER);
         if !self.read_aside(prompt, MAX_TOLD_TOKENS, &cancel)? {
             return Ok((String::new(), StopCause::Cancelled));
         }
         let (mut written, mut shown) = (Vec::new(), 0);
         let options = GenerateOptions { max_tokens: MAX_TOLD_TOKENS, stop_stuck: true, ..GenerateOptions::default() };
-        let generation =
-            generate(&mut self.session, &mut matcher, &mut self.aside_sampler, &options, &cancel, &mut |_, bytes| {
+        let generation = generate(
+            &mut self.session,
+            &mut constraint,
+            &mut self.aside_sampler,
+            &options,
+            &cancel,
+            &mut |_, bytes| {
                 written.extend_from_slice(bytes);
                 let whole = str::from_utf8(&written).map_or_else(|error| error.valid_up_to(), str::len);
                 let text = written.get(..whole).and_then(|whole| str::from_utf8(whole).ok()).unwrap_or_default();
@@ -138,7 +148,8 @@ impl Model {
                     on_text(new);
                     shown = whole;
                 }
-            })?;
+            },
+        )?;
         self.cost.add_generation(&generation.stats);
         let text = String::from_utf8_lossy(&written).into_owned();
         tracing::debug!(question = prompt.2, answer = %text, "told");

@@ -8,9 +8,12 @@
 
 use std::collections::HashSet;
 
+use jiff::civil::Date;
+
 use crate::grammar::policy::literal;
 
 use super::asking::{asks_about_user, ends_in_question, lays_down, only_asks};
+use super::dates::dated;
 use super::notes::MAX_FACT_CHARS;
 use super::pieces::without_small_talk;
 use super::wording::{
@@ -129,6 +132,14 @@ pub(super) enum Finding {
 }
 
 impl Finding {
+    /// With the days of a fact as dates.
+    pub(super) fn dated(self, said_on: Date) -> Self {
+        match self {
+            Self::Fact(fact) => Self::Fact(dated(&fact, said_on)),
+            wish @ Self::Wish(_) => wish,
+        }
+    }
+
     /// The fact, where it is one.
     pub(super) fn fact(&self) -> Option<&str> {
         match self {

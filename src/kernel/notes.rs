@@ -21,6 +21,8 @@ use super::wording::all_names;
 pub(super) const MAX_FACT_CHARS: usize = MAX_CORE_LINE_CHARS / 2;
 /// Notes that a fact is compared with: those that have most to do with it.
 pub(super) const MAX_COMPARED: usize = 3;
+/// Notes of the same message that a fact is compared with.
+pub(super) const MAX_REPEATED: usize = 1;
 /// Lines that share so many first words speak of the same thing.
 const ALIKE_WORDS: usize = 3;
 /// Least difference between the logits of `SAME` and `OTHER`. A fact that is noted twice does less harm than one that is
@@ -120,6 +122,11 @@ impl Notes {
         &self.human
     }
 
+    /// Whether the message itself has brought the note at this place.
+    pub(super) fn is_brought(&self, place: usize) -> bool {
+        self.human.get(place).is_some_and(|note| self.brought.contains(note))
+    }
+
     /// Whether a note says the same as `fact`, word for word: then it need not be compared with any.
     pub(super) fn knows(&self, fact: &str) -> bool {
         self.human.iter().any(|note| same_line(note, fact))
@@ -157,9 +164,7 @@ impl Notes {
         }
         let odds = |[same, update, other]: &[f32; 3]| same.max(*update) - other;
         // What the message itself has brought can be repeated, and is not replaced.
-        let replaces = |(index, [same, update, _]): &&Score| {
-            update > same && self.human.get(*index).is_some_and(|note| self.brought.contains(note))
-        };
+        let replaces = |(index, [same, update, _]): &&Score| update > same && self.is_brought(*index);
         let scores = scores.iter().filter(|score| !replaces(score));
         let (index, best) = *scores.max_by(|(_, one), (_, two)| odds(one).total_cmp(&odds(two)))?;
         let note = self.human.get(index)?;

@@ -4,6 +4,9 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::functions::{self, Function, Outcome, SideEffect};
@@ -12,15 +15,25 @@ use crate::types::{Body, Call, Cancel, CoreRefresh, Event, NewMessage, Notificat
 
 use super::Error;
 use super::agent::Agent;
+use super::dates::dated;
 use super::memory_pass::{self, Finding, MemoryPass};
 use super::notes::{self, Notes};
 use super::pieces;
-use super::related::{LEAST_COMPARED, LEAST_RENEWED};
+use super::related::{LEAST_COMPARED, LEAST_RENEWED, LEAST_REPEATED};
 use super::renewal;
 use super::window;
 
 /// Stands between a note and the one whose place it has taken, which a bracket closes.
 pub(super) const NO_LONGER: &str = " (no longer: ";
+
+/// A piece of a message that is looked at.
+#[derive(Debug, Clone, Copy)]
+struct Piece<'a> {
+    text: &'a str,
+    /// The message has others.
+    is_of_long: bool,
+    said_on: Date,
+}
 
 impl Agent {
     /// Looks once more at the oldest message of the user that has not been looked at, and saves what it brings; false
@@ -87,9 +100,10 @@ impl Agent {
         let Body::User { text } = &message.body else { return Ok(false) };
         let mut brought = HashSet::new();
         let pieces = pieces::pieces(text);
-        let is_long = pieces.len() > 1;
-        for piece in pieces.iter().filter(|piece| !(is_long && pieces::is_about_else(piece))) {
-            let calls = match self.look_at((piece, is_long), &mut brought, preempt) {
+        let is_of_long = pieces.len() > 1;
+        let said_on = date(message.at_ms, self.clock.zone());
+        for text in pieces.iter().filter(|piece| !(is_of_long && pieces::is_about_else(piece))) {
+            let calls = match self.look_at(Piece { text, is_of_long, said_on }, &mut brought, preempt) {
                 Ok(Some(calls)) => calls,
                 Ok(None) => return Ok(false),
                 // One message that cannot be looked at must not keep all later ones waiting.
@@ -109,10 +123,11 @@ impl Agent {
     /// The calls that save what a piece of a message states, beside what earlier pieces have `brought`; `None` when pre-empted.
     fn look_at(
         &mut self,
-        (piece, is_of_long): (&str, bool),
+        piece: Piece<'_>,
         brought: &mut HashSet<String>,
         preempt: &Cancel,
     ) -> Result<Option<Vec<Call>>, Error> {
+        let Piece { text: piece, is_of_long, said_on } = piece;
         let core = self.bounded_core()?;
         let pass = MemoryPass::new(piece, &[&core.human.text, &core.persona.text]).of_piece(is_of_long);
         let adds = !renewal::can_renew(piece);
@@ -122,6 +137,7 @@ impl Agent {
         }
         let asks = pass.asks();
         let Some(findings) = self.find(pass, preempt)? else { return Ok(None) };
+        let findings: Vec<Finding> = findings.into_iter().map(|finding| finding.dated(said_on)).collect();
         let facts: Vec<&str> = findings.iter().filter_map(Finding::fact).collect();
         let mut calls = Vec::new();
         if (!facts.is_empty() || renewal::corrects(piece)) && !asks && !adds {
@@ -131,14 +147,14 @@ impl Agent {
                 let Some(note) = notes.about_user().get(index).cloned() else { continue };
                 let Some(written) = self.renew(&note, piece, preempt)? else { return Ok(None) };
                 if let Some(now) = renewal::renewed(&note, piece, &written) {
-                    calls.extend(notes.replace_note(index, &now));
+                    calls.extend(notes.replace_note(index, &dated(&now, said_on)));
                 }
             }
         }
         for finding in &findings {
             let mut scores = Vec::new();
             if let Some(fact) = finding.fact().filter(|fact| !notes.knows(fact)) {
-                for index in self.related(notes.about_user(), &[fact], (notes::MAX_COMPARED, LEAST_COMPARED)) {
+                for index in self.compared_with(fact, &notes) {
                     let Some(note) = notes.about_user().get(index) else { continue };
                     let (instructions, examples, question) = notes::comparison(note, fact);
                     let prompt = (instructions, examples.as_slice(), question.as_str());
@@ -157,6 +173,19 @@ impl Agent {
         }
         *brought = notes.into_brought();
         Ok(Some(calls))
+    }
+
+    /// The places of the notes that `fact` may bear on, best first. What the message itself has brought it can only repeat.
+    fn compared_with(&mut self, fact: &str, notes: &Notes) -> Vec<usize> {
+        let all = notes.about_user();
+        let mut places = self.related(all, &[fact], (all.len(), LEAST_COMPARED));
+        places.retain(|place| !notes.is_brought(*place));
+        places.truncate(notes::MAX_COMPARED);
+        let mut repeated = self.related(all, &[fact], (all.len(), LEAST_REPEATED));
+        repeated.retain(|place| notes.is_brought(*place));
+        repeated.truncate(notes::MAX_REPEATED);
+        places.extend(repeated);
+        places
     }
 
     /// The places of the notes that have most to do with what is said.
@@ -236,6 +265,11 @@ impl Agent {
         }
         Ok(())
     }
+}
+
+/// The day of an instant in UTC milliseconds.
+fn date(at_ms: i64, zone: TimeZone) -> Date {
+    Timestamp::from_millisecond(at_ms).unwrap_or_default().to_zoned(zone).date()
 }
 
 /// What an edit of core memory has changed, as the model is told; none for other calls and refused edits.

@@ -84,7 +84,13 @@ mod tests {
     #[test]
     fn small_talk_at_the_end_of_a_piece_is_left_out() {
         let said = "I weave scarves. I want to walk across Portugal, coast to border.";
-        for talk in [" There, that's me, more or less. Pleased to meet you.", " Well then!", " Any ideas?", " Well? Any ideas?? (Or not.)", ""] {
+        for talk in [
+            " There, that's me, more or less. Pleased to meet you.",
+            " Well then!",
+            " Any ideas?",
+            " Well? Any ideas?? (Or not.)",
+            "",
+        ] {
             assert_eq!(without_small_talk(&format!("{said}{talk}")), said, "{talk}");
         }
         for whole in ["My dog is old. He is called Rex.", "I am tired. I like tea.", "Pleased to meet you.", "?!", ""] {

@@ -14,6 +14,8 @@ const MOST_SHARED: usize = 3;
 
 /// Least score of a note that a fact can make untrue: with all-MiniLM-L6-v2 those that did had 0.2 and more.
 pub(super) const LEAST_COMPARED: f32 = 0.2;
+/// The same for a note of the same message, which a fact can only repeat.
+pub(super) const LEAST_REPEATED: f32 = 0.7;
 /// The same for a note that a message may change without saying so in a fact.
 pub(super) const LEAST_RENEWED: f32 = 0.4;
 

@@ -156,14 +156,22 @@ impl Agent {
     }
 }
 
+/// How a notice begins that tells of an eviction.
+const EVICTION: &str = "The window was full:";
+
+/// Whether a notice tells that messages have left the window.
+#[must_use]
+pub fn tells_of_eviction(notice: &str) -> bool {
+    notice.starts_with(EVICTION)
+}
+
 /// What the user should know of an eviction.
 pub(super) fn room_notice(room: &RoomReport) -> Option<String> {
     let mut sentences = Vec::new();
     if room.evicted_messages > 0 {
         let how = if room.has_mechanical_summary { "shortened" } else { "summarised" };
         let evicted = room.evicted_messages;
-        sentences
-            .push(format!("The window was full: {evicted} older messages were {how}; they can still be searched."));
+        sentences.push(format!("{EVICTION} {evicted} older messages were {how}; they can still be searched."));
     }
     if !room.paged_out.is_empty() {
         sentences

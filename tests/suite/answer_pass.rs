@@ -9,6 +9,8 @@ use crate::harness::agent::{Setting, Talk, call};
 /// Stands in every prompt of an answer pass, and in no other.
 const MARK: &str = "You answer a user's question about themselves";
 const QUESTION: &str = "Where is my spare key?";
+/// How the model says that nothing tells the answer; the user sees it in other words.
+const UNKNOWN: &str = "You haven't told me that.";
 
 fn reply(when: &str, reply: &str) -> ScriptedReply {
     ScriptedReply { when: Some(when.to_owned()), reply: reply.to_owned(), ..ScriptedReply::default() }
@@ -104,7 +106,7 @@ fn a_retry_is_answered_in_the_conversation() {
 fn what_notes_and_view_do_not_tell_the_model_has_to_search_and_the_results_answer() {
     let search = call(Profile::Native, "conversation_search", &[("query", "\"spare key\""), ("page", "0")]);
     let replies = vec![
-        reply("Question: Where is my spare key?", "I don't know, you haven't told me."),
+        reply("Question: Where is my spare key?", UNKNOWN),
         reply(QUESTION, &search),
         reply("Question: Where is my spare key?", "It is under the flowerpot."),
     ];
@@ -156,8 +158,25 @@ fn tokens_read(events: &[Event]) -> u64 {
 }
 
 #[test]
+fn what_a_look_at_all_that_was_said_does_not_tell_a_closer_one_can() {
+    let replies = vec![reply("Question: ", UNKNOWN), reply("Question: ", "It is under the flowerpot.")];
+    let mut talk = setting(4096, replies).open();
+    talk.say("By the way, the spare key is under the flowerpot.");
+    for turn in 0..12 {
+        talk.say(&format!("Remark {turn} about this and that, with a few more words to make it a longer one."));
+    }
+    let events = talk.say(QUESTION);
+    assert_eq!(said(&events), "It is under the flowerpot.");
+    let prompts = passes(&talk);
+    let [first, closer] = prompts.as_slice() else { panic!("{} passes", prompts.len()) };
+    assert!(first.contains("Remark 9") && !closer.contains("Remark 9"), "{closer}");
+    assert!(closer.contains("the spare key is under the flowerpot"), "{closer}");
+    let shown: Vec<_> = events.iter().filter(|event| matches!(event, Event::Message { .. })).collect();
+    assert_eq!(shown.len(), 1, "nothing of the first look is shown");
+}
+
+#[test]
 fn an_unknown_answer_is_told_where_there_is_nothing_to_search() {
-    let unknown = "I don't know, you haven't told me.";
-    let mut talk = setting(4096, vec![reply("Question: ", unknown)]).open();
-    assert_eq!(said(&talk.say(QUESTION)), unknown);
+    let mut talk = setting(4096, vec![reply("Question: ", UNKNOWN)]).open();
+    assert_eq!(said(&talk.say(QUESTION)), "I don't know, you haven't told me.");
 }

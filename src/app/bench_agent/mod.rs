@@ -89,6 +89,7 @@ fn config_of(arguments: &AgentBenchArgs) -> Result<Config, Error> {
         temperature: arguments.temperature,
         seed: Some(arguments.seed),
         idle: Some(arguments.idle),
+        context_window: arguments.context_window,
         ..Overrides::default()
     };
     let config = Config::new(home, file, overrides)?;

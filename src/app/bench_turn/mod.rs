@@ -23,7 +23,7 @@ use crate::cli::{ExitCode, TurnBenchArgs};
 use crate::config::{self, Config, DATABASE_NAME, Overrides};
 use crate::functions::Function;
 use crate::inference::Engine;
-use crate::kernel::{Agent, Request, handle};
+use crate::kernel::{Agent, Request, handle, tells_of_eviction};
 use crate::memory::{DatabaseClock, Store};
 use crate::types::{Cancel, Cause, Clock, Event, ManualClock, TurnReport};
 use buffers::Listener;
@@ -222,7 +222,7 @@ impl Bench<'_> {
 /// Counts what an event tells of the memory.
 fn take(happened: &mut Happened, event: &Event) {
     match event {
-        Event::Notice { text } => happened.evicted |= text.starts_with("The window"),
+        Event::Notice { text } => happened.evicted |= tells_of_eviction(text),
         Event::Call { name, .. } => match Function::by_name(name) {
             Some(function) if function.searches() => happened.searches += 1,
             Some(function) if function.edits_core() || function == Function::ArchivalMemoryInsert => {

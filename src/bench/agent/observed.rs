@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::kernel::tells_of_eviction;
 use crate::types::{Cause, Event, Status, TurnReport};
 
 /// A call with its result.
@@ -47,6 +48,8 @@ pub struct Observed {
     pub report: Option<TurnReport>,
     /// From the message to the last of the reply, milliseconds; to the end of the turn where there was none.
     pub reply_ms: u64,
+    /// Whether messages have left the window, idle work included.
+    pub has_evicted: bool,
     /// Messages so far.
     pub(super) messages: usize,
 }
@@ -72,6 +75,7 @@ impl Observed {
                     (call.status, call.result) = (Some(status), Some(message));
                 }
             }
+            Event::Notice { text } => self.has_evicted |= tells_of_eviction(&text),
             Event::Error { message, .. } => self.errors.push(message),
             Event::Turn(report) => {
                 if self.messages == 0 {
@@ -100,6 +104,10 @@ mod tests {
         let result = Event::Result { name: "f".to_owned(), status: Status::Failed, message: "no".to_owned() };
         observed.take(Cause::Idle, result, ms(30));
         assert_eq!((&*observed.reply, observed.reply_ms), ("One.\nTwo.", 20));
+        assert!(!observed.has_evicted);
+        let text = "The window was full: 4 older messages were summarised; they can still be searched.".to_owned();
+        observed.take(Cause::Idle, Event::Notice { text }, ms(40));
+        assert!(observed.has_evicted);
         assert!(observed.calls[0].is_idle() && observed.calls[0].status == Some(Status::Failed));
     }
 }

@@ -83,6 +83,8 @@ pub struct Summary {
     pub long_gap_replies: Part,
     /// Asked replies that were right in conversations with a restart.
     pub restart_replies: Part,
+    /// Asked replies that were right after messages had left the window.
+    pub eviction_replies: Part,
     /// What a turn cost.
     pub costs: BTreeMap<&'static str, Spread>,
     /// Wall time of all conversations, seconds.
@@ -141,6 +143,9 @@ impl Summary {
             invented: sum("never-said", |row| (row.invented, row.never_said_turns)),
             long_gap_replies: sum("long-gap", asked),
             restart_replies: sum("restart", asked),
+            eviction_replies: Part::of(rows.iter().fold((0, 0), |(passed, total), row| {
+                (passed + row.asked_after_eviction.passed, total + row.asked_after_eviction.total)
+            })),
             costs: spreads(rows.iter().flat_map(|row| &row.turn_costs)),
             wall_s: wall_ms as f64 / 1000.0,
         }

@@ -133,6 +133,8 @@ pub struct Row {
     pub never_said_turns: usize,
     /// Of these, turns in which something was invented.
     pub invented: usize,
+    /// Replies that were asked for after messages had left the window.
+    pub asked_after_eviction: Counted,
     /// Characters by which core memory grew, both blocks together.
     pub core_added_chars: i64,
     /// Wall time of the whole conversation with its idle work, milliseconds.

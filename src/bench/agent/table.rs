@@ -90,6 +90,7 @@ impl Report {
             ("never said: something invented in replies", summary.invented),
             ("long gap: asked replies right", summary.long_gap_replies),
             ("restart: asked replies right", summary.restart_replies),
+            ("eviction: asked replies right behind one", summary.eviction_replies),
         ] {
             let _ = write!(text, "\n{what}: {}", part_of(part));
         }

@@ -70,6 +70,8 @@ pub struct Tally<'a> {
     faults: FaultCounts,
     has_changed_memory: Vec<bool>,
     never_said: Counted,
+    has_evicted: bool,
+    asked_after_eviction: Counted,
     costs: Vec<TurnCost>,
 }
 
@@ -92,6 +94,8 @@ impl<'a> Tally<'a> {
             faults: FaultCounts::default(),
             has_changed_memory: Vec::new(),
             never_said: Counted::default(),
+            has_evicted: false,
+            asked_after_eviction: Counted::default(),
             costs: Vec::new(),
         }
     }
@@ -120,7 +124,11 @@ impl<'a> Tally<'a> {
         let number = self.said.len() + 1;
         for verdict in &checks {
             self.check(verdict, Some(number), &turn.user, &observed.reply);
+            if self.has_evicted && verdict.check == Check::ReplyAny {
+                self.asked_after_eviction.count(verdict.is_passed);
+            }
         }
+        self.has_evicted |= observed.has_evicted;
         self.look_for_inventions(turn, &observed.reply);
         self.faults.add_turn(&faults, observed.calls.iter().filter(|call| !call.is_idle()).count());
         self.has_changed_memory.push(core != self.core);
@@ -199,6 +207,7 @@ impl<'a> Tally<'a> {
             turns_with_changed_memory: self.has_changed_memory.iter().filter(|has_changed| **has_changed).count(),
             never_said_turns: self.never_said.total,
             invented: self.never_said.passed,
+            asked_after_eviction: self.asked_after_eviction,
             core_added_chars: chars(&self.core) - chars(&self.first_core),
             wall_ms,
             costs: spreads(&self.costs),
@@ -290,6 +299,20 @@ mod tests {
         let failed: Vec<_> = row.failures.iter().map(|failure| (failure.turn, failure.check)).collect();
         assert_eq!(failed, [(Some(2), Check::ReplyAny), (Some(2), Check::ReplyNone)]);
         assert!(row.failures[0].expected.contains("Pudding") && row.failures[0].reply == "Rex.");
+    }
+
+    #[test]
+    fn what_is_asked_after_an_eviction_is_counted() {
+        let listed = listed(
+            r#"{"name": "a", "sessions": [{"turns": [{"user": "Cat?", "reply_any": ["Pudding"]},
+                {"user": "Cat?", "reply_any": ["Pudding"]}, {"user": "Dog?", "reply_any": ["Rex"]}]}]}"#,
+        );
+        let mut tally = Tally::new(&listed, 3);
+        tally.opened(false, core(""));
+        for (place, turn) in listed.conversation.sessions[0].turns.iter().enumerate() {
+            tally.turn(turn, Observed { has_evicted: place == 0, ..said("Pudding.") }, 0, core(""));
+        }
+        assert_eq!(tally.finish(0).asked_after_eviction, Counted { passed: 1, total: 2 });
     }
 
     #[test]

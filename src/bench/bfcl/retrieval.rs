@@ -4,6 +4,7 @@
 //! are the first passages of plain BM25, and the first results of the agent's own search of the conversation: as the
 //! model is shown them, cut to an excerpt, and with the whole of each message that was found.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -65,6 +66,10 @@ pub struct RetrievalRow {
     pub search_shown: Hits,
     /// The same with the whole of each message.
     pub search_whole: Hits,
+    /// In how many questions an accepted answer stands in what an agent recollects before it answers.
+    pub recollected: usize,
+    /// Characters of that, all questions together.
+    pub recollected_chars: usize,
 }
 
 /// What was measured.
@@ -98,6 +103,8 @@ pub fn retrieval(
             sum.bm25.merge(row.bm25);
             sum.search_shown.merge(row.search_shown);
             sum.search_whole.merge(row.search_whole);
+            sum.recollected += row.recollected;
+            sum.recollected_chars += row.recollected_chars;
         }
         sum
     };
@@ -129,6 +136,9 @@ fn measure(
         row.search_shown.add(shown.iter().position(|text| judge.is_right(text, accepted)));
         let whole = whole(&mut memory, text, embedder.as_deref_mut())?;
         row.search_whole.add(whole.iter().position(|text| judge.is_right(text, accepted)));
+        let recollected = recollected(&memory, text, embedder.as_deref_mut())?;
+        row.recollected += usize::from(judge.is_right(&recollected, accepted));
+        row.recollected_chars += recollected.chars().count();
     }
     Ok(row)
 }
@@ -192,6 +202,17 @@ fn whole(
     Ok(found.items.into_iter().map(|hit| hit.text).collect())
 }
 
+/// What an agent that has none of it in view recollects.
+fn recollected(
+    memory: &AgentMemory,
+    question: &str,
+    embedder: Option<&mut (dyn Embed + 'static)>,
+) -> Result<String, Error> {
+    let mut context = Context { embedder, ..Context::without_embedder(jiff::tz::TimeZone::UTC) };
+    let found = functions::recollect(question, &HashSet::new(), memory, &mut context)?;
+    Ok(found.map(|found| found.text).unwrap_or_default())
+}
+
 impl RetrievalReport {
     /// The figures as a table for the terminal.
     #[must_use]
@@ -210,6 +231,9 @@ impl RetrievalReport {
                 let _ = write!(text, "\n{beginning}  {search:24}{}", shares.concat());
                 beginning = format!("{:37}", "");
             }
+            let chars = row.recollected_chars / row.questions.max(1);
+            let recollected = 100.0 * share(row.recollected, row.questions);
+            let _ = write!(text, "\n{beginning}  recollected: {recollected:.1}%, in {chars} characters");
         }
         let embedder = self.embedder.as_deref().map_or_else(
             || "no embedder: the own search is of words and windows alone".to_owned(),

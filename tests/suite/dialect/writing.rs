@@ -116,6 +116,8 @@ fn the_hermes_grammar_takes_text_or_one_call() {
         "<b>x</b>",
         "[1]",
         "The tag <tool_call> opens a call.",
+        "Mon 20 April",
+        "The note is of [Mon 2026-11-30 21:01].",
     ];
     let fakes = [
         "<tool_call>\n{",
@@ -125,6 +127,7 @@ fn the_hermes_grammar_takes_text_or_one_call() {
         "[{\"pause\": 1}]",
         "```\n{\"pause\"",
         "pause()",
+        "[Mon 2026-11-30 21:01] Hello",
         "Sure:\n<tool_call>",
         "Sure:\n{\"name\": \"pause\"",
         "<function=pause>",
