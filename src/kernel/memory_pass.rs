@@ -122,6 +122,9 @@ const EXAMPLES: &[(&str, &str)] = &[
 /// What users are called in the examples.
 const EXAMPLE_USERS: [&str; 3] = ["Quill", "Tamsin", "Ruhl"];
 
+/// How notes tell what the user is called.
+const USER_IS_CALLED: [&str; 3] = ["The user's name is ", "The user's first name is ", "The user is called "];
+
 /// What a message states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Finding {
@@ -133,10 +136,10 @@ pub(super) enum Finding {
 
 impl Finding {
     /// With the days of a fact as dates.
-    pub(super) fn dated(self, said_on: Date) -> Self {
+    pub(super) fn dated(&self, said_on: Date) -> Self {
         match self {
-            Self::Fact(fact) => Self::Fact(dated(&fact, said_on)),
-            wish @ Self::Wish(_) => wish,
+            Self::Fact(fact) => Self::Fact(dated(fact, said_on)),
+            Self::Wish(wish) => Self::Wish(wish.clone()),
         }
     }
 
@@ -157,6 +160,8 @@ pub(super) struct MemoryPass {
     is_piece: bool,
     /// Words that may appear in a finding although the message does not have them.
     known_words: HashSet<String>,
+    /// What the user is called.
+    user_names: Vec<String>,
 }
 
 impl MemoryPass {
@@ -166,6 +171,7 @@ impl MemoryPass {
             message: message.to_owned(),
             is_piece: false,
             known_words: known.iter().flat_map(|text| words(text)).collect(),
+            user_names: known.iter().flat_map(|text| user_names(text)).collect(),
         }
     }
 
@@ -236,9 +242,11 @@ impl MemoryPass {
     /// examples: a name there that nobody has mentioned here.
     pub(super) fn findings(&self, written: &str) -> Vec<Finding> {
         let mut findings = Vec::new();
+        let facts = written.lines().filter_map(|line| line.strip_prefix(FACT));
+        let own_names: Vec<String> = self.user_names.iter().cloned().chain(facts.flat_map(user_names)).collect();
         for line in written.lines() {
             let (finding, text) = if let Some(fact) = line.strip_prefix(FACT) {
-                let fact = self.of_the_user(fact.trim());
+                let fact = self.of_the_user(fact.trim(), &own_names);
                 (Finding::Fact(fact.clone()), fact)
             } else if let Some(wish) = line.strip_prefix(WISH).filter(|wish| is_of_agent(wish)) {
                 (Finding::Wish(wish.trim().to_owned()), wish.to_owned())
@@ -252,18 +260,20 @@ impl MemoryPass {
         findings
     }
 
-    /// A fact about a user of the examples, who is neither in the message nor in the notes, is one about this user: small models take over the
-    /// name where the message does not tell another.
-    fn of_the_user(&self, fact: &str) -> String {
+    /// A fact about somebody who is called as the user is one about the user: small models go on with the name once it was told.
+    /// So is one about a user of the examples, who is neither in the message nor in the notes: they take over the name where the
+    /// message does not tell another.
+    fn of_the_user(&self, fact: &str, own_names: &[String]) -> String {
         let is_said = |name: &str| {
             let name = name.to_lowercase();
             self.known_words.contains(&name) || words(&self.message).any(|word| word == name)
         };
-        let behind = |name: &&str| {
-            let rest = fact.strip_prefix(*name)?;
-            rest.starts_with([' ', '\'', '’']).then_some(rest)
+        let behind = |name: &str| {
+            let rest = fact.strip_prefix(name)?;
+            (rest.starts_with([' ', '\'', '’']) && !rest.contains(" user")).then_some(rest)
         };
-        let rest = EXAMPLE_USERS.iter().filter(|name| !is_said(name)).find_map(behind);
+        let own = own_names.iter().find_map(|name| behind(name));
+        let rest = own.or_else(|| EXAMPLE_USERS.into_iter().filter(|name| !is_said(name)).find_map(behind));
         rest.map_or_else(|| fact.to_owned(), |rest| format!("The user{rest}"))
     }
 
@@ -298,6 +308,19 @@ impl MemoryPass {
         let is_said = |word: &String| message.iter().any(|said| is_form_of(said, word));
         asked_for.any(names_it) || !meaning_words(&fact).iter().any(is_said)
     }
+}
+
+/// What the user is called, as the lines of some notes tell: whole names first, then the first one of each.
+fn user_names(notes: &str) -> Vec<String> {
+    let named = |line: &str| {
+        let name = USER_IS_CALLED.iter().find_map(|begin| line.trim().strip_prefix(begin))?;
+        Some(name.trim_end_matches('.').to_owned()).filter(|name| name.starts_with(char::is_uppercase))
+    };
+    let mut names: Vec<String> = notes.lines().filter_map(named).collect();
+    let first: Vec<String> =
+        names.iter().filter_map(|name| name.split_once(' ')).map(|(first, _)| first.to_owned()).collect();
+    names.extend(first);
+    names
 }
 
 /// Whether a fact says nothing but that the user is there.
@@ -343,6 +366,20 @@ mod tests {
         assert_eq!(found, facts.map(|fact| Finding::Fact(fact.to_owned())));
         let named = MemoryPass::new("Ruhl weaves scarves.", &[]).findings("FACT: Ruhl weaves scarves.");
         assert_eq!(named, [Finding::Fact("Ruhl weaves scarves.".to_owned())]);
+    }
+
+    #[test]
+    fn facts_about_the_users_name_are_about_the_user() {
+        let written = "FACT: The user's name is Imke Vos.\nFACT: Imke lives in Ghent.\nFACT: Imke Vos's dog is old.\n\
+                       FACT: Imker is a job.";
+        let found = MemoryPass::new("I'm Imke Vos, in Ghent. My dog is old. Imker is a job.", &[]).findings(written);
+        let facts =
+            ["The user's name is Imke Vos.", "The user lives in Ghent.", "The user's dog is old.", "Imker is a job."];
+        assert_eq!(found, facts.map(fact));
+        let later = MemoryPass::new("I sing, says Imke.", &["The user's name is Imke."]);
+        assert_eq!(later.findings("FACT: Imke sings."), [fact("The user sings.")]);
+        let other = MemoryPass::new("Zibby sings.", &["The user's name is Imke."]);
+        assert_eq!(other.findings("FACT: Zibby sings."), [fact("Zibby sings.")]);
     }
 
     #[test]

@@ -137,7 +137,6 @@ impl Agent {
         }
         let asks = pass.asks();
         let Some(findings) = self.find(pass, preempt)? else { return Ok(None) };
-        let findings: Vec<Finding> = findings.into_iter().map(|finding| finding.dated(said_on)).collect();
         let facts: Vec<&str> = findings.iter().filter_map(Finding::fact).collect();
         let mut calls = Vec::new();
         if (!facts.is_empty() || renewal::corrects(piece)) && !asks && !adds {
@@ -153,7 +152,10 @@ impl Agent {
         }
         for finding in &findings {
             let mut scores = Vec::new();
-            if let Some(fact) = finding.fact().filter(|fact| !notes.knows(fact)) {
+            let dated = finding.dated(said_on);
+            let is_known = dated.fact().is_some_and(|fact| notes.knows(fact));
+            // Compared as it was said: a date beside it takes small models off what it is about.
+            if let Some(fact) = finding.fact().filter(|_| !is_known) {
                 for index in self.compared_with(fact, &notes) {
                     let Some(note) = notes.about_user().get(index) else { continue };
                     let (instructions, examples, question) = notes::comparison(note, fact);
@@ -169,7 +171,7 @@ impl Agent {
                     }
                 }
             }
-            calls.extend(notes.take(finding, &scores));
+            calls.extend(notes.take(&dated, &scores));
         }
         *brought = notes.into_brought();
         Ok(Some(calls))
