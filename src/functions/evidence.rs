@@ -180,6 +180,7 @@ fn score_meaning(all: &mut [Stretch<'_>], query: &str, embedder: &mut dyn Embed)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Water;
 
     fn shown(texts: &[&str], query: &str, max_chars: usize) -> Vec<Option<String>> {
         evidence(texts, query, max_chars, None)
@@ -218,26 +219,6 @@ mod tests {
 
     #[test]
     fn meaning_decides_where_words_do_not() {
-        /// Texts about water have one direction, others another.
-        struct Water;
-        impl Embed for Water {
-            fn name(&self) -> &str {
-                "water"
-            }
-            fn dimensions(&self) -> usize {
-                2
-            }
-            fn max_tokens(&self) -> usize {
-                100
-            }
-            fn token_count(&self, text: &str) -> usize {
-                text.len()
-            }
-            fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, crate::memory::BoxError> {
-                let is_wet = |text: &&str| text.contains("lake") || text.contains("sail");
-                Ok(texts.iter().map(|text| if is_wet(text) { vec![1.0, 0.0] } else { vec![0.0, 1.0] }).collect())
-            }
-        }
         let texts = ["He bakes at home.", "He sails at home."];
         let found = evidence(&texts, "Who likes the lake?", 10, Some(&mut Water));
         assert_eq!(found, [None, Some("He sails at home.".to_owned())]);

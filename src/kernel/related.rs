@@ -92,6 +92,7 @@ fn shared(one: &[String], two: &[String]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Water;
 
     fn ranked(notes: &[&str], text: &str, most: usize) -> Vec<usize> {
         let notes: Vec<String> = notes.iter().map(|note| (*note).to_owned()).collect();
@@ -108,26 +109,6 @@ mod tests {
 
     #[test]
     fn notes_alike_in_meaning_come_first() {
-        /// Texts about water have one direction, others another.
-        struct Water;
-        impl Embed for Water {
-            fn name(&self) -> &str {
-                "water"
-            }
-            fn dimensions(&self) -> usize {
-                2
-            }
-            fn max_tokens(&self) -> usize {
-                100
-            }
-            fn token_count(&self, text: &str) -> usize {
-                text.len()
-            }
-            fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, crate::memory::BoxError> {
-                let is_wet = |text: &&str| text.contains("lake") || text.contains("sail");
-                Ok(texts.iter().map(|text| if is_wet(text) { vec![1.0, 0.0] } else { vec![0.0, 1.0] }).collect())
-            }
-        }
         let notes = ["She sails.".to_owned(), "He sings.".to_owned(), "They bake.".to_owned()];
         let mut related = Related::default();
         let lake = ["A lake dried up."];

@@ -22,3 +22,32 @@ pub trait Embed: Send {
     /// The model failed.
     fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, BoxError>;
 }
+
+#[cfg(test)]
+pub(super) mod doubles {
+    //! Embedders for tests.
+
+    use super::{BoxError, Embed};
+
+    /// Texts about water have one direction, others another.
+    pub(crate) struct Water;
+
+    impl Embed for Water {
+        fn name(&self) -> &str {
+            "water"
+        }
+        fn dimensions(&self) -> usize {
+            2
+        }
+        fn max_tokens(&self) -> usize {
+            100
+        }
+        fn token_count(&self, text: &str) -> usize {
+            text.len()
+        }
+        fn embed(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>, BoxError> {
+            let is_wet = |text: &&str| text.contains("lake") || text.contains("sail");
+            Ok(texts.iter().map(|text| if is_wet(text) { vec![1.0, 0.0] } else { vec![0.0, 1.0] }).collect())
+        }
+    }
+}

@@ -43,6 +43,8 @@ pub use agent::{AgentMemory, NewAgent};
 pub use archival::{ArchivalHit, DocumentPlace, Inserted};
 pub use chunks::{ChunkLimits, careful_count, chunks, passages_for};
 pub use embed::Embed;
+#[cfg(test)]
+pub(crate) use embed::doubles::Water;
 pub use error::{BoxError, EditError, Error, Result};
 pub use forget::Forgotten;
 pub use fusion::FusionLimits;
