@@ -15,14 +15,16 @@ pub(super) const DEFAULT_WINDOW_TOKENS: usize = 8192;
 const LEAST_WINDOW_TOKENS: usize = 2048;
 /// Share of the free memory, as 1/n, that the default window's KV cache may take.
 const KV_MEMORY_SHARE: u64 = 4;
-/// Window of each long side sequence, in tokens: a prompt of examples, and a piece of a message or what bears on a
+/// Window of the first side sequence, in tokens: a prompt of examples, and a piece of a message or what is looked at with a
 /// question.
 const SIDE_WINDOW_TOKENS: usize = 2048;
 /// Window of each further side sequence, in tokens: a prompt of examples, a line of core memory, and another line or a
 /// piece of a message.
 const FURTHER_SIDE_WINDOW_TOKENS: usize = 1024;
+/// Window of the fourth side sequence, in tokens: two dozen examples of answers, what bears on a question, an answer.
+const ANSWER_WINDOW_TOKENS: usize = 3072;
 /// Cells of the cache for the sequences beside the conversation.
-pub(super) const SIDE_CELLS: usize = 2 * SIDE_WINDOW_TOKENS + 2 * FURTHER_SIDE_WINDOW_TOKENS;
+pub(super) const SIDE_CELLS: usize = SIDE_WINDOW_TOKENS + 2 * FURTHER_SIDE_WINDOW_TOKENS + ANSWER_WINDOW_TOKENS;
 /// Parts of a model file that tell it from another one of the same size and time, and their length.
 const SAMPLES: u64 = 8;
 const SAMPLE_BYTES: usize = 1 << 16;
@@ -56,7 +58,8 @@ impl LoadOptions {
     pub(super) fn window_of(&self, sequence: Sequence, window_tokens: usize) -> usize {
         match sequence {
             Sequence::Main => window_tokens,
-            Sequence::Side | Sequence::FourthSide => SIDE_WINDOW_TOKENS,
+            Sequence::Side => SIDE_WINDOW_TOKENS,
+            Sequence::FourthSide => ANSWER_WINDOW_TOKENS,
             Sequence::SecondSide | Sequence::ThirdSide => FURTHER_SIDE_WINDOW_TOKENS,
             Sequence::Lane(lane) if usize::from(lane) < self.lanes() => self.lane_tokens,
             Sequence::Lane(_) => 0,

@@ -21,6 +21,7 @@ mod embedder;
 mod error;
 mod generate;
 mod gguf;
+mod likelihood;
 #[cfg(feature = "llama-cpp")]
 mod llama_cpp;
 #[cfg(feature = "llama-cpp")]

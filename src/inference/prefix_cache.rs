@@ -80,6 +80,8 @@ pub struct Session {
     sequence: Sequence,
     /// By [`Sequence::index`].
     cached: [Vec<TokenId>; Sequence::COUNT],
+    /// Logits of the last cached token, kept beside the engine, whose own are gone.
+    put_back: Option<Vec<f32>>,
     states: Option<StateStore>,
     /// Most tokens of a draft that pay, once that was measured.
     measured_draft_tokens: Option<usize>,
@@ -126,6 +128,7 @@ impl Session {
             engine,
             sequence: Sequence::Main,
             cached,
+            put_back: None,
             states: None,
             measured_draft_tokens: None,
             pace: Pace::default(),
@@ -149,6 +152,7 @@ impl Session {
     pub fn select(&mut self, sequence: Sequence) {
         if sequence != self.sequence {
             self.sequence = sequence;
+            self.put_back = None;
             self.engine.select(sequence);
         }
     }
@@ -397,6 +401,7 @@ impl Session {
 
     fn read(&mut self, tokens: &[TokenId], rows: usize, cancel: &Cancel) -> Result<super::ReadReport, Error> {
         let before = self.cached().len();
+        self.put_back = None;
         let outcome = self.engine.read_for(tokens, rows, cancel);
         // The engine's own count holds after a success, a cancelled read and a failure alike.
         let now = self.engine.position_tokens();
@@ -423,6 +428,7 @@ impl Session {
     /// # Errors
     /// As there.
     pub(super) fn append_together(&mut self, parts: &[(Sequence, &[TokenId])]) -> Result<(), Error> {
+        self.put_back = None;
         self.engine.read_together(parts)?;
         for (sequence, tokens) in parts {
             self.cached[sequence.index()].extend_from_slice(tokens);
@@ -448,6 +454,7 @@ impl Session {
         if from == self.sequence || shared <= common(self.cached()) || !self.engine.can_cut() {
             return Ok(());
         }
+        self.put_back = None;
         self.engine.copy(from, self.sequence, shared)?;
         prompt[..shared].clone_into(self.cached_mut());
         Ok(())
@@ -458,7 +465,7 @@ impl Session {
     /// # Errors
     /// [`Error::NoLogits`] where nothing was read since the last cut.
     pub fn logits(&mut self) -> Result<&mut [f32], Error> {
-        self.engine.logits()
+        self.logits_behind(0)
     }
 
     /// Logits behind the token that is so many in front of the last one.
@@ -466,7 +473,15 @@ impl Session {
     /// # Errors
     /// [`Error::NoLogits`] where they were not asked for.
     pub(super) fn logits_behind(&mut self, back: usize) -> Result<&mut [f32], Error> {
-        self.engine.logits_behind(back)
+        match &mut self.put_back {
+            Some(logits) if back == 0 => Ok(logits),
+            _ => self.engine.logits_behind(back),
+        }
+    }
+
+    /// Says that these are the logits behind the last cached token, whose own were lost by a cut.
+    pub(super) fn put_back(&mut self, logits: Vec<f32>) {
+        self.put_back = Some(logits);
     }
 
     /// Cuts what was only guessed: the cache holds at most its first `keep` tokens then.
@@ -480,6 +495,7 @@ impl Session {
         if keep == self.cached().len() {
             return Ok(keep);
         }
+        self.put_back = None;
         let kept = match self.engine.truncate(keep) {
             Ok(()) => keep,
             Err(cause) => {

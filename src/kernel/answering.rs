@@ -7,15 +7,22 @@
 //! right every time. What it says is general is left to the conversation. Where it says that nothing tells the answer, it is
 //! asked once more with less around: of 30 questions about long messages, 25 were right with that, 23 without.
 
+use std::cell::Cell;
+
 use crate::dialect::{Action, Piece};
 use crate::functions::{Function, evidence, excerpt};
-use crate::grammar::policy::literal;
 use crate::inference::StopCause;
 use crate::types::{Body, Cancel, Event, Notification, StepPolicy, TextRule};
 
 use super::Error;
 use super::agent::Agent;
+use super::answer_prompt::{
+    GENERAL, INSTRUCTIONS, Known, LEAST_DOUBT, MAX_ANSWER_CHARS, WEIGHED, decided, examples, grammar, is_answer,
+    likely_unknown, question, unknown,
+};
+use super::aside::Weighing;
 use super::asking::asks_of_user;
+use super::grounding::{is_covered, is_grounded};
 use super::interrupt::Interrupt;
 use super::model::Written;
 use super::offer::step_policy;
@@ -41,102 +48,6 @@ const MAX_CLOSER_CHARS: usize = 500;
 const CLOSER_NOTES: usize = 5;
 /// Notes that are shown.
 const SHOWN_NOTES: usize = 16;
-/// Most characters of an answer.
-const MAX_ANSWER_CHARS: usize = 400;
-
-/// Characters that end a line or do worse, in a class of a grammar.
-const CONTROLS: &str = "\\x00-\\x1F\\x7F";
-
-/// Says that the question is not about the user.
-const GENERAL: &str = "GENERAL";
-/// How answers begin that tell nothing, and what the user sees of them. They begin as answers do: of a sentence that can begin
-/// with "I" in one way alone, small models write the rest wherever they would begin to speak as the user.
-const UNKNOWN: [(&str, &str); 2] = [
-    ("You haven't told me", "I don't know, you haven't told me."),
-    ("Das hast du mir nicht gesagt", "Das weiß ich nicht, du hast es mir nicht gesagt."),
-];
-
-const INSTRUCTIONS: &str = "You answer a user's question about themselves, their life or what they told you. You have \
-what the user said, oldest first, and notes about the user, which are up to date.
-Answer in one short sentence, in the user's language, to the user as \"you\".
-If the question is about the user, but neither the notes nor what was said tells the answer, write: You haven't told me \
-that.
-If the question asks for advice, an opinion, a text, or about the world, write: GENERAL";
-
-/// What was said, notes, question, answer; made up for this purpose.
-const EXAMPLES: &[(&str, &str, &str, &str)] = &[
-    (
-        "Hello, how are you?\nMy aunt Zibby is afraid of heights.",
-        "The user's aunt is called Zibby.\nZibby lives in Ghent.",
-        "Where does my aunt live?",
-        "Your aunt Zibby lives in Ghent.",
-    ),
-    ("I bought a rowing boat last week!", "The user owns a rowing boat.", "How do I clean my boat?", "GENERAL"),
-    (
-        "I study law in Delft. (by now: The user studies botany in Delft.)\nHow long do turtles live?\nI've switched to \
-         botany.",
-        "The user studies botany in Delft. (no longer: The user studies law in Delft.)",
-        "what am I studying now?",
-        "You are studying botany.",
-    ),
-    (
-        "I play the cello in a small orchestra.",
-        "The user plays the cello.",
-        "What is my uncle's name?",
-        "You haven't told me that.",
-    ),
-    (
-        "Quill has left the orchestra, and Orrin plays first violin now.",
-        "The user's name is Tamsin.\nThe first violin is Quill.\nQuill left the orchestra.\nOrrin plays first violin.",
-        "Do you remember who plays first violin these days?",
-        "Orrin plays first violin now.",
-    ),
-    (
-        "My aunt Zibby turns 60 on Friday.",
-        "The user's aunt is called Zibby.",
-        "What should I give my aunt for her birthday?",
-        "GENERAL",
-    ),
-    (
-        "Ich backe gern Brot, und mein Hund heißt Pim.",
-        "The user's dog is called Pim.\nThe user bakes bread.",
-        "Wie heißt mein Hund?",
-        "Dein Hund heißt Pim.",
-    ),
-    (
-        "I bought a rowing boat last week!",
-        "The user owns a rowing boat.",
-        "How much did I pay for the boat?",
-        "You haven't told me that.",
-    ),
-    (
-        "Ich backe gern Brot.",
-        "The user bakes bread.",
-        "Wann hat mein Bruder Geburtstag?",
-        "Das hast du mir nicht gesagt.",
-    ),
-    (
-        "I play the cello in a small orchestra.",
-        "The user plays the cello.",
-        "did I ever say that I play the drums? yes or no",
-        "No, you haven't told me that.",
-    ),
-    ("Good morning!", "-", "Can you write a poem for my aunt?", "GENERAL"),
-    ("It's Tamsyn with a y!", "The user's name is Tamsyn.", "how is my name spelled?", "Your name is spelled Tamsyn."),
-    (
-        "I'm 31 and work as a tutor.",
-        "The user works as a tutor.\nThe user is 31 years old.",
-        "what's my job?",
-        "You work as a tutor.",
-    ),
-    (
-        "I'm allergic to nuts.\nWhat's the capital of Peru?",
-        "The user is allergic to nuts.",
-        "Is there something I must not eat?",
-        "You must not eat nuts, because you are allergic to them.",
-    ),
-];
-
 /// How far a turn has come in finding out what it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Lookup {
@@ -147,12 +58,6 @@ pub(super) enum Lookup {
     Due,
     /// They do not tell: the model has to search.
     MustSearch,
-}
-
-/// What bears on a question: lines of what was said, notes.
-struct Known {
-    said: Vec<String>,
-    notes: Vec<String>,
 }
 
 /// What the model has written of it.
@@ -188,78 +93,6 @@ pub(super) fn only_searches(policy: StepPolicy) -> StepPolicy {
 
 fn is_search(name: &str) -> bool {
     Function::by_name(name).is_some_and(Function::searches)
-}
-
-/// How notes speak of the user; an answer speaks to them.
-const AVOIDED: &str = "the user";
-
-/// Rules of a line in which [`AVOIDED`] does not stand as words: `line`, and `line-t` for one whose first letter is there
-/// already. Each piece of it ends where nothing of what is avoided has begun, the last one maybe within it.
-fn line_rules() -> String {
-    let letters: Vec<char> = AVOIDED.chars().collect();
-    let first = letters.first().copied().unwrap_or_default();
-    let mut rules = format!(
-        "line ::= piece{{0,{MAX_ANSWER_CHARS}}} (\"{first}\" ending-1)?\n\
-         piece ::= [^{first}{CONTROLS}] | \"{first}\" begun-1\n\
-         line-t ::= begun-1 line | ending-1\n"
-    );
-    let whole = letters.len();
-    for (at, next) in letters.iter().enumerate().skip(1) {
-        let behind = at + 1;
-        let ends_in = if behind < whole { format!(" | \"{next}\" ending-{behind}") } else { String::new() };
-        rules += &format!(
-            "begun-{at} ::= [^{first}{next}{CONTROLS}] | \"{first}\" begun-1 | \"{next}\" begun-{behind}\n\
-             ending-{at} ::= (\"{first}\" ending-1)?{ends_in}\n"
-        );
-    }
-    // A longer word is another one.
-    let others: String = ('a'..='z').filter(|letter| *letter != first).collect();
-    rules += &format!("begun-{whole} ::= [{others}] | \"{first}\" begun-1\n");
-    rules
-}
-
-/// What can be written: that the question is a general one, or one line that does not begin by speaking of the user as
-/// `I`, and speaks of them as "the user" nowhere.
-fn grammar() -> String {
-    let mut first = vec![format!("[^ IMTt{CONTROLS}]"), "\"I\" [a-z]".to_owned(), format!("\"M\" [^y{CONTROLS}]")];
-    // Each proper beginning of it, and another letter behind.
-    let avoided = "The user";
-    first.extend(avoided.char_indices().skip(1).map(|(at, next)| {
-        let begin = avoided.get(..at).unwrap_or_default();
-        format!("{} [^{next}{CONTROLS}]", literal(begin))
-    }));
-    format!(
-        "root ::= {} | first line | \"t\" line-t\nfirst ::= {}\n{}",
-        literal(GENERAL),
-        first.join(" | "),
-        line_rules(),
-    )
-}
-
-fn question(known: &Known, asked: &str) -> String {
-    let or_none = |lines: &[String]| if lines.is_empty() { "-".to_owned() } else { lines.join("\n") };
-    format!("Said:\n{}\nNotes:\n{}\nQuestion: {asked}", or_none(&known.said), or_none(&known.notes))
-}
-
-fn examples() -> Vec<(String, String)> {
-    let owned = |(said, notes, asked, answer): &(&str, &str, &str, &str)| {
-        let known = Known { said: vec![(*said).to_owned()], notes: vec![(*notes).to_owned()] };
-        (question(&known, asked), (*answer).to_owned())
-    };
-    EXAMPLES.iter().map(owned).collect()
-}
-
-/// What the user sees of an answer that tells nothing.
-fn unknown(answer: &str) -> Option<&'static str> {
-    UNKNOWN.iter().find(|(begin, _)| answer.starts_with(begin)).map(|(_, shown)| *shown)
-}
-
-/// Whether what was written so far is an answer: it can no more become the word for a general question, nor tell nothing.
-fn is_answer(written: &str) -> bool {
-    // Some write that word as any other.
-    let (written, general) = (written.to_lowercase(), GENERAL.to_lowercase());
-    let mut others = UNKNOWN.into_iter().map(|(begin, _)| begin.to_lowercase()).chain([general]);
-    !others.any(|other| other.starts_with(&written) || written.starts_with(&other))
 }
 
 /// The edits of notes that a message tells of.
@@ -308,16 +141,16 @@ impl Agent {
         let can_search =
             !self.settings.recollection && !has_searched && policy.calls.iter().any(|call| is_search(&call.name));
         progress.lookup = Lookup::Off;
-        // A question with too much around it is answered in the conversation.
-        let Some(mut look) = self.look(&known, &asked, emit)? else { return Ok(None) };
-        if look.is_unknown()
+        let mut look = self.look(&known, &asked, emit)?;
+        if look.as_ref().is_none_or(Look::is_unknown)
             && let Some(closer) = self.closer(&known, &asked)
             && let Some(second) = self.look(&closer, &asked, emit)?
-            && !second.is_unknown()
-            && !second.is_general()
+            && (look.is_none() || !second.is_unknown() && !second.is_general())
         {
-            look = second;
+            look = Some(second);
         }
+        // A question with too much around it is answered in the conversation.
+        let Some(look) = look else { return Ok(None) };
         if look.is_general() {
             return Ok(None);
         }
@@ -332,19 +165,37 @@ impl Agent {
         Ok(Some(Happened::Generated { outcome, pressure: self.pressure()? }))
     }
 
-    /// Asks what is known. Nothing is shown before it is an answer; none where there is too much for the window.
+    /// Asks what is known. Nothing is shown before it is an answer, and one in doubt not before it is looked at; none where
+    /// there is too much for the window.
     fn look(&mut self, known: &Known, asked: &str, emit: &mut dyn FnMut(Event)) -> Result<Option<Look>, Error> {
         let (examples, question) = (examples(), question(known, asked));
         let mut reply = Reply::new(&mut self.memory, &*self.clock, &self.cancel);
-        let told = self.model.tell_aside((INSTRUCTIONS, &examples, &question), &grammar(), &is_answer, &mut |text| {
-            reply.take(Piece::Text(text.to_owned()), emit)
-        });
-        let is_shown = matches!(&told, Ok((text, _)) if is_answer(text));
+        let sources = || known.said.iter().chain(&known.notes).map(String::as_str);
+        let is_covered = is_covered(asked, sources());
+        let doubt = Cell::new(("", f32::NEG_INFINITY));
+        let decide = |weighed| {
+            doubt.set(likely_unknown(weighed));
+            decided(asked, is_covered, weighed)
+        };
+        let is_in_doubt = || doubt.get().1 >= LEAST_DOUBT;
+        let told = self.model.tell_aside(
+            (INSTRUCTIONS, &examples, &question),
+            &Weighing { texts: WEIGHED, least: LEAST_DOUBT, decide: &decide },
+            &grammar(),
+            &|text| !is_in_doubt() && is_answer(text),
+            &mut |text| reply.take(Piece::Text(text.to_owned()), emit),
+        );
+        let is_shown = matches!(&told, Ok((text, _)) if !is_in_doubt() && is_answer(text));
         let started = reply.done(is_shown)?;
-        match told {
-            Err(Error::Inference(crate::inference::Error::ContextOverflow { .. })) => Ok(None),
-            told => told.map(|(text, stop)| Some(Look { text, stop, started: is_shown.then_some(started) })),
+        let (mut text, stop) = match told {
+            Err(Error::Inference(crate::inference::Error::ContextOverflow { .. })) => return Ok(None),
+            told => told?,
+        };
+        if stop != StopCause::Cancelled && is_in_doubt() && is_answer(&text) && !is_grounded(&text, asked, sources()) {
+            tracing::debug!(%text, "an answer without ground");
+            doubt.get().0.clone_into(&mut text);
         }
+        Ok(Some(Look { text, stop, started: is_shown.then_some(started) }))
     }
 
     /// Less of what is known: the sentences and notes that have most to do with what is asked. None where there is no less.
@@ -435,56 +286,5 @@ impl Agent {
         };
         let notes: Vec<String> = shown.into_iter().filter_map(|place| notes.get(place)).map(with_edit).collect();
         Ok(Some((asked, Known { said, notes })))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::grammar::{Compiler, Limits, Verdict};
-    use crate::inference::{Engine, Script, ScriptedEngine};
-    use std::sync::Arc;
-
-    #[test]
-    fn the_examples_are_what_can_be_written() {
-        let vocab = Arc::clone(ScriptedEngine::new(Script::default()).vocab());
-        let grammar = Compiler::new(vocab, Limits::default()).compile(&grammar()).unwrap();
-        for (.., answer) in EXAMPLES {
-            assert_eq!(grammar.judge(answer.as_bytes()).unwrap(), Verdict::Accepted, "{answer}");
-        }
-        for refused in [
-            "I live in Ghent.",
-            "My aunt is Zibby.",
-            "The user sings.",
-            "",
-            "Two\nlines.",
-            "It is the user.",
-            "It is the user's.",
-            "the user sings",
-            "It is the the user who sings.",
-            "Both the user",
-        ] {
-            assert_ne!(grammar.judge(refused.as_bytes()).unwrap(), Verdict::Accepted, "{refused}");
-        }
-        for taken in [
-            "Iron is.",
-            "Mr Quill.",
-            "The usual one.",
-            "Then it rains.",
-            "the usual one",
-            "t",
-            "It is the used one, the username and at the us",
-            "The the other user",
-        ] {
-            assert_eq!(grammar.judge(taken.as_bytes()).unwrap(), Verdict::Accepted, "{taken}");
-        }
-    }
-
-    #[test]
-    fn nothing_is_shown_before_it_is_known_to_be_an_answer() {
-        for held in ["", "G", "GENERAL", "General.", "You have", "You haven't told me your name", "Das"] {
-            assert!(!is_answer(held), "{held}");
-        }
-        assert!(is_answer("Ghent") && is_answer("You have a") && is_answer("Das ist es"));
     }
 }

@@ -26,6 +26,14 @@ const MAX_TOLD_TOKENS: usize = 128;
 /// Words by which an answer would speak as the user.
 const AS_THE_USER: [&str; 2] = ["I", "My"];
 
+/// Texts that are weighed before an answer is written, and what makes an answer of the natural logarithms of their
+/// probabilities, of which those below `least` are minus infinity.
+pub(super) struct Weighing<'a, const N: usize> {
+    pub(super) texts: [&'a str; N],
+    pub(super) least: f32,
+    pub(super) decide: &'a dyn Fn([f32; N]) -> Option<&'a str>,
+}
+
 /// A question beside the conversation: instructions, examples of question and answer, and the question.
 pub(super) type AsidePrompt<'a> = (&'a str, &'a [(String, String)], &'a str);
 
@@ -72,16 +80,17 @@ impl Model {
         self.beside(Sequence::ThirdSide, |model| model.short_text(prompt, grammar, cancel))
     }
 
-    /// Writes an answer to the user beside the conversation under `grammar`. `on_text` sees it as it grows, as soon as
-    /// `can_be_shown` says so of all that was written.
-    pub(super) fn tell_aside(
+    /// Writes an answer to the user beside the conversation under `grammar`, unless `weighing` decides it. `on_text` sees
+    /// what is written as it grows, as soon as `can_be_shown` says so of all of it.
+    pub(super) fn tell_aside<const N: usize>(
         &mut self,
         prompt: AsidePrompt<'_>,
+        weighing: &Weighing<'_, N>,
         grammar: &str,
         can_be_shown: &dyn Fn(&str) -> bool,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<(String, StopCause), Error> {
-        self.beside(Sequence::FourthSide, |model| model.told(prompt, grammar, can_be_shown, on_text))
+        self.beside(Sequence::FourthSide, |model| model.told(prompt, weighing, grammar, can_be_shown, on_text))
     }
 
     /// Reads what all prompts of [`Self::tell_aside`] begin with, ahead of the first of them, and keeps it for later
@@ -119,9 +128,10 @@ impl Model {
         self.read(fixed, length, preempt)
     }
 
-    fn told(
+    fn told<const N: usize>(
         &mut self,
         prompt: AsidePrompt<'_>,
+        weighing: &Weighing<'_, N>,
         grammar: &str,
         can_be_shown: &dyn Fn(&str) -> bool,
         on_text: &mut dyn FnMut(&str),
@@ -131,6 +141,10 @@ impl Model {
         let mut constraint = NotFirst::new(&mut matcher, Arc::clone(self.session.vocab()), &AS_THE_USER);
         if !self.read_aside(prompt, MAX_TOLD_TOKENS, &cancel)? {
             return Ok((String::new(), StopCause::Cancelled));
+        }
+        if let Some(decided) = self.weigh(weighing, &cancel)? {
+            tracing::debug!(question = prompt.2, decided, "told");
+            return Ok((decided.to_owned(), StopCause::Complete));
         }
         let (mut written, mut shown) = (Vec::new(), 0);
         let options = GenerateOptions { max_tokens: MAX_TOLD_TOKENS, stop_stuck: true, ..GenerateOptions::default() };
@@ -154,6 +168,23 @@ impl Model {
         let text = String::from_utf8_lossy(&written).into_owned();
         tracing::debug!(question = prompt.2, answer = %text, "told");
         Ok((text, generation.stop))
+    }
+
+    /// Weighs texts behind what was read.
+    fn weigh<'a, const N: usize>(
+        &mut self,
+        weighing: &Weighing<'a, N>,
+        cancel: &Cancel,
+    ) -> Result<Option<&'a str>, Error> {
+        let mut found = [f32::NEG_INFINITY; N];
+        for (likely, text) in found.iter_mut().zip(weighing.texts) {
+            let tokens = tokenize_text(self.session.engine(), text)?;
+            let (log_probability, report) = self.session.log_probability(&tokens, weighing.least, cancel)?;
+            self.cost.add_read(&report);
+            *likely = log_probability;
+        }
+        tracing::debug!(texts = ?weighing.texts, ?found, "weighed");
+        Ok((weighing.decide)(found))
     }
 
     fn first_logits<const N: usize>(

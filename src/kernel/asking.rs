@@ -1,6 +1,6 @@
 //! What a message asks, as far as its words and signs tell. Pure.
 
-use super::wording::{OBJECTS, all_names, speaks_of_user, without_quotations, words};
+use super::wording::{OBJECTS, all_names, is_form_of, meaning_words, speaks_of_user, without_quotations, words};
 
 /// Signs of a question, in the scripts that have one.
 const QUESTION_MARKS: [char; 4] = ['?', '？', '؟', '՞'];
@@ -58,6 +58,16 @@ const BEING_WORDS: [&str; 12] = [
     "am", "are", "did", "do", "had", "has", "have", "is", "s", "was", "were", "will",
 ];
 
+/// Words by which advice is asked for, in some languages.
+#[rustfmt::skip]
+const ADVISING: [&str; 22] = [
+    "advice", "better", "can", "could", "devrais", "idea", "ideas", "kann", "might", "puedo", "puis", "recommend", "recommendation", "should",
+    "soll", "sollen", "sollte", "suggest", "suggestion", "tips", "wise", "would",
+];
+
+/// Who does what one can be advised to do.
+const ANYBODY: [&str; 4] = ["i", "people", "we", "you"];
+
 /// Words before a `me` to which something is only to be told.
 const TELLING_ME: [&str; 11] = ["ask", "explain", "for", "give", "help", "let", "remind", "send", "show", "tell", "to"];
 
@@ -70,6 +80,9 @@ const SAYING: [&str; 17] = [
 
 /// How many words may stand between the word that asks and the user: "which of the two towns do I .."
 const MOST_BETWEEN: usize = 5;
+
+/// How many words behind an article name what is meant: "the old oak table".
+const MOST_NOUN_WORDS: usize = 2;
 
 /// Whether a message asks for something.
 pub(super) fn asks(text: &str) -> bool {
@@ -97,6 +110,16 @@ pub(super) fn lays_down(text: &str) -> bool {
     LASTING.iter().any(|lasting| lower.contains(lasting))
 }
 
+/// Whether a question asks for advice, as far as its form tells: "what should I cook", "how do I mend it".
+pub(super) fn asks_for_advice(text: &str) -> bool {
+    let words: Vec<String> = words(text).collect();
+    let asks_a_way = words.windows(3).any(|words| {
+        let [how, next, who] = words else { return false };
+        how == "how" && (next == "to" || next == "do" && ANYBODY.contains(&&**who))
+    });
+    asks_a_way || words.iter().any(|word| ADVISING.contains(&&**word))
+}
+
 /// Whether a message asks what is so about the user or what is theirs: "where do I live", "what's my aunt called".
 pub(super) fn asks_about_user(text: &str) -> bool {
     let lower = text.to_lowercase();
@@ -109,14 +132,14 @@ pub(super) fn asks_about_user(text: &str) -> bool {
     })
 }
 
-/// Whether a message does nothing but ask, and speaks of the user in it or of somebody in `notes`: a question to which notes
+/// Whether a message does nothing but ask, and speaks of the user in it or of somebody or something in `notes`: a question to which notes
 /// and what was said may have the answer. One about the agent has another: who the agent is stands in its own block.
 pub(super) fn asks_of_user(text: &str, notes: &str) -> bool {
     let of_agent = |word: String| matches!(word.as_str(), "your" | "yours" | "yourself");
     let own = without_quotations(text);
     asks(&own)
         && only_asks(&own)
-        && (speaks_of_user(&own) || speaks_of_me(&own) || names_any_of(&own, notes))
+        && (speaks_of_user(&own) || speaks_of_me(&own) || names_any_of(&own, notes) || means_any_of(&own, notes))
         && !words(&own).any(of_agent)
         && !asks_what_was_replied(&own)
 }
@@ -139,6 +162,15 @@ fn speaks_of_me(text: &str) -> bool {
 fn names_any_of(text: &str, notes: &str) -> bool {
     let said: Vec<String> = words(text).collect();
     notes.lines().flat_map(all_names).any(|name| name.chars().any(char::is_alphabetic) && said.contains(&name))
+}
+
+/// Whether a text takes something as known that stands in the notes: "when is the party?"
+fn means_any_of(text: &str, notes: &str) -> bool {
+    let said: Vec<String> = words(text).collect();
+    let noted = meaning_words(notes);
+    let known =
+        |word: &String| meaning_words(word).iter().any(|word| noted.iter().any(|noted| is_form_of(word, noted)));
+    said.iter().enumerate().any(|(at, word)| word == "the" && said.iter().skip(at + 1).take(MOST_NOUN_WORDS).any(known))
 }
 
 /// The sentences of a text, with the sign at their end.
@@ -197,7 +229,17 @@ fn keeps(sentence: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{asks, asks_about_user, asks_of_user, ends_in_question, lays_down, only_asks};
+    use super::{asks, asks_about_user, asks_for_advice, asks_of_user, ends_in_question, lays_down, only_asks};
+
+    #[test]
+    fn advice_is_asked_for_in_some_forms() {
+        for advice in ["What should I cook?", "How do I mend a bike?", "how to tune a cello", "Was kann ich kochen?"] {
+            assert!(asks_for_advice(advice), "{advice}");
+        }
+        for other in ["How old is my aunt?", "How do cats purr?", "What did I cook?", "Wie heißt mein Hund?"] {
+            assert!(!asks_for_advice(other), "{other}");
+        }
+    }
 
     #[test]
     fn questions_are_known_by_their_sign_or_their_first_word() {
@@ -223,6 +265,16 @@ mod tests {
         for other in ["What should I give my aunt?", "I know where she lives.", "How deep is the lake?", "who?"] {
             assert!(!asks_about_user(other), "{other}");
         }
+    }
+
+    #[test]
+    fn what_is_taken_as_known_and_stands_in_the_notes_is_asked_of_the_user() {
+        let notes = "The user plans a birthday party.\nLotte bakes the cake.";
+        for asking in ["When is the party?", "What goes into the birthday cake?"] {
+            assert!(asks_of_user(asking, notes), "{asking}");
+            assert!(!asks_of_user(asking, "The user sings."), "{asking}");
+        }
+        assert!(!asks_of_user("How is a cake baked?", notes) && !asks_of_user("Why is the sky blue?", notes));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! faces; no SQL, no tensors, no terminal.
 
 mod agent;
+mod answer_prompt;
 mod answering;
 mod archive;
 mod aside;
@@ -21,6 +22,7 @@ mod embedding;
 mod error;
 mod first_word;
 mod forget;
+mod grounding;
 mod heartbeats;
 mod idle;
 mod interrupt;

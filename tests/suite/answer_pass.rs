@@ -107,13 +107,14 @@ fn what_notes_and_view_do_not_tell_the_model_has_to_search_and_the_results_answe
     let search = call(Profile::Native, "conversation_search", &[("query", "\"spare key\""), ("page", "0")]);
     let replies = vec![
         reply("Question: Where is my spare key?", UNKNOWN),
+        reply("Question: Where is my spare key?", UNKNOWN),
         reply(QUESTION, &search),
         reply("Question: Where is my spare key?", "It is under the flowerpot."),
     ];
-    let mut talk = setting(2048, replies).open();
+    let mut talk = setting(3072, replies).open();
     talk.say("By the way, the spare key is under the flowerpot.");
     let mut emptied = false;
-    for turn in 0..60 {
+    for turn in 0..90 {
         let events = talk.say(&format!("Remark {turn} about this and that, with a few more words to fill the window."));
         let has_made_room =
             |event: &Event| matches!(event, Event::Notice { text } if text.contains("The window was full"));
@@ -127,7 +128,8 @@ fn what_notes_and_view_do_not_tell_the_model_has_to_search_and_the_results_answe
     assert_eq!(said(&events), "It is under the flowerpot.");
     assert!(events.iter().any(|event| matches!(event, Event::Call { name, .. } if name == "conversation_search")));
     let prompts = passes(&talk);
-    let [first, second] = prompts.as_slice() else { panic!("{} passes", prompts.len()) };
+    let [first, closer, second] = prompts.as_slice() else { panic!("{} passes", prompts.len()) };
+    assert!(closer.len() < first.len());
     assert!(!first.contains("flowerpot") && second.contains("the spare key is under the flowerpot"), "{second}");
     let Some(Event::Turn(report)) = events.last() else { panic!("{events:?}") };
     assert_eq!(report.steps, 2);
