@@ -3,15 +3,18 @@
 //! Replies are kept as they come, so that a run that was killed goes on, and one that asks for more cases asks only those
 //! (`bench::functions::Work`). Ctrl-C ends the asking; what was answered until then is reported.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
 
 use super::bench_bfcl::state_of;
 use super::interrupt::raised_by_ctrl_c;
 use super::output::tell;
 use super::{Error, bench};
 use crate::bench::bfcl::WHEEL;
+use crate::bench::machine::Machine;
 use crate::bench::functions::{
     Answer, Answered, Caller, Case, Category, Circumstances, Constrained, Judge, Question, Report, Row, Settings,
     Verdict, Work, Written, compare, drawn, page, present, read,
@@ -49,7 +52,11 @@ pub(super) fn run(arguments: &FunctionsBenchArgs) -> Result<ExitCode, Error> {
             answered.push(ask_model(model, arguments, &dir, &cases, &judge, &cancel)?);
         }
     }
+    let Machine { cpu, cores, .. } = Machine::detect();
     let circumstances = Circumstances {
+        date: Timestamp::now().strftime("%Y-%m-%d").to_string(),
+        machine: format!("{cpu}, {cores} cores"),
+        engine: arguments.engine.as_str().to_owned(),
         suite: if arguments.suite == LEADERBOARD { WHEEL.name.to_owned() } else { arguments.suite.clone() },
         profile: Profile::from(arguments.profile).as_str().to_owned(),
         count: (!arguments.all).then_some(arguments.count),
@@ -152,7 +159,8 @@ fn ask_model(
         asking.ask_category(*category, cases, arguments.constrained.ways())?;
     }
     let (dialect, context_window) = (asking.caller.dialect_name().to_owned(), asking.caller.window_tokens());
-    Ok(Answered { model: asking.name, dialect, context_window, answers: asking.answers })
+    let chosen = cases.iter().map(|(category, cases)| (*category, cases.len())).collect();
+    Ok(Answered { model: asking.name, dialect, context_window, chosen, answers: asking.answers })
 }
 
 /// One model under way.
@@ -178,7 +186,9 @@ impl Asking<'_> {
             let mut questions = Vec::with_capacity(together.len() * ways.len());
             for case in together {
                 for way in ways {
-                    questions.push((case, *way, self.caller.question(case, *way)?));
+                    // One case that has no grammar is no reason to keep the others from being asked.
+                    let question = self.caller.question(case, *way);
+                    questions.push((case, *way, question.unwrap_or_else(|error| Question::failed(error.to_string()))));
                 }
             }
             let Some(new) = self.write(&questions)? else { return Ok(()) };
@@ -271,10 +281,15 @@ fn write_report(folder: &Path, report: &Report, answered: &[Answered]) -> Result
         .flat_map(|answered| [(answered, Constrained::On), (answered, Constrained::Off)])
         .filter(|(answered, way)| answered.answers.iter().any(|answer| answer.constrained == *way))
         .collect();
+    let mut taken = HashSet::new();
     for (answered, way) in &ways {
-        let folder = match ways.len() {
-            1 => folder.to_owned(),
-            _ => folder.join(format!("{}-{}", file_name(&answered.model), way.as_str())),
+        let name = format!("{}-{}", file_name(&answered.model), way.as_str());
+        // Files of one name can lie in several folders.
+        let numbered = (2..).map(|number| format!("{name}-{number}"));
+        let name = std::iter::once(name.clone()).chain(numbered).find(|name| taken.insert(name.clone()));
+        let folder = match name.filter(|_| ways.len() > 1) {
+            None => folder.to_owned(),
+            Some(name) => folder.join(name),
         };
         std::fs::create_dir_all(&folder).map_err(|source| config::Error::File { path: folder.clone(), source })?;
         for category in Category::ALL {

@@ -169,6 +169,16 @@ impl EngineName {
     pub const fn runs_model(self) -> bool {
         !matches!(self, Self::Scripted)
     }
+
+    /// As reports name it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LlamaCpp => "llama.cpp",
+            Self::Candle => "candle",
+            Self::Scripted => "scripted",
+        }
+    }
 }
 
 /// What a model can be written as.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::closing::{ShortText, close};
+use super::closing::{MAX_TEXT_TOKENS, ShortText, close};
 use super::data::{Case, Speaker};
 use super::parameters::{held, shown};
 use super::{Error, Reply, read_reply};
@@ -68,8 +68,18 @@ impl Constrained {
 pub struct Question {
     prompt: Vec<TokenId>,
     grammar: Option<String>,
+    /// Why it cannot be asked; empty where it can.
+    failure: String,
     /// Hash of everything that the reply depends on, the model apart.
     pub key: String,
+}
+
+impl Question {
+    /// A case that cannot be asked, for this reason.
+    #[must_use]
+    pub const fn failed(failure: String) -> Self {
+        Self { prompt: Vec::new(), grammar: None, failure, key: String::new() }
+    }
 }
 
 /// What a model has written, and what it cost.
@@ -79,6 +89,9 @@ pub struct Written {
     pub text: String,
     /// Whether it came to its end.
     pub is_complete: bool,
+    /// Whether that end was written for it: a call that came to the most tokens of a reply, or a text that was long enough.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_closed: bool,
     /// Tokens of the prompt.
     pub prompt_tokens: u64,
     /// Those of them that were read for this reply; the others were in the cache.
@@ -102,6 +115,7 @@ impl Written {
         Self {
             text: String::new(),
             is_complete: false,
+            is_closed: false,
             prompt_tokens: question.prompt.len() as u64,
             tokens_read: 0,
             tokens_sampled: 0,
@@ -118,12 +132,15 @@ impl Written {
         self.is_complete = generation.stop.is_whole();
         self.tokens_sampled = generation.stats.tokens_sampled;
         self.tokens_forced = generation.stats.tokens_forced;
-        if let Some(matcher) = matcher.filter(|_| !self.is_complete)
-            && let Some((tail, tokens)) = close(matcher, vocab, &bytes)
-        {
-            bytes.extend(tail);
-            self.tokens_forced += tokens;
-            self.is_complete = true;
+        if let Some(matcher) = matcher {
+            if self.is_complete {
+                self.is_closed = generation.stop == StopCause::Complete && !matcher.must_end();
+            } else if let Some((tail, tokens)) = close(matcher, vocab, &bytes) {
+                bytes.extend(tail);
+                self.tokens_forced += tokens;
+                self.is_complete = true;
+                self.is_closed = true;
+            }
         }
         self.text = String::from_utf8_lossy(&bytes).into_owned();
     }
@@ -138,6 +155,11 @@ impl Written {
             case.functions.iter().map(|function| super::parameters::shown_name(&function.name)).collect();
         read_reply(&self.text, &names, self.is_complete)
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde hands over a reference
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A loaded model with the way of talking to it.
@@ -213,8 +235,8 @@ impl Caller {
         let mut hasher = Hasher::default();
         prompt.iter().for_each(|token| hasher.update(&token.0.to_le_bytes()));
         hasher.update(grammar.as_deref().unwrap_or_default().as_bytes());
-        hasher.update(&MAX_REPLY_TOKENS.to_le_bytes());
-        Ok(Question { prompt, grammar, key: hasher.hex() })
+        hasher.update(format!("{OPTIONS:?} {MAX_TEXT_TOKENS}").as_bytes());
+        Ok(Question { prompt, grammar, failure: String::new(), key: hasher.hex() })
     }
 
     /// How many questions can be asked together.
@@ -229,7 +251,7 @@ impl Caller {
     /// The engine failed, or a limit of the grammar was hit.
     pub fn ask(&mut self, question: &Question, cancel: &Cancel) -> Result<Option<Written>, Error> {
         let mut written = Written::behind(question);
-        if let Some(failure) = self.too_long(question) {
+        if let Some(failure) = self.failure(question) {
             return Ok(Some(Written { failure, ..written }));
         }
         let read = self.session.prepare(&question.prompt, cancel)?;
@@ -268,7 +290,7 @@ impl Caller {
         let mut all: Vec<Written> = questions
             .iter()
             .map(|question| Written {
-                failure: self.too_long(question).unwrap_or_default(),
+                failure: self.failure(question).unwrap_or_default(),
                 ..Written::behind(question)
             })
             .collect();
@@ -306,8 +328,11 @@ impl Caller {
         Ok(Some(all))
     }
 
-    /// Why the window does not hold prompt and reply; none where it does.
-    fn too_long(&self, question: &Question) -> Option<String> {
+    /// Why a question cannot be asked, or the window does not hold prompt and reply; none where it does.
+    fn failure(&self, question: &Question) -> Option<String> {
+        if !question.failure.is_empty() {
+            return Some(question.failure.clone());
+        }
         let (prompt, window) = (question.prompt.len(), self.window_tokens());
         (prompt + MAX_REPLY_TOKENS > window).then(|| format!("the prompt has {prompt} tokens, the window {window}"))
     }

@@ -9,7 +9,7 @@ use crate::inference::Vocab;
 use crate::types::{Constraint, ConstraintError, TokenId};
 
 /// Most tokens of a text.
-const MAX_TEXT_TOKENS: usize = 64;
+pub(super) const MAX_TEXT_TOKENS: usize = 64;
 /// What calls begin with in every dialect: brackets, a tag or a fence.
 const CALL_BEGINNINGS: &[u8] = b"{[<`";
 /// Steps after which there is no short end: objects of required members close in a few hundred.

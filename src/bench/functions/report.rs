@@ -1,5 +1,7 @@
 //! Figures: verdicts by category and overall with their intervals, what replies cost, and on against off.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -60,6 +62,15 @@ impl Answer {
 /// What was measured with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Circumstances {
+    /// Day of the report, in UTC; replies that were kept from earlier runs may be older.
+    #[serde(default)]
+    pub date: String,
+    /// Where it was made, in words.
+    #[serde(default)]
+    pub machine: String,
+    /// What runs the models.
+    #[serde(default)]
+    pub engine: String,
     /// Name of the suite.
     pub suite: String,
     /// Call format.
@@ -79,6 +90,8 @@ pub struct Answered {
     pub dialect: String,
     /// Window in tokens.
     pub context_window: usize,
+    /// Cases that each category was to be asked; where it was stopped, there are fewer answers.
+    pub chosen: HashMap<Category, usize>,
     /// All answers.
     pub answers: Vec<Answer>,
 }
@@ -102,6 +115,12 @@ pub struct Figures {
     pub refused: usize,
     /// Calls where none was due.
     pub false_calls: usize,
+    /// Replies that were ended for the model; see [`Written::is_closed`].
+    #[serde(default)]
+    pub closed: usize,
+    /// Cases that were to be asked beside these, but for a stop.
+    #[serde(default)]
+    pub missing: usize,
     /// Right ones of all, with the 95 % interval; of a group as it is put together.
     pub accuracy: Share,
     /// Tokens of a prompt, on average.
@@ -209,16 +228,19 @@ impl ModelReport {
         for constrained in [Constrained::On, Constrained::Off] {
             let of_way: Vec<&Answer> =
                 answered.answers.iter().filter(|answer| answer.constrained == constrained).collect();
-            let measured = |category: Category| of_way.iter().any(|answer| answer.category == category);
+            let asked = |category: Category| of_way.iter().filter(|answer| answer.category == category).count();
+            let chosen = |category: &Category| answered.chosen.get(category).copied().unwrap_or_default();
+            let missing = |category: Category| chosen(&category).saturating_sub(asked(category));
             let of = |category: Category| {
                 of_way.iter().copied().filter(|answer| answer.category == category).collect::<Vec<_>>()
             };
-            for category in Category::ALL.into_iter().filter(|category| measured(*category)) {
-                categories.push(Figures::of(category.as_str(), constrained, &of(category), None));
+            for category in Category::ALL.into_iter().filter(|category| asked(*category) > 0) {
+                let figures = Figures::of(category.as_str(), constrained, &of(category), None);
+                categories.push(Figures { missing: missing(category), ..figures });
             }
             for (name, parts, weights) in &GROUPS {
                 let all: Vec<Category> = parts.iter().copied().flatten().copied().collect();
-                if all.iter().all(|category| measured(*category)) {
+                if all.iter().all(|category| asked(*category) > 0 && missing(*category) == 0) {
                     let share_of = |category: &Category| (1.0, tried(&of(*category)).share());
                     let part = |part: &&[Category]| {
                         let weight = match weights {
@@ -234,7 +256,8 @@ impl ModelReport {
                 }
             }
             if !of_way.is_empty() {
-                groups.push(Figures::of("all cases", constrained, &of_way, None));
+                let missing = answered.chosen.keys().map(|category| missing(*category)).sum();
+                groups.push(Figures { missing, ..Figures::of("all cases", constrained, &of_way, None) });
             }
         }
         let paired = paired(&answered.answers);
@@ -280,6 +303,8 @@ impl Figures {
             invalid: verdicts(Verdict::Invalid),
             refused: verdicts(Verdict::Refused),
             false_calls: verdicts(Verdict::FalseCall),
+            closed: answers.iter().filter(|answer| answer.written.is_closed).count(),
+            missing: 0,
             accuracy: accuracy.unwrap_or_else(|| tried(answers).share()),
             prompt_tokens: mean(|answer| answer.written.prompt_tokens),
             tokens: mean(Answer::tokens),
@@ -338,6 +363,7 @@ mod tests {
         let written = Written {
             text: String::new(),
             is_complete: true,
+            is_closed: false,
             prompt_tokens: 100,
             tokens_read: 100,
             tokens_sampled: 6,
@@ -352,7 +378,14 @@ mod tests {
 
     fn report(answers: Vec<Answer>) -> ModelReport {
         let (model, dialect) = ("m".to_owned(), "d".to_owned());
-        let answered = Answered { model, dialect, context_window: 10, answers };
+        let mut chosen = HashMap::new();
+        for answer in answers.iter().filter(|answer| answer.constrained == answers[0].constrained) {
+            *chosen.entry(answer.category).or_default() += 1;
+        }
+        report_of(Answered { model, dialect, context_window: 10, chosen, answers })
+    }
+
+    fn report_of(answered: Answered) -> ModelReport {
         ModelReport::new(&answered, &|category| if category == Category::LiveMultiple { 30 } else { 10 })
     }
 
@@ -394,6 +427,25 @@ mod tests {
         let found = report(answers.to_vec());
         let live = found.groups.iter().find(|group| group.name == "live").unwrap();
         assert!((live.accuracy.share - 0.5).abs() < 1e-9, "{live:?}");
+    }
+
+    #[test]
+    fn a_category_that_was_stopped_is_told_and_makes_no_group() {
+        use Category::{Irrelevance, LiveIrrelevance};
+        let answers = [Irrelevance, LiveIrrelevance].map(|one| answer(1, one, Constrained::On, Verdict::Right));
+        let mut answered = Answered {
+            model: "m".to_owned(),
+            dialect: "d".to_owned(),
+            context_window: 10,
+            chosen: [(Irrelevance, 1), (LiveIrrelevance, 1)].into(),
+            answers: answers.to_vec(),
+        };
+        let names = |report: ModelReport| report.groups.into_iter().map(|group| group.name).collect::<Vec<_>>();
+        assert_eq!(names(report_of(answered.clone())), ["irrelevance (both)", "all cases"]);
+        answered.chosen.insert(LiveIrrelevance, 3);
+        let found = report_of(answered);
+        assert_eq!(found.categories.iter().map(|figures| figures.missing).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(names(found), ["all cases"]);
     }
 
     #[test]

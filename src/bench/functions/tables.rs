@@ -6,7 +6,7 @@ use super::report::{Figures, ModelReport, Paired, Report};
 use super::statistics::Share;
 
 /// Heads of the columns of a model's table.
-const HEADS: [&str; 9] = [
+const HEADS: [&str; 10] = [
     "category",
     "cases",
     "on",
@@ -14,6 +14,7 @@ const HEADS: [&str; 9] = [
     "invalid",
     "refused",
     "false calls",
+    "closed",
     "gained/lost (p)",
     "tokens, forced, seconds",
 ];
@@ -75,6 +76,8 @@ impl Report {
             "invalid",
             "refused",
             "false_calls",
+            "closed",
+            "missing",
             "accuracy",
             "low",
             "high",
@@ -85,8 +88,9 @@ impl Report {
         ])?;
         for model in &self.models {
             for figures in model.categories.iter().chain(&model.groups) {
-                let Figures { name, constrained, cases, right, wrong, invalid, refused, false_calls, .. } = figures;
-                let counts = [cases, right, wrong, invalid, refused, false_calls].map(ToString::to_string);
+                let Figures { name, constrained, cases, right, wrong, invalid, refused, false_calls, closed, missing, .. } =
+                    figures;
+                let counts = [cases, right, wrong, invalid, refused, false_calls, closed, missing].map(ToString::to_string);
                 let Share { share, low, high } = figures.accuracy;
                 let shares = [share, low, high].map(|share| format!("{share:.4}"));
                 let costs = [figures.prompt_tokens, figures.tokens, figures.tokens_forced, figures.seconds];
@@ -100,12 +104,14 @@ impl Report {
     }
 
     pub(super) fn heading(&self) -> String {
-        let super::Circumstances { suite, profile, count, seed } = &self.circumstances;
+        let super::Circumstances { date, machine, engine, suite, profile, count, seed } = &self.circumstances;
         let cases = match count {
             Some(count) => format!("at most {count} cases a category, drawn with seed {seed}"),
             None => "all cases".to_owned(),
         };
-        format!("{suite} · {profile} profile · {cases} · shares with 95 % intervals")
+        let told = [suite, &format!("{profile} profile"), &cases, engine, machine, date];
+        let told: Vec<&str> = told.into_iter().map(String::as_str).filter(|one| !one.is_empty()).collect();
+        format!("{} · shares with 95 % intervals", told.join(" · "))
     }
 }
 
@@ -117,7 +123,10 @@ impl ModelReport {
     /// The cells of the table.
     pub(super) fn rows(&self) -> Vec<Vec<String>> {
         let row = |(name, on, off): (&str, Option<&Figures>, Option<&Figures>)| {
-            let cases = on.or(off).map_or(0, |figures| figures.cases);
+            let cases = on.or(off).map_or_else(String::new, |Figures { cases, missing, .. }| match missing {
+                0 => cases.to_string(),
+                missing => format!("{cases} of {}", cases + missing),
+            });
             let both = |of: fn(&Figures) -> usize| {
                 let cell =
                     |figures: Option<&Figures>| figures.map_or("-".to_owned(), |figures| of(figures).to_string());
@@ -130,12 +139,13 @@ impl ModelReport {
             };
             vec![
                 name.to_owned(),
-                cases.to_string(),
+                cases,
                 accuracy(on),
                 accuracy(off),
                 both(|figures| figures.invalid),
                 both(|figures| figures.refused),
                 both(|figures| figures.false_calls),
+                both(|figures| figures.closed),
                 self.paired.iter().find(|paired| paired.name == name).map_or("-".to_owned(), pair),
                 format!("{} / {}", costs(on), costs(off)),
             ]
@@ -146,7 +156,7 @@ impl ModelReport {
 
 impl Report {
     /// Heads of the columns of [`ModelReport::rows`].
-    pub(super) const fn heads() -> [&'static str; 9] {
+    pub(super) const fn heads() -> [&'static str; 10] {
         HEADS
     }
 }

@@ -131,6 +131,7 @@ mod tests {
         let written = Written {
             text: "t".to_owned(),
             is_complete: true,
+            is_closed: false,
             prompt_tokens: 1,
             tokens_read: 1,
             tokens_sampled: 2,
