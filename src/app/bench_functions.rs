@@ -14,11 +14,11 @@ use super::interrupt::raised_by_ctrl_c;
 use super::output::tell;
 use super::{Error, bench};
 use crate::bench::bfcl::WHEEL;
-use crate::bench::machine::Machine;
 use crate::bench::functions::{
     Answer, Answered, Caller, Case, Category, Circumstances, Constrained, Judge, Question, Report, Row, Settings,
     Verdict, Work, Written, compare, drawn, page, present, read,
 };
+use crate::bench::machine::Machine;
 use crate::cli::{CategoryArg, EngineName, ExitCode, FunctionsBenchArgs};
 use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::dialect::Profile;

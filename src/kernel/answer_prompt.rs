@@ -12,9 +12,9 @@ const CONTROLS: &str = "\\x00-\\x1F\\x7F";
 
 /// Natural logarithm of the probability that nothing tells the answer, from which on that is the answer: where all that is asked
 /// for stands in what is shown ..
-const LEAST_UNKNOWN: f32 = -1.85;
+const LEAST_UNKNOWN: f32 = -2.5;
 /// .. and where some of it does not. Small models that are not sure rather tell something, mostly what they have read last.
-const LEAST_UNKNOWN_OF_OTHER: f32 = -2.9;
+const LEAST_UNKNOWN_OF_OTHER: f32 = -3.6;
 /// What is added to that of a general question that asks for advice by its form ..
 const ADVICE: f32 = 2.5;
 /// .. or for what is so about the user.
@@ -51,6 +51,12 @@ const EXAMPLES: &[(&str, &str, &str, &str)] = &[
         "Hi, I'm Tamsin, and my rowing boat is called Otter.",
         "The user's name is Tamsin.\nThe user's rowing boat is called Otter.",
         "What is my cousin called?",
+        "You haven't told me that.",
+    ),
+    (
+        "I study botany in Delft.",
+        "The user studies botany in Delft.",
+        "Where did I grow up?",
         "You haven't told me that.",
     ),
     ("I bought a rowing boat last week!", "The user owns a rowing boat.", "How do I clean my boat?", "GENERAL"),
@@ -159,6 +165,12 @@ const EXAMPLES: &[(&str, &str, &str, &str)] = &[
         "You work as a tutor.",
     ),
     (
+        "We left Lund for a little house by the sea, near Delft.",
+        "The user lives near Delft.",
+        "which town do I live in, roughly?",
+        "You live near Delft.",
+    ),
+    (
         "My sister and I bake bread.",
         "The user bakes bread with a sister.",
         "What can I bake for my sister tonight?",
@@ -169,12 +181,6 @@ const EXAMPLES: &[(&str, &str, &str, &str)] = &[
         "The user is allergic to nuts.",
         "Is there something I must not eat?",
         "You must not eat nuts, because you are allergic to them.",
-    ),
-    (
-        "I study botany in Delft.",
-        "The user studies botany in Delft.",
-        "Where did I grow up?",
-        "You haven't told me that.",
     ),
 ];
 
@@ -339,14 +345,14 @@ mod tests {
         assert_eq!(decided(asked, true, [-1.0, none, -4.0]), Some(here));
         assert_eq!(decided(asked, false, [-2.0, none, -4.0]), Some(here));
         assert_eq!(decided(asked, false, [none, -2.0, -4.0]), Some(in_german));
-        assert_eq!(decided(asked, false, [-3.0, -3.5, -4.0]), Some(in_german));
+        assert_eq!(decided(asked, false, [-3.7, -4.2, -6.0]), Some(in_german));
         assert_eq!(decided(asked, false, [-2.0, none, -0.5]), Some(GENERAL));
         assert_eq!(decided(asked, false, [-1.0, none, -0.5]), Some(here));
         assert_eq!(decided("Is it far?", false, [-1.0, none, -0.5]), Some(GENERAL));
         assert_eq!(decided(advice, false, [-2.0, none, -4.0]), Some(GENERAL));
         assert_eq!(decided(advice, false, [-0.1, none, -4.0]), Some(here));
         // The model writes what it will.
-        assert_eq!(decided(asked, true, [-2.0, none, -0.1]), None);
+        assert_eq!(decided(asked, true, [-3.0, none, -0.1]), None);
         assert_eq!(decided(asked, false, [none, none, none]), None);
     }
 

@@ -88,9 +88,21 @@ impl Report {
         ])?;
         for model in &self.models {
             for figures in model.categories.iter().chain(&model.groups) {
-                let Figures { name, constrained, cases, right, wrong, invalid, refused, false_calls, closed, missing, .. } =
-                    figures;
-                let counts = [cases, right, wrong, invalid, refused, false_calls, closed, missing].map(ToString::to_string);
+                let Figures {
+                    name,
+                    constrained,
+                    cases,
+                    right,
+                    wrong,
+                    invalid,
+                    refused,
+                    false_calls,
+                    closed,
+                    missing,
+                    ..
+                } = figures;
+                let counts =
+                    [cases, right, wrong, invalid, refused, false_calls, closed, missing].map(ToString::to_string);
                 let Share { share, low, high } = figures.accuracy;
                 let shares = [share, low, high].map(|share| format!("{share:.4}"));
                 let costs = [figures.prompt_tokens, figures.tokens, figures.tokens_forced, figures.seconds];
