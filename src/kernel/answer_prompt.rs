@@ -15,6 +15,9 @@ const CONTROLS: &str = "\\x00-\\x1F\\x7F";
 const LEAST_UNKNOWN: f32 = -2.5;
 /// .. and where some of it does not. Small models that are not sure rather tell something, mostly what they have read last.
 const LEAST_UNKNOWN_OF_OTHER: f32 = -3.6;
+/// The same where the answer that is written instead stands in nothing that the model was shown; below it, nothing of what is
+/// weighed decides anything.
+pub(super) const LEAST_DOUBT: f32 = -6.0;
 /// What is added to that of a general question that asks for advice by its form ..
 const ADVICE: f32 = 2.5;
 /// .. or for what is so about the user.
@@ -253,10 +256,6 @@ pub(super) fn examples() -> Vec<(String, String)> {
 pub(super) fn unknown(answer: &str) -> Option<&'static str> {
     UNKNOWN.iter().find(|(begin, _)| answer.starts_with(begin)).map(|(_, shown)| *shown)
 }
-
-/// The same where the answer that is written instead stands in nothing that the model was shown; below it, nothing of what is
-/// weighed decides anything.
-pub(super) const LEAST_DOUBT: f32 = -6.0;
 
 /// What is weighed before anything is written: see [`decided`].
 pub(super) const WEIGHED: [&str; 3] = [UNKNOWN[0].0, UNKNOWN[1].0, GENERAL];

@@ -6,6 +6,7 @@
 //! answered 30 right there, and 35 when it was asked in this form; whether a question is about the user at all, it told
 //! right every time. What it says is general is left to the conversation. Where it says that nothing tells the answer, it is
 //! asked once more with less around: of 30 questions about long messages, 25 were right with that, 23 without.
+//! Whether nothing tells the answer is weighed before anything is written, and an answer in doubt is looked at before it is shown.
 
 use std::cell::Cell;
 
