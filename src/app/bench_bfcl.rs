@@ -73,7 +73,7 @@ pub(super) fn run(arguments: &BfclArgs) -> Result<ExitCode, Error> {
     }
     let (told, answers) = bench.rows(&scenarios);
     let report = Report::new(circumstances, told, answers);
-    anstream::println!("{}", report.table());
+    anstream::println!("{}", report.summary.table());
     bench::write_json(&report, arguments.json.as_deref())?;
     if let Some(path) = &arguments.report {
         write_lines(&report.answers, path)?;

@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 
 use super::bench_bfcl::state_of;
 use super::interrupt::raised_by_ctrl_c;
 use super::output::tell;
 use super::{Error, bench};
-use crate::bench::bfcl::WHEEL;
+use crate::bench::bfcl::{self, WHEEL};
 use crate::bench::functions::{
-    Answer, Answered, Caller, Case, Category, Circumstances, Constrained, Judge, Question, Report, Row, Settings,
-    Verdict, Work, Written, compare, drawn, page, present, read,
+    Answer, Answered, Caller, Case, Category, Circumstances, Constrained, Judge, Parting, Partings, Question, Report,
+    Row, Settings, Throughput, Verdict, Work, Written, compare, drawn, page, present, read,
 };
 use crate::bench::machine::Machine;
 use crate::cli::{CategoryArg, EngineName, ExitCode, FunctionsBenchArgs};
@@ -44,6 +45,7 @@ pub(super) fn run(arguments: &FunctionsBenchArgs) -> Result<ExitCode, Error> {
         folder => PathBuf::from(folder),
     };
     let (cases, sizes) = cases(&suite, arguments)?;
+    let memory = arguments.memory.iter().map(|path| report_at(path)).collect::<Result<Vec<bfcl::Summary>, Error>>()?;
     let cancel = raised_by_ctrl_c()?;
     let judge = Judge::new()?;
     let mut answered = Vec::with_capacity(arguments.models.len());
@@ -63,7 +65,7 @@ pub(super) fn run(arguments: &FunctionsBenchArgs) -> Result<ExitCode, Error> {
         seed: arguments.seed,
     };
     let size_of = |category| sizes.get(&category).copied().unwrap_or_default();
-    let report = Report::new(circumstances, &answered, &size_of);
+    let report = Report::new(circumstances, &answered, &size_of, memory);
     anstream::println!("{}", crate::ui::sanitize(&report.table()));
     if let Some(folder) = &arguments.report {
         write_report(folder, &report, &answered)?;
@@ -76,13 +78,17 @@ pub(super) fn run(arguments: &FunctionsBenchArgs) -> Result<ExitCode, Error> {
 fn compare_reports(paths: &[PathBuf]) -> Result<ExitCode, Error> {
     let mut reports = Vec::with_capacity(paths.len());
     for path in paths {
-        let bytes = std::fs::read(path).map_err(|source| config::Error::File { path: path.clone(), source })?;
-        let report: Report = serde_json::from_slice(&bytes)
-            .map_err(|source| crate::bench::functions::Error::BadReport { path: path.clone(), source })?;
-        reports.push((path.display().to_string(), report));
+        reports.push((path.display().to_string(), report_at(path)?));
     }
     anstream::println!("{}", crate::ui::sanitize(&compare(&reports)));
     Ok(ExitCode::Ok)
+}
+
+/// What an earlier run has written.
+fn report_at<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let bytes = std::fs::read(path).map_err(|source| config::Error::File { path: path.to_owned(), source })?;
+    let report = serde_json::from_slice(&bytes);
+    Ok(report.map_err(|source| crate::bench::functions::Error::BadReport { path: path.to_owned(), source })?)
 }
 
 /// The cases that are asked, by category, and how many cases each category has.
@@ -142,7 +148,8 @@ fn ask_model(
         profile: profile.as_str().to_owned(),
         together: arguments.parallel,
     };
-    let work = Work::open(dir, &settings, arguments.fresh).map_err(crate::bench::functions::Error::from)?;
+    let failed = crate::bench::functions::Error::from;
+    let work = Work::open(dir, &settings, arguments.fresh).map_err(failed)?;
     tell(&format!("What {name} answers is kept in {}; --fresh starts over.", work.folder().display()));
     let lanes = if arguments.parallel > 1 { arguments.parallel } else { 0 };
     let engine = super::engine::load_with_lanes(arguments.engine, &config, lanes, cancel)?;
@@ -154,13 +161,25 @@ fn ask_model(
     if together < arguments.parallel {
         tell("note: this engine writes one reply at a time");
     }
-    let mut asking = Asking { name, caller, work, judge, cancel, together, answers: Vec::new(), told: Instant::now() };
+    let (answers, new, spent) = (Vec::new(), Vec::new(), Duration::ZERO);
+    let mut asking = Asking { name, caller, work, judge, cancel, together, answers, new, spent, told: Instant::now() };
     for (category, cases) in cases {
         asking.ask_category(*category, cases, arguments.constrained.ways())?;
     }
     let (dialect, context_window) = (asking.caller.dialect_name().to_owned(), asking.caller.window_tokens());
     let chosen = cases.iter().map(|(category, cases)| (*category, cases.len())).collect();
-    Ok(Answered { model: asking.name, dialect, context_window, chosen, answers: asking.answers })
+    let partings = match arguments.ties && together > 1 {
+        true => Some(asking.partings(
+            &Work::open(dir, &Settings { together: 1, ..settings }, false).map_err(failed)?,
+            cases,
+            arguments.constrained.ways(),
+        )?),
+        false => None,
+    };
+    let (model, answers) = (std::mem::take(&mut asking.name), std::mem::take(&mut asking.answers));
+    let is_timed = arguments.engine.runs_model() && !asking.new.is_empty() && !cancel.is_raised();
+    let throughput = if is_timed { Some(asking.into_throughput()?) } else { None };
+    Ok(Answered { model, dialect, context_window, chosen, answers, throughput, partings })
 }
 
 /// One model under way.
@@ -173,6 +192,9 @@ struct Asking<'a> {
     /// Questions that are asked together.
     together: usize,
     answers: Vec<Answer>,
+    /// What was not known from an earlier run, and how long that took.
+    new: Vec<Written>,
+    spent: Duration,
     /// When progress was told last.
     told: Instant,
 }
@@ -183,6 +205,7 @@ impl Asking<'_> {
         let (started, first) = (Instant::now(), self.answers.len());
         let (mut asked, mut done) = (0, 0);
         for together in cases.chunks((self.together / ways.len()).max(1)) {
+            let began = Instant::now();
             let mut questions = Vec::with_capacity(together.len() * ways.len());
             for case in together {
                 for way in ways {
@@ -193,6 +216,9 @@ impl Asking<'_> {
             }
             let Some(new) = self.write(&questions)? else { return Ok(()) };
             asked += new;
+            if new > 0 {
+                self.spent += began.elapsed();
+            }
             done += together.len();
             if done == cases.len() || self.told.elapsed() >= TELL_EVERY {
                 self.told = Instant::now();
@@ -228,6 +254,7 @@ impl Asking<'_> {
                 };
                 // With a larger window it could be asked.
                 if written.failure.is_empty() {
+                    self.new.push(written.clone());
                     let (id, key) = (case.id.clone(), question.key.clone());
                     let row = Row { id, constrained: *way, key, written: written.clone() };
                     self.work.keep(row).map_err(crate::bench::functions::Error::from)?;
@@ -241,6 +268,37 @@ impl Asking<'_> {
             }
         }
         Ok(Some(new.len()))
+    }
+
+    /// How fast the new replies came, beside what the model needs for them.
+    fn into_throughput(self) -> Result<Throughput, Error> {
+        let tokens: u64 = self.new.iter().map(|written| written.prompt_tokens).sum();
+        let mean = usize::try_from(tokens / (self.new.len() as u64).max(1)).unwrap_or_default();
+        let bound = self.caller.into_bound(mean, self.together)?;
+        Ok(bound.beside(&self.new, self.together, self.spent.as_secs_f64()))
+    }
+
+    /// Where the replies part from those that an earlier run has asked for one by one.
+    fn partings(
+        &mut self,
+        alone: &Work,
+        cases: &[(Category, Vec<Case>)],
+        ways: &[Constrained],
+    ) -> Result<Partings, Error> {
+        let mut found = Partings::default();
+        let asked = cases.iter().flat_map(|(_, cases)| cases).flat_map(|case| ways.iter().map(move |way| (case, *way)));
+        for (case, constrained) in asked {
+            let Ok(question) = self.caller.question(case, constrained) else { continue };
+            let of = |work: &Work| work.written(&case.id, constrained, &question.key).cloned();
+            let (Some(one), Some(two)) = (of(alone), of(&self.work)) else { continue };
+            found.compared += 1;
+            if let Some(nats) = self.caller.parting(&question, [&one.text, &two.text], self.cancel)? {
+                let verdict = |written| Answer::new(case, constrained, written, self.judge).judged.verdict;
+                let is_verdict = verdict(one) != verdict(two);
+                found.partings.push(Parting { id: case.id.clone(), constrained, nats, is_verdict });
+            }
+        }
+        Ok(found)
     }
 
     /// How far a category is: cases done of all; replies asked for since `started` and those that are left; answers of

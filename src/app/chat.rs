@@ -4,6 +4,7 @@ use std::io::{BufReader, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::interrupt::{leave_on_ctrl_c, raise_on_ctrl_c};
 use super::output::stdout;
@@ -15,7 +16,7 @@ use crate::dialect::{self, Profile};
 use crate::inference::{Engine, Warm};
 use crate::kernel::{self, Agent, Emitted, LoadModel, LoadedModel};
 use crate::memory::{self, AgentInfo, AgentMemory, BlockLabel, NewAgent, Store};
-use crate::types::{Cancel, Cause, Clock, Event, Message, SystemClock};
+use crate::types::{Cancel, Cause, Clock, Event, FileLock, Message, SystemClock};
 use crate::ui;
 
 /// Folder of saved states of the KV cache in the home.
@@ -25,6 +26,8 @@ pub(super) const HISTORY_NAME: &str = "history.txt";
 /// The agent that is made where none was named and none exists.
 pub const DEFAULT_AGENT: &str = "mneme";
 
+/// So long a start waits for another process to leave the agent.
+const LEAVING: Duration = Duration::from_secs(3);
 /// Longest part of an unanswered message that is quoted at the start; the whole is in storage.
 const MAX_QUOTED_CHARS: usize = 120;
 
@@ -60,6 +63,20 @@ pub(super) fn write_refusal(message: String, hint: String) -> std::io::Result<()
     ui::jsonl::write_event(&mut std::io::stdout(), &Emitted { cause: Cause::Command, seq: None, event })
 }
 
+/// Keeps other processes from opening the agent. One that is just being left is waited for: what its model has read is still
+/// being saved.
+fn reserve(store: &Store, name: &str, cancel: &Cancel) -> Result<Option<FileLock>, Error> {
+    let until = Instant::now() + LEAVING;
+    loop {
+        match store.reserve_agent(name) {
+            Err(memory::Error::AgentInUse { .. }) if Instant::now() < until && !cancel.is_raised() => {
+                std::thread::sleep(LEAVING / 30);
+            }
+            reserved => return Ok(reserved?),
+        }
+    }
+}
+
 fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
     let cancel = Cancel::new();
     // While it is up, Ctrl-C leaves at once. Scripts are told first why the chat does not start.
@@ -76,7 +93,7 @@ fn start(arguments: &RunArgs) -> Result<ExitCode, Error> {
     let Some(name) = agent_name(arguments, &store)? else { return Ok(ExitCode::Ok) };
     // Everything that can be refused is refused before minutes go into loading a model.
     let texts = Texts::read(&config, &store, &name)?;
-    let reserved = store.reserve_agent(&name)?;
+    let reserved = reserve(&store, &name, &cancel)?;
     let default_model = config.model.clone();
     let chosen = match arguments.model.is_none() && store.has_agent(&name)? {
         true => store.view(&name)?.chosen_model()?,

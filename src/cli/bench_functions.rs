@@ -79,12 +79,18 @@ pub struct FunctionsBenchArgs {
     /// Ask so many cases together, in passes over all of them
     #[arg(long, value_name = "K", default_value_t = 1, allow_negative_numbers = true, value_parser = lanes)]
     pub parallel: usize,
+    /// With --parallel: tell where replies part from those of an earlier run with --parallel 1, and how near a tie that is
+    #[arg(long, conflicts_with = "compare")]
+    pub ties: bool,
     /// Forget what earlier runs of these models have left, and start over
     #[arg(long)]
     pub fresh: bool,
     /// Run no model: put earlier reports side by side
     #[arg(long, value_name = "report.json,..", value_delimiter = ',', conflicts_with_all = ["models", "report"])]
     pub compare: Vec<PathBuf>,
+    /// Put these figures of mneme bench memory bfcl --json into the report as well
+    #[arg(long, value_name = "FILE.json,..", value_delimiter = ',', conflicts_with = "compare")]
+    pub memory: Vec<PathBuf>,
     /// Write the report to this folder: each category's replies as JSON lines, report.json, .csv, .md and .html
     #[arg(long, value_name = "FOLDER")]
     pub report: Option<PathBuf>,

@@ -13,11 +13,11 @@ use crate::types::{AllowedCall, CallOffer, FunctionDefinition, StepPolicy, TextR
 use super::Error;
 
 /// How the tags begin by which models of several families open calls: `<tool_call>`, `<tools/>`, `<function=`.
-const CALL_TAGS: &[&str] = &["<tool", "<function"];
+const CALL_TAGS: [&str; 2] = ["<tool", "<function"];
 
 /// What no line of the agent's own text begins with either, behind brackets or not: the times that stand in front of messages.
 const NO_BEGINNINGS: &[&str] =
-    &["<tool", "<function", "Mon 202", "Tue 202", "Wed 202", "Thu 202", "Fri 202", "Sat 202", "Sun 202"];
+    &[CALL_TAGS[0], CALL_TAGS[1], "Mon 202", "Tue 202", "Wed 202", "Thu 202", "Fri 202", "Sat 202", "Sun 202"];
 
 /// Longest run of white space in calls that do not keep to their template, in characters: a line end and an indent of
 /// seven levels.
@@ -89,7 +89,7 @@ impl StepRules {
         let function_names: Vec<String> = offer.functions.iter().map(|function| function.name.clone()).collect();
         let guard = TextGuard {
             function_names: &function_names,
-            call_tags: CALL_TAGS,
+            call_tags: &CALL_TAGS,
             call_key: Some(call_key),
             guards_every_line: true,
         };

@@ -72,6 +72,8 @@ impl StopCause {
 /// What a generation cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct GenerateStats {
+    /// Tokens of the prompt that were read; 0 where it had been prepared.
+    pub prompt_tokens_read: u64,
     /// Tokens that the model chose.
     pub tokens_sampled: u64,
     /// Tokens that the constraint forced.

@@ -411,16 +411,17 @@ impl Session {
         outcome
     }
 
-    /// Makes the cache of the selected sequence hold exactly `tokens`, without logits; false where it was cancelled.
+    /// Makes the cache of the selected sequence hold exactly `tokens`, without logits; gives back how many were read, none
+    /// where it was cancelled.
     ///
     /// # Errors
     /// As [`Session::prepare`].
-    pub(super) fn hold(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<bool, Error> {
+    pub(super) fn hold(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<Option<usize>, Error> {
         self.engine.require_window(tokens.len())?;
         let common = self.cached().iter().zip(tokens).take_while(|(cached, wanted)| cached == wanted).count();
         let keep = self.cut(common)?;
         let read = self.append(&tokens[keep..], cancel)?;
-        Ok(keep + read.tokens_read == tokens.len())
+        Ok((keep + read.tokens_read == tokens.len()).then_some(read.tokens_read))
     }
 
     /// Appends each of `parts` to its own sequence, all in one pass; see [`Engine::read_together`].

@@ -61,6 +61,7 @@ fn write(
     cancel: &Cancel,
 ) -> Result<Vec<Generation>, Error> {
     let vocab = Arc::clone(session.vocab());
+    let mut read = Vec::with_capacity(jobs.len());
     for (place, (job, lane)) in jobs.iter().zip(lanes).enumerate() {
         session.select(*lane);
         // The last token is read with those of the other texts: only then are its logits needed.
@@ -68,9 +69,10 @@ fn write(
         for earlier in &lanes[..place] {
             session.share(*earlier, prompt)?;
         }
-        if !session.hold(prompt, cancel)? {
+        let Some(tokens_read) = session.hold(prompt, cancel)? else {
             return Ok(jobs.iter().map(|_| cancelled()).collect());
-        }
+        };
+        read.push(tokens_read as u64 + 1);
     }
     let mut silent: Vec<_> = jobs.iter().map(|_| |_: TokenId, _: &[u8]| {}).collect();
     let mut texts = Vec::with_capacity(jobs.len());
@@ -108,8 +110,12 @@ fn write(
             text.stop = text.run.choose(session, part, text.sampler)?;
         }
     }
-    let stopped = |text: Text<'_>| text.run.into_generation(text.stop.unwrap_or(StopCause::Cancelled));
-    Ok(texts.into_iter().map(stopped).collect())
+    let stopped = |(text, prompt_tokens_read): (Text<'_>, u64)| {
+        let mut generation = text.run.into_generation(text.stop.unwrap_or(StopCause::Cancelled));
+        generation.stats.prompt_tokens_read = prompt_tokens_read;
+        generation
+    };
+    Ok(texts.into_iter().zip(read).map(stopped).collect())
 }
 
 /// One of the texts.

@@ -27,11 +27,26 @@ const GERMAN: f32 = 3.0;
 
 /// Says that the question is not about the user.
 pub(super) const GENERAL: &str = "GENERAL";
-/// How answers begin that tell nothing, and what the user sees of them. They begin as answers do: of a sentence that can begin
-/// with "I" in one way alone, small models write the rest wherever they would begin to speak as the user.
-const UNKNOWN: [(&str, &str); 2] = [
-    ("You haven't told me", "I don't know, you haven't told me."),
-    ("Das hast du mir nicht gesagt", "Das weiß ich nicht, du hast es mir nicht gesagt."),
+/// How answers begin that tell nothing, and what the user sees of them: not the same words each time. They begin as answers do:
+/// of a sentence that can begin with "I" in one way alone, small models write the rest wherever they would begin to speak as the
+/// user.
+const UNKNOWN: [(&str, [&str; 3]); 2] = [
+    (
+        "You haven't told me",
+        [
+            "I don't know, you haven't told me.",
+            "You haven't told me that yet, so I don't know.",
+            "That I don't know: you haven't told me about it.",
+        ],
+    ),
+    (
+        "Das hast du mir nicht gesagt",
+        [
+            "Das weiß ich nicht, du hast es mir nicht gesagt.",
+            "Das hast du mir noch nicht gesagt, ich weiß es also nicht.",
+            "Ich weiß es nicht: davon hast du mir nichts gesagt.",
+        ],
+    ),
 ];
 
 pub(super) const INSTRUCTIONS: &str = "You answer a user's question about themselves, their life or what they told you. You have \
@@ -252,9 +267,20 @@ pub(super) fn examples() -> Vec<(String, String)> {
     EXAMPLES.iter().map(owned).collect()
 }
 
-/// What the user sees of an answer that tells nothing.
-pub(super) fn unknown(answer: &str) -> Option<&'static str> {
-    UNKNOWN.iter().find(|(begin, _)| answer.starts_with(begin)).map(|(_, shown)| *shown)
+/// Whether an answer tells nothing.
+pub(super) fn is_unknown(answer: &str) -> bool {
+    wordings(answer).is_some()
+}
+
+/// What the user sees of an answer that tells nothing, else none: of its wordings the one that is longest ago among `replies`,
+/// oldest first.
+pub(super) fn unknown(answer: &str, replies: &[&str]) -> Option<&'static str> {
+    let last = |wording: &&str| replies.iter().rposition(|reply| reply == wording);
+    wordings(answer)?.iter().copied().min_by_key(last)
+}
+
+fn wordings(answer: &str) -> Option<&'static [&'static str]> {
+    UNKNOWN.iter().find(|(begin, _)| answer.starts_with(begin)).map(|(_, wordings)| wordings.as_slice())
 }
 
 /// What is weighed before anything is written: see [`decided`].
@@ -353,6 +379,18 @@ mod tests {
         // The model writes what it will.
         assert_eq!(decided(asked, true, [-3.0, none, -0.1]), None);
         assert_eq!(decided(asked, false, [none, none, none]), None);
+    }
+
+    #[test]
+    fn what_tells_nothing_is_not_worded_alike_twice() {
+        let mut replies: Vec<&str> = Vec::new();
+        for turn in 0..7 {
+            let shown = unknown("You haven't told me that.", &replies).unwrap();
+            assert!(!replies.iter().rev().take(2).any(|reply| *reply == shown), "turn {turn}: {shown}");
+            assert!(shown.contains("don't know") && shown.contains("haven't told me"), "{shown}");
+            replies.push(shown);
+        }
+        assert_eq!(unknown("You have a boat.", &replies), None);
     }
 
     #[test]

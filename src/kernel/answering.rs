@@ -19,7 +19,7 @@ use super::Error;
 use super::agent::Agent;
 use super::answer_prompt::{
     GENERAL, INSTRUCTIONS, Known, LEAST_DOUBT, MAX_ANSWER_CHARS, WEIGHED, decided, examples, grammar, is_answer,
-    likely_unknown, question, unknown,
+    is_unknown, likely_unknown, question, unknown,
 };
 use super::aside::Weighing;
 use super::asking::asks_of_user;
@@ -71,7 +71,7 @@ struct Look {
 
 impl Look {
     fn is_unknown(&self) -> bool {
-        self.stop != StopCause::Cancelled && unknown(&self.text).is_some()
+        self.stop != StopCause::Cancelled && is_unknown(&self.text)
     }
 
     fn is_general(&self) -> bool {
@@ -216,7 +216,7 @@ impl Agent {
     fn shown(&mut self, look: Look, emit: &mut dyn FnMut(Event)) -> Result<Shown, Error> {
         let Look { mut text, stop, started } = look;
         if stop != StopCause::Cancelled
-            && let Some(told) = unknown(&text)
+            && let Some(told) = unknown(&text, &self.replies())
         {
             told.clone_into(&mut text);
         }
@@ -233,6 +233,16 @@ impl Agent {
             }
         };
         Ok(Shown { text, stop, started })
+    }
+
+    /// What the user was told, as far as it is in view, oldest first.
+    fn replies(&self) -> Vec<&str> {
+        let messages = self.context.messages.iter();
+        let replies = messages.filter_map(|message| match &message.body {
+            Body::Assistant { text, .. } => text.as_deref(),
+            _ => None,
+        });
+        replies.collect()
     }
 
     /// The newest message of the user and what bears on it: what was found out of view, messages in view, notes.

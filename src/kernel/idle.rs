@@ -17,6 +17,8 @@ impl Agent {
     /// One piece of the work that is left for idle time; false where there is no more, or `preempt` was raised.
     pub fn work_in_idle_time(&mut self, preempt: &Cancel, emit: &mut dyn FnMut(Event)) -> bool {
         self.keep_passes_short(true);
+        // The next message may be a question, for which somebody waits; what was said is in view until it is looked at.
+        self.ahead(|agent| agent.read_answers_ahead(preempt));
         let passed = self.memory_pass(preempt, emit);
         if !passed {
             self.embed_pending(preempt);
@@ -40,9 +42,14 @@ impl Agent {
 
     /// Does now what the next turn would begin with: a summary where the window is nearly full, and reading.
     pub fn work_ahead(&mut self, preempt: &Cancel, emit: &mut dyn FnMut(Event)) {
+        self.ahead(|agent| agent.get_ahead(preempt, emit));
+    }
+
+    /// Does what a turn would do, at the cost of idle time.
+    fn ahead(&mut self, work: impl FnOnce(&mut Self) -> Result<(), Error>) {
         let started = Instant::now();
         let cost_of_turn = std::mem::take(&mut self.model.cost);
-        if let Err(error) = self.get_ahead(preempt, emit) {
+        if let Err(error) = work(self) {
             // The next turn does it itself, and tells what is wrong.
             tracing::error!(?error, "working ahead");
         }

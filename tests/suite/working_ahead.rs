@@ -2,7 +2,7 @@
 
 use mneme::bench::turn::trace::{Known, Operation};
 use mneme::dialect::Profile;
-use mneme::inference::{Script, ScriptedReply};
+use mneme::inference::{Script, ScriptedReply, Sequence};
 use mneme::types::{Cancel, CoreRefresh, Event, TurnReport};
 
 use crate::harness::agent::{Setting, Talk, call};
@@ -130,6 +130,25 @@ fn a_turn_reads_what_no_prompt_before_it_held_and_nothing_else() {
             }
         }
     }
+}
+
+#[test]
+fn what_answers_begin_with_is_read_before_a_message_is_looked_at() {
+    let mut setting = setting();
+    setting.script.context_window = 8192;
+    setting.config.memory_pass = Some(true);
+    setting.config.answer_pass = Some(true);
+    let mut talk = setting.open();
+    talk.say("My sister is called Wren.");
+    let _ = talk.trace.take();
+    rest(&mut talk, &Cancel::new());
+    let read = talk.trace.take().0.into_iter().filter_map(|operation| match operation {
+        Operation::Read { sequence, .. } => Some(sequence),
+        Operation::Restored { .. } => None,
+    });
+    let read: Vec<Sequence> = read.collect();
+    let first = |one: Sequence| read.iter().position(|sequence| *sequence == one).expect("it is read");
+    assert!(first(Sequence::FourthSide) < first(Sequence::Side), "{read:?}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub use data::{Question, Scenario, ScenarioName, Selection, Session, WHEEL, read
 pub use judge::Judge;
 pub use passages::{Bm25, passages};
 pub(in crate::bench) use report::wilson;
-pub use report::{Answer, Circumstances, Costs, Report, Told, Variant, recited};
+pub use report::{Answer, Circumstances, Costs, Report, Score, Summary, Told, Variant, recited};
 pub use retrieval::{Hits, RetrievalReport, RetrievalRow, retrieval};
 pub(in crate::bench) use work::{FOLDER, LOCK, Row, append, empty, failed, rows};
 pub use work::{Settings, Work};

@@ -160,7 +160,7 @@ pub fn recited(scenario: &Scenario, judge: &Judge) -> Vec<bool> {
 }
 
 /// What was measured with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Circumstances {
     /// Name of the model.
     pub model: String,
@@ -177,7 +177,7 @@ pub struct Circumstances {
 }
 
 /// Right answers of some questions asked in one way.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Scenario or group.
     pub name: String,
@@ -199,22 +199,30 @@ pub struct Score {
     pub recited_right: usize,
 }
 
-/// The whole report.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
+/// The figures, without what they are sums of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
     /// What was measured with.
     #[serde(flatten)]
     pub circumstances: Circumstances,
     /// Window in tokens.
     pub context_window: usize,
     /// What these figures cannot be compared with.
-    pub note: &'static str,
+    pub note: String,
     /// Each way of asking: scenarios, then groups.
     pub scores: Vec<Score>,
     /// All turns of the sessions.
     pub telling: Costs,
     /// All turns in which questions were answered.
     pub answering: Costs,
+}
+
+/// The whole report.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The figures.
+    #[serde(flatten)]
+    pub summary: Summary,
     /// Each session.
     pub told: Vec<Told>,
     /// Each question.
@@ -245,18 +253,29 @@ impl Report {
         let context_window = told.last().map_or(0, |told| told.context_window);
         let telling = sum(&mut told.iter().map(|told| told.costs));
         let answering = sum(&mut answers.iter().map(|answer| answer.costs));
-        Self { circumstances, context_window, note: NOT_COMPARABLE, scores, telling, answering, told, answers }
+        let note = NOT_COMPARABLE.to_owned();
+        let summary = Summary { circumstances, context_window, note, scores, telling, answering };
+        Self { summary, told, answers }
+    }
+}
+
+impl Summary {
+    /// What was measured with, in a line.
+    #[must_use]
+    pub fn heading(&self) -> String {
+        let Circumstances { model, profile, policy, idle, embedder, data } = &self.circumstances;
+        let (embedder, window) = (embedder.as_deref().unwrap_or("no embedder"), self.context_window);
+        format!(
+            "{data} memory · {model} · {profile} profile · policy {policy} · idle {idle} · window {window} tokens · {embedder}"
+        )
     }
 
     /// The figures as a table for the terminal.
     #[must_use]
     pub fn table(&self) -> String {
-        let Circumstances { model, profile, policy, idle, embedder, data } = &self.circumstances;
-        let embedder = embedder.as_deref().unwrap_or("no embedder");
         let mut text = format!(
-            "{data} memory · {model} · {profile} profile · policy {policy} · idle {idle} · window {} tokens · {embedder}\n\
-             {:28}{:12}{:>9}{:>7}{:>8}{:>16}{:>13}{:>10}",
-            self.context_window,
+            "{}\n{:28}{:12}{:>9}{:>7}{:>8}{:>16}{:>13}{:>10}",
+            self.heading(),
             "",
             "instruction",
             "questions",

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::bound::{Bound, READ_AT_ONCE};
 use super::closing::{MAX_TEXT_TOKENS, ShortText, close};
 use super::data::{Case, Speaker};
 use super::parameters::{held, shown};
@@ -245,6 +246,33 @@ impl Caller {
         self.session.engine().lanes()
     }
 
+    /// How fast replies would come if the model had nothing to do but to read, and to decode `together` of them in each
+    /// pass behind prompts of so many tokens.
+    ///
+    /// # Errors
+    /// The engine failed.
+    pub fn into_bound(mut self, prompt_tokens: usize, together: usize) -> Result<Bound, Error> {
+        self.session.forget()?;
+        let room = self.window_tokens.saturating_sub(READ_AT_ONCE);
+        Ok(Bound::measure(&mut *self.session.into_engine(), prompt_tokens.min(room), together)?)
+    }
+
+    pub(super) fn engine(&self) -> &dyn Engine {
+        self.session.engine()
+    }
+
+    /// Logits behind a question and the beginning of a reply; none where `cancel` was raised.
+    pub(super) fn logits_behind(
+        &mut self,
+        question: &Question,
+        reply: &[TokenId],
+        cancel: &Cancel,
+    ) -> Result<Option<Vec<f32>>, Error> {
+        let tokens = [question.prompt.as_slice(), reply].concat();
+        let is_read = self.session.prepare(&tokens, cancel)?.complete;
+        Ok(if is_read { Some(self.session.logits()?.to_vec()) } else { None })
+    }
+
     /// Lets the model write; none where `cancel` was raised.
     ///
     /// # Errors
@@ -321,7 +349,7 @@ impl Caller {
         let asked = all.iter_mut().zip(&mut matchers).filter(|(written, _)| written.failure.is_empty());
         let share = spent / (generations.len() as u64).max(1);
         for ((written, matcher), generation) in asked.zip(&generations) {
-            written.tokens_read = written.prompt_tokens;
+            written.tokens_read = generation.stats.prompt_tokens_read;
             written.write_ms = share;
             written.take(generation, matcher.as_mut(), &vocab);
         }

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::Constrained;
 use super::report::{Figures, Report};
-use super::{Constrained, Share};
+use super::tables::percent;
 
 /// One model of one report, asked in one way.
 struct Column<'a> {
@@ -51,17 +52,13 @@ pub fn compare(reports: &[(String, Report)]) -> String {
         for (at, column) in columns.iter().enumerate() {
             let cell = match (of(column), first) {
                 (Some(found), Some(first)) if at > 0 => {
-                    format!("{} {:+.1}", cell(found), 100.0 * (found.share - first.share))
+                    format!("{} {:+.1}", percent(found), 100.0 * (found.share - first.share))
                 }
-                (Some(found), _) => cell(found),
+                (Some(found), _) => percent(found),
                 (None, _) => "-".to_owned(),
             };
             let _ = write!(text, "  {cell:26}");
         }
     }
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
-}
-
-fn cell(Share { share, low, high }: Share) -> String {
-    format!("{:.1} % ({:.1}-{:.1})", 100.0 * share, 100.0 * low, 100.0 * high)
 }

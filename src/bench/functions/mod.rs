@@ -5,6 +5,7 @@
 //!
 //! Source: the wheel `bfcl-eval` 2026.3.23, Apache-2.0; it is fetched, never shipped.
 
+mod bound;
 mod caller;
 mod closing;
 mod compare;
@@ -16,8 +17,10 @@ mod reply;
 mod report;
 mod statistics;
 mod tables;
+mod ties;
 mod work;
 
+pub use bound::{Bound, Throughput};
 pub use caller::{Caller, Constrained, MAX_REPLY_TOKENS, MOST_TOGETHER, Question, Written, definitions, offer};
 pub use compare::compare;
 pub use data::{Case, Category, Demand, Function, Language, Parameters, Said, Speaker, drawn, present, read};
@@ -26,6 +29,7 @@ pub use page::page;
 pub use reply::read_reply;
 pub use report::{Answer, Answered, Circumstances, Figures, ModelReport, Paired, Report};
 pub use statistics::Share;
+pub use ties::{Parting, Partings};
 pub use work::{Row, Settings, Work};
 
 use std::path::PathBuf;
@@ -91,7 +95,10 @@ impl Error {
             Self::NothingToAsk { .. } => {
                 "put a file NAME.json for a category into it: mneme bench functions --help names them".to_owned()
             }
-            Self::BadReport { .. } => "name a report.json that --report has written".to_owned(),
+            Self::BadReport { .. } => {
+                "name a report.json that --report has written, or a file that mneme bench memory bfcl --json has"
+                    .to_owned()
+            }
             Self::NothingAccepted { .. } => {
                 "give it a line with the same id in the file of the same name in possible_answer".to_owned()
             }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::super::html::{self, escaped};
 use super::report::{Answer, Answered, Figures, ModelReport, Report};
+use super::tables::{Section, memory_section};
 use super::{Constrained, Reply, Verdict};
 
 /// Replies that are shown for each model.
@@ -39,8 +40,16 @@ pub fn page(report: &Report, answered: &[Answered]) -> String {
     for (model, answered) in report.models.iter().zip(answered) {
         let _ = writeln!(out, "<h2>{}</h2>", escaped(&model.heading()));
         out.push_str(&bars(model));
-        out.push_str(&html::table(&Report::heads(), model.rows()));
+        let Section { heads, rows, note, .. } = model.section();
+        out.push_str(&html::table(heads, rows));
+        let _ = writeln!(out, "<p>{}</p>", escaped(&note));
         out.push_str(&replies(&answered.answers));
+    }
+    for summary in &report.memory {
+        let Section { heading, heads, rows, note } = memory_section(summary);
+        let _ = writeln!(out, "<h2>{}</h2>", escaped(&heading));
+        out.push_str(&html::table(heads, rows));
+        let _ = writeln!(out, "<p>{}</p>", escaped(&note));
     }
     html::page("Function calls", STYLE, &out)
 }

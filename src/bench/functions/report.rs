@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::statistics::{Share, Tried, mcnemar, mean};
-use super::{Case, Category, Constrained, Judged, Reply, Verdict, Written};
+use super::{Case, Category, Constrained, Judged, Partings, Reply, Throughput, Verdict, Written};
+use crate::bench::bfcl;
 
 /// A case that was asked in one way, and the verdict.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +95,10 @@ pub struct Answered {
     pub chosen: HashMap<Category, usize>,
     /// All answers.
     pub answers: Vec<Answer>,
+    /// How fast the new ones among them came; none where there are none.
+    pub throughput: Option<Throughput>,
+    /// What became otherwise because they were written together; none where that was not asked for.
+    pub partings: Option<Partings>,
 }
 
 /// Figures of a category, or of several.
@@ -163,6 +168,12 @@ pub struct ModelReport {
     pub groups: Vec<Figures>,
     /// On against off.
     pub paired: Vec<Paired>,
+    /// How fast replies came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<Throughput>,
+    /// What became otherwise because they were written together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partings: Option<Partings>,
 }
 
 /// The whole report.
@@ -173,6 +184,9 @@ pub struct Report {
     pub circumstances: Circumstances,
     /// Each model.
     pub models: Vec<ModelReport>,
+    /// Questions about what an agent was told, as `mneme bench memory bfcl` has measured them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memory: Vec<bfcl::Summary>,
 }
 
 /// How a group's share is put together.
@@ -214,11 +228,17 @@ const GROUPS: [Group; 3] = [
 ];
 
 impl Report {
-    /// Sums up what was answered. `size_of` gives the number of cases that a category has in the suite.
+    /// Sums up what was answered. `size_of` gives the number of cases that a category has in the suite; `memory` is put
+    /// beside it.
     #[must_use]
-    pub fn new(circumstances: Circumstances, answered: &[Answered], size_of: &dyn Fn(Category) -> usize) -> Self {
+    pub fn new(
+        circumstances: Circumstances,
+        answered: &[Answered],
+        size_of: &dyn Fn(Category) -> usize,
+        memory: Vec<bfcl::Summary>,
+    ) -> Self {
         let models = answered.iter().map(|answered| ModelReport::new(answered, size_of)).collect();
-        Self { circumstances, models }
+        Self { circumstances, models, memory }
     }
 }
 
@@ -261,8 +281,8 @@ impl ModelReport {
             }
         }
         let paired = paired(&answered.answers);
-        let Answered { model, dialect, context_window, .. } = answered.clone();
-        Self { model, dialect, context_window, categories, groups, paired }
+        let Answered { model, dialect, context_window, throughput, partings, .. } = answered.clone();
+        Self { model, dialect, context_window, categories, groups, paired, throughput, partings }
     }
 
     /// Figures of categories, then of groups, each name once with the two ways of asking.
@@ -382,7 +402,7 @@ mod tests {
         for answer in answers.iter().filter(|answer| answer.constrained == answers[0].constrained) {
             *chosen.entry(answer.category).or_default() += 1;
         }
-        report_of(Answered { model, dialect, context_window: 10, chosen, answers })
+        report_of(Answered { model, dialect, context_window: 10, chosen, answers, throughput: None, partings: None })
     }
 
     fn report_of(answered: Answered) -> ModelReport {
@@ -439,6 +459,8 @@ mod tests {
             context_window: 10,
             chosen: [(Irrelevance, 1), (LiveIrrelevance, 1)].into(),
             answers: answers.to_vec(),
+            throughput: None,
+            partings: None,
         };
         let names = |report: ModelReport| report.groups.into_iter().map(|group| group.name).collect::<Vec<_>>();
         assert_eq!(names(report_of(answered.clone())), ["irrelevance (both)", "all cases"]);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::report::{Figures, ModelReport, Paired, Report};
 use super::statistics::Share;
+use crate::bench::bfcl;
 
 /// Heads of the columns of a model's table.
 const HEADS: [&str; 10] = [
@@ -19,20 +20,31 @@ const HEADS: [&str; 10] = [
     "tokens, forced, seconds",
 ];
 
+/// Heads of the columns of the table of questions about what was told.
+const MEMORY_HEADS: [&str; 6] = ["memory", "instruction", "questions", "right", "words (most)", "reciting"];
+
+/// A part of the report: what it tells of, and its table.
+pub(super) struct Section {
+    pub(super) heading: String,
+    pub(super) heads: &'static [&'static str],
+    pub(super) rows: Vec<Vec<String>>,
+    /// What is to be said of the figures; may be empty.
+    pub(super) note: String,
+}
+
 impl Report {
     /// The figures for the terminal.
     #[must_use]
     pub fn table(&self) -> String {
         let mut text = self.heading();
-        for model in &self.models {
-            let _ = write!(text, "\n\n{}", model.heading());
-            let rows = model.rows();
-            let width = |column: usize| {
+        for Section { heading, heads, rows, note } in self.sections() {
+            let _ = write!(text, "\n\n{heading}");
+            let width = |(column, head): (usize, &&str)| {
                 let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-                cells.chain(HEADS.get(column).map(|head| head.len())).max().unwrap_or_default()
+                cells.max().unwrap_or_default().max(head.len())
             };
-            let widths: Vec<usize> = (0..HEADS.len()).map(width).collect();
-            let heads = HEADS.map(str::to_owned).to_vec();
+            let widths: Vec<usize> = heads.iter().enumerate().map(width).collect();
+            let heads: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
             for row in [&heads].into_iter().chain(&rows) {
                 text.push('\n');
                 let mut line = String::new();
@@ -40,6 +52,9 @@ impl Report {
                     let _ = write!(line, "{cell:width$}  ");
                 }
                 text.push_str(line.trim_end());
+            }
+            if !note.is_empty() {
+                let _ = write!(text, "\n{note}");
             }
         }
         text
@@ -49,15 +64,23 @@ impl Report {
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = format!("{}\n", self.heading());
-        for model in &self.models {
-            let _ = write!(text, "\n**{}**\n\n| {} |\n|", model.heading(), HEADS.join(" | "));
-            text.push_str(&"---|".repeat(HEADS.len()));
-            for row in model.rows() {
+        for Section { heading, heads, rows, note } in self.sections() {
+            let _ = write!(text, "\n**{heading}**\n\n| {} |\n|", heads.join(" | "));
+            text.push_str(&"---|".repeat(heads.len()));
+            for row in rows {
                 let _ = write!(text, "\n| {} |", row.join(" | "));
             }
             text.push('\n');
+            if !note.is_empty() {
+                let _ = writeln!(text, "\n{note}");
+            }
         }
         text
+    }
+
+    /// A section for each model, and one for each agent that was asked about what it was told.
+    fn sections(&self) -> impl Iterator<Item = Section> {
+        self.models.iter().map(ModelReport::section).chain(self.memory.iter().map(memory_section))
     }
 
     /// One row for each model, category or group, and way of asking.
@@ -111,6 +134,18 @@ impl Report {
                 writer.write_record(names.into_iter().chain(counts).chain(shares).chain(costs))?;
             }
         }
+        for summary in &self.memory {
+            for score in &summary.scores {
+                let names =
+                    [&summary.circumstances.model, "on", &format!("memory {}, {}", score.name, score.variant.as_str())];
+                let wrong = score.questions - score.right.min(score.questions);
+                let counts = [score.questions, score.right, wrong, 0, 0, 0, 0, 0].map(|count| count.to_string());
+                let [low, high] = score.interval;
+                let shares = [score.share, low, high].map(|share| format!("{share:.4}"));
+                let costs = std::iter::repeat_n(String::new(), 4);
+                writer.write_record(names.map(str::to_owned).into_iter().chain(counts).chain(shares).chain(costs))?;
+            }
+        }
         let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -132,8 +167,15 @@ impl ModelReport {
         format!("{} · dialect {} · window {} tokens", self.model, self.dialect, self.context_window)
     }
 
+    pub(super) fn section(&self) -> Section {
+        let throughput = self.throughput.map(|throughput| throughput.to_string());
+        let partings = self.partings.as_ref().map(ToString::to_string);
+        let note = throughput.into_iter().chain(partings).collect::<Vec<_>>().join("\n");
+        Section { heading: self.heading(), heads: &HEADS, rows: self.rows(), note }
+    }
+
     /// The cells of the table.
-    pub(super) fn rows(&self) -> Vec<Vec<String>> {
+    fn rows(&self) -> Vec<Vec<String>> {
         let row = |(name, on, off): (&str, Option<&Figures>, Option<&Figures>)| {
             let cases = on.or(off).map_or_else(String::new, |Figures { cases, missing, .. }| match missing {
                 0 => cases.to_string(),
@@ -166,11 +208,20 @@ impl ModelReport {
     }
 }
 
-impl Report {
-    /// Heads of the columns of [`ModelReport::rows`].
-    pub(super) const fn heads() -> [&'static str; 10] {
-        HEADS
-    }
+pub(super) fn memory_section(summary: &bfcl::Summary) -> Section {
+    let row = |score: &bfcl::Score| {
+        let [low, high] = score.interval;
+        vec![
+            score.name.clone(),
+            score.variant.as_str().to_owned(),
+            score.questions.to_string(),
+            percent(Share { share: score.share, low, high }),
+            format!("{:.1} ({})", score.mean_words, score.max_words),
+            format!("{} of {}", score.recited_right, score.questions),
+        ]
+    };
+    let rows = summary.scores.iter().map(row).collect();
+    Section { heading: summary.heading(), heads: &MEMORY_HEADS, rows, note: summary.note.clone() }
 }
 
 fn pair(paired: &Paired) -> String {
@@ -178,8 +229,10 @@ fn pair(paired: &Paired) -> String {
 }
 
 fn accuracy(figures: Option<&Figures>) -> String {
-    figures.map_or("-".to_owned(), |figures| {
-        let Share { share, low, high } = figures.accuracy;
-        format!("{:.1} % ({:.1}-{:.1})", 100.0 * share, 100.0 * low, 100.0 * high)
-    })
+    figures.map_or("-".to_owned(), |figures| percent(figures.accuracy))
+}
+
+/// A share with its interval.
+pub(super) fn percent(Share { share, low, high }: Share) -> String {
+    format!("{:.1} % ({:.1}-{:.1})", 100.0 * share, 100.0 * low, 100.0 * high)
 }
