@@ -15,6 +15,7 @@ use super::interrupt::raised_by_ctrl_c;
 use super::output::tell;
 use super::{Error, bench};
 use crate::bench::bfcl::{self, WHEEL};
+use crate::bench::energy::EnergyMeter;
 use crate::bench::functions::{
     Answer, Answered, Caller, Case, Category, Circumstances, Constrained, Judge, Parting, Partings, Question, Report,
     Row, Settings, Throughput, Verdict, Work, Written, compare, drawn, page, present, read,
@@ -157,28 +158,48 @@ fn ask_model(
     if let Some(notice) = notice {
         tell(&format!("note: {notice}"));
     }
+    // A case is asked in all ways at once.
+    let ways = arguments.constrained.ways().len();
     let together = arguments.parallel.min(caller.lanes().max(1));
+    let together = if together > ways { together / ways * ways } else { together };
     if together < arguments.parallel {
         tell("note: this engine writes one reply at a time");
     }
-    let (answers, new, spent) = (Vec::new(), Vec::new(), Duration::ZERO);
-    let mut asking = Asking { name, caller, work, judge, cancel, together, answers, new, spent, told: Instant::now() };
+    let mut asking = Asking {
+        name,
+        caller,
+        work,
+        judge,
+        cancel,
+        together,
+        answers: Vec::new(),
+        new: Vec::new(),
+        spent: Duration::ZERO,
+        energy: EnergyMeter::start().map(|meter| (meter, 0.0)),
+        told: Instant::now(),
+    };
     for (category, cases) in cases {
         asking.ask_category(*category, cases, arguments.constrained.ways())?;
     }
     let (dialect, context_window) = (asking.caller.dialect_name().to_owned(), asking.caller.window_tokens());
     let chosen = cases.iter().map(|(category, cases)| (*category, cases.len())).collect();
-    let partings = match arguments.ties && together > 1 {
-        true => Some(asking.partings(
-            &Work::open(dir, &Settings { together: 1, ..settings }, false).map_err(failed)?,
-            cases,
-            arguments.constrained.ways(),
-        )?),
-        false => None,
+    let partings = if arguments.ties && together > 1 {
+        let alone = Work::open(dir, &Settings { together: 1, ..settings }, false).map_err(failed)?;
+        Some(asking.partings(&alone, cases, arguments.constrained.ways())?)
+    } else {
+        None
     };
     let (model, answers) = (std::mem::take(&mut asking.name), std::mem::take(&mut asking.answers));
     let is_timed = arguments.engine.runs_model() && !asking.new.is_empty() && !cancel.is_raised();
-    let throughput = if is_timed { Some(asking.into_throughput()?) } else { None };
+    let throughput = match is_timed.then(|| asking.into_throughput()) {
+        Some(Ok(throughput)) => Some(throughput),
+        // What was answered is worth more than how fast: some models cannot be measured so.
+        Some(Err(error)) => {
+            tell(&format!("note: how fast replies could come was not measured: {}", error.sentence()));
+            None
+        }
+        None => None,
+    };
     Ok(Answered { model, dialect, context_window, chosen, answers, throughput, partings })
 }
 
@@ -195,6 +216,8 @@ struct Asking<'a> {
     /// What was not known from an earlier run, and how long that took.
     new: Vec<Written>,
     spent: Duration,
+    /// What the processor took for it; none where the machine does not tell.
+    energy: Option<(EnergyMeter, f64)>,
     /// When progress was told last.
     told: Instant,
 }
@@ -218,6 +241,10 @@ impl Asking<'_> {
             asked += new;
             if new > 0 {
                 self.spent += began.elapsed();
+            }
+            if let Some((meter, joules)) = &mut self.energy {
+                let taken = meter.take();
+                *joules += if new > 0 { taken } else { 0.0 };
             }
             done += together.len();
             if done == cases.len() || self.told.elapsed() >= TELL_EVERY {
@@ -275,7 +302,8 @@ impl Asking<'_> {
         let tokens: u64 = self.new.iter().map(|written| written.prompt_tokens).sum();
         let mean = usize::try_from(tokens / (self.new.len() as u64).max(1)).unwrap_or_default();
         let bound = self.caller.into_bound(mean, self.together)?;
-        Ok(bound.beside(&self.new, self.together, self.spent.as_secs_f64()))
+        let joules = self.energy.map(|(_, joules)| joules);
+        Ok(bound.beside(&self.new, self.together, self.spent.as_secs_f64(), joules))
     }
 
     /// Where the replies part from those that an earlier run has asked for one by one.
@@ -291,8 +319,12 @@ impl Asking<'_> {
             let Ok(question) = self.caller.question(case, constrained) else { continue };
             let of = |work: &Work| work.written(&case.id, constrained, &question.key).cloned();
             let (Some(one), Some(two)) = (of(alone), of(&self.work)) else { continue };
+            let nats = self.caller.parting(&question, [&one.text, &two.text], self.cancel)?;
+            if self.cancel.is_raised() {
+                break;
+            }
             found.compared += 1;
-            if let Some(nats) = self.caller.parting(&question, [&one.text, &two.text], self.cancel)? {
+            if let Some(nats) = nats {
                 let verdict = |written| Answer::new(case, constrained, written, self.judge).judged.verdict;
                 let is_verdict = verdict(one) != verdict(two);
                 found.partings.push(Parting { id: case.id.clone(), constrained, nats, is_verdict });

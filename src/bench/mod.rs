@@ -5,6 +5,7 @@ pub mod agreement;
 pub mod bfcl;
 mod cpu_clock;
 pub mod embed;
+pub mod energy;
 pub mod engine;
 pub mod functions;
 pub mod grammar;

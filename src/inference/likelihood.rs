@@ -29,22 +29,55 @@ impl Session {
         if others.is_empty() || of_first < least {
             return Ok((if of_first < least { f32::NEG_INFINITY } else { of_first }, report));
         }
-        if !self.engine().can_cut() || self.room_tokens() < others.len() {
+        let mut sum = of_first;
+        let Some(read) = self.read_out(tokens, own, cancel, |logits, token| sum += log_probability(logits, token))?
+        else {
             return Ok((f32::NEG_INFINITY, report));
+        };
+        report = PrefixReport { read_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), ..read };
+        Ok((if report.complete && sum >= least { sum } else { f32::NEG_INFINITY }, report))
+    }
+
+    /// Whether the model would go on with `tokens` behind the first of them, each the likeliest, and what was read for it. The
+    /// first is not looked at: what may begin a text can be decided by more than logits.
+    ///
+    /// # Errors
+    /// As of [`Session::log_probability`].
+    pub fn goes_on_with(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<(bool, PrefixReport), Error> {
+        let own = self.logits()?.to_vec();
+        let mut is_likeliest = true;
+        let each = |logits: &[f32], token: TokenId| {
+            let own = logits.get(token.index()).copied().unwrap_or(f32::NEG_INFINITY);
+            is_likeliest &= logits.iter().all(|other| *other <= own);
+        };
+        let read = self.read_out(&tokens[..tokens.len().min(MAX_ROWS)], own, cancel, each)?;
+        Ok((is_likeliest && read.is_some_and(|read| read.complete), read.unwrap_or_default()))
+    }
+
+    /// Reads `tokens` and shows `each` but the first with the logits behind which it stands; then everything is as before, `own`
+    /// being the logits until then. None where they have no room, or could not be cut off again.
+    fn read_out(
+        &mut self,
+        tokens: &[TokenId],
+        own: Vec<f32>,
+        cancel: &Cancel,
+        mut each: impl FnMut(&[f32], TokenId),
+    ) -> Result<Option<PrefixReport>, Error> {
+        let Some((_, others)) = tokens.split_first() else { return Ok(None) };
+        let read = tokens.get(..others.len()).unwrap_or_default();
+        if !self.engine().can_cut() || self.room_tokens() < read.len() {
+            return Ok(None);
         }
         let cached = self.cached().len();
-        let read = self.append_for(&tokens[..others.len()], others.len(), cancel)?;
-        report.tokens_read = read.tokens_read;
-        report.forward_passes = read.forward_passes;
-        report.complete = read.tokens_read == others.len();
-        let mut sum = of_first;
-        for (at, token) in others.iter().enumerate().take_while(|_| report.complete) {
-            sum += log_probability(self.logits_behind(others.len() - 1 - at)?, *token);
+        let done = self.append_for(read, read.len(), cancel)?;
+        let complete = done.tokens_read == read.len();
+        for (at, token) in others.iter().enumerate().take_while(|_| complete) {
+            each(self.logits_behind(others.len() - 1 - at)?, *token);
         }
         self.cut_to(cached)?;
         self.put_back(own);
-        report.read_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok((if report.complete && sum >= least { sum } else { f32::NEG_INFINITY }, report))
+        let (tokens_read, forward_passes) = (done.tokens_read, done.forward_passes);
+        Ok(Some(PrefixReport { tokens_read, forward_passes, complete, ..PrefixReport::default() }))
     }
 }
 
@@ -68,6 +101,19 @@ mod tests {
             tokenize_template(session.engine(), "<|im_start|>user\nIs it?<|im_end|>\n<|im_start|>assistant\n").unwrap();
         session.prepare(&prompt, &Cancel::new()).unwrap();
         session
+    }
+
+    #[test]
+    fn what_the_model_goes_on_with_is_known_and_nothing_changes() {
+        let mut session = session("I sing.");
+        let (cached, logits) = (session.cached().to_vec(), session.logits().unwrap().to_vec());
+        for (text, goes_on) in [("I sing.", true), ("I sing", true), ("I dance.", false), ("I", false)] {
+            let tokens = tokenize_text(session.engine(), text).unwrap();
+            let expected = goes_on || tokens.len() == 1;
+            assert_eq!(session.goes_on_with(&tokens, &Cancel::new()).unwrap().0, expected, "{text}");
+            let now = (session.cached().to_vec(), session.logits().unwrap().to_vec());
+            assert_eq!(now, (cached.clone(), logits.clone()), "{text}");
+        }
     }
 
     #[test]

@@ -149,7 +149,7 @@ pub struct ScriptedGeneration {
     pub text: String,
     /// Which of the script's replies was chosen; `None` for `otherwise` or where none fitted.
     pub reply: Option<usize>,
-    /// Whether what was generated is not how the reply goes: the grammar refused the reply's token.
+    /// Whether what was generated, when logits were last asked for, is not how the reply goes: the grammar refused its token.
     pub diverged: bool,
     /// Bytes of the reply (1 for a control token) that were to come when logits were last asked for. Above what one
     /// token spells, the generation was stopped, or the grammar did not let the reply go on.
@@ -382,10 +382,9 @@ impl ScriptedEngine {
         for end in self.vocab.end_of_generation() {
             self.logits[end.index()] = END_LOGIT;
         }
-        let Some(rest) = reply.strip_prefix(given.as_slice()) else {
-            self.log.change_last(|last| last.diverged = true);
-            return Ok(());
-        };
+        let rest = reply.strip_prefix(given.as_slice());
+        self.log.change_last(|last| last.diverged = rest.is_none());
+        let Some(rest) = rest else { return Ok(()) };
         let rest_bytes = rest.len();
         match rest.first() {
             None => {

@@ -22,6 +22,11 @@ impl<'a> NotFirst<'a> {
         Self { inner, vocab, words, has_begun: false }
     }
 
+    /// Whether nothing is refused any more.
+    const fn is_open(&self) -> bool {
+        self.has_begun || self.words.is_empty()
+    }
+
     fn is_refused(&self, token: TokenId) -> bool {
         !self.has_begun && self.words.iter().any(|word| word.as_bytes() == self.vocab.bytes(token))
     }
@@ -47,11 +52,11 @@ impl Constraint for NotFirst<'_> {
     }
 
     fn forced_bytes(&mut self) -> Vec<u8> {
-        if self.has_begun { self.inner.forced_bytes() } else { Vec::new() }
+        if self.is_open() { self.inner.forced_bytes() } else { Vec::new() }
     }
 
     fn forced_token(&mut self) -> Option<TokenId> {
-        if self.has_begun { self.inner.forced_token() } else { None }
+        if self.is_open() { self.inner.forced_token() } else { None }
     }
 
     fn allowed_tokens(&mut self, allowed: &mut Vec<TokenId>) -> Result<(), ConstraintError> {

@@ -17,7 +17,7 @@ use super::dates::dated;
 use super::notes::MAX_FACT_CHARS;
 use super::pieces::without_small_talk;
 use super::wording::{
-    is_form_of, meaning_words, names, speaks_of_user, speaks_of_user_alone, without_quotations, words,
+    OBJECTS, is_form_of, meaning_words, names, speaks_of_user, speaks_of_user_alone, without_quotations, words,
 };
 
 /// Facts that one piece of a message can bring.
@@ -246,14 +246,16 @@ impl MemoryPass {
         let own_names: Vec<String> = self.user_names.iter().cloned().chain(facts.flat_map(user_names)).collect();
         for line in written.lines() {
             let (finding, text) = if let Some(fact) = line.strip_prefix(FACT) {
-                let fact = self.of_the_user(fact.trim(), &own_names);
+                let fact = self.of_the_user(whole_sentences(fact), &own_names);
                 (Finding::Fact(fact.clone()), fact)
             } else if let Some(wish) = line.strip_prefix(WISH).filter(|wish| is_of_agent(wish)) {
                 (Finding::Wish(wish.trim().to_owned()), wish.to_owned())
             } else {
                 continue;
             };
-            if !is_empty(&text) && self.is_grounded(&text) && !self.only_asked(&text) && !findings.contains(&finding) {
+            let is_told = finding.fact().is_none_or(|fact| !self.is_known_to_all(fact));
+            let says_something = !is_empty(&text) && is_told && !self.only_asked(&text);
+            if says_something && self.is_grounded(&text) && !findings.contains(&finding) {
                 findings.push(finding);
             }
         }
@@ -287,6 +289,20 @@ impl MemoryPass {
         // A greeting in another language is taken for a name.
         let greeted = GREETINGS.iter().any(|greeting| text.to_lowercase().ends_with(&format!("name is {greeting}.")));
         !greeted && !borrowed.chain(vague).any(|word| stated.contains(&word) && !mentioned(&word))
+    }
+
+    /// Whether a fact is one of general knowledge that nobody has stated: "The plural of 'mouse' is 'mice'", where the message does
+    /// not have the latter. What is about the user is never one.
+    fn is_known_to_all(&self, fact: &str) -> bool {
+        let is_of_user = |text: &str| speaks_of_user(text) || words(text).any(|word| OBJECTS.contains(&word.as_str()));
+        let told = fact.strip_prefix("The ").and_then(|rest| rest.split_once(" is "));
+        let Some((what, is)) = told.filter(|(what, _)| what.contains(" of ")) else { return false };
+        let said: Vec<String> = words(&self.message).collect();
+        let is_said = |word: &String| said.iter().any(|said| is_form_of(said, word));
+        !is_of_user(&self.message)
+            && words(what).all(|word| word != "user")
+            && meaning_words(what).iter().any(is_said)
+            && !meaning_words(is).iter().any(is_said)
     }
 
     /// Whether `fact` comes from a question alone: it tells that something was asked, names the very thing that was asked
@@ -323,10 +339,19 @@ fn user_names(notes: &str) -> Vec<String> {
     names
 }
 
-/// Whether a fact says nothing but that the user is there.
+/// Whether a fact says nothing but that the user is there, or of something that it is that.
 fn is_empty(fact: &str) -> bool {
     let fact = fact.trim().trim_end_matches('.').to_lowercase();
-    EMPTY.contains(&fact.as_str())
+    EMPTY.contains(&fact.as_str()) || fact.split_once(" is ").is_some_and(|(one, other)| one == other)
+}
+
+/// A fact of the most characters without the beginning of a sentence that had no room any more, where a whole one stands in front
+/// of it.
+fn whole_sentences(fact: &str) -> &str {
+    let is_full = fact.chars().count() + 1 >= MAX_FACT_CHARS;
+    let fact = fact.trim();
+    let end = fact.rfind(". ").filter(|_| is_full && !fact.ends_with(['.', '!', '?', '"', ')']));
+    end.map_or(fact, |at| &fact[..=at])
 }
 
 fn is_of_agent(wish: &str) -> bool {
@@ -392,6 +417,34 @@ mod tests {
             Finding::Wish("I talk like a pirate.".to_owned()),
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_the_model_knows_and_what_says_nothing_is_not_noted() {
+        let found = |message: &str, fact: &str| pass(message).findings(&format!("FACT: {fact}")).len();
+        assert_eq!(found("plural of 'mouse' (the animal)", "The plural of 'mouse' is 'mice'."), 0);
+        assert_eq!(found("capital of Norway, quick", "The capital of Norway is Oslo."), 0);
+        for (message, fact) in [
+            ("The head of the school is Ms Lem now.", "The head of the school is Ms Lem."),
+            ("the spare key is under the flowerpot", "The spare key is under the flowerpot."),
+            ("The colour of my car is red-ish", "The colour of the car is reddish."),
+            ("The dog died this morning", "The dog has passed away."),
+            ("Katten är sjuk.", "The cat is ill."),
+        ] {
+            assert_eq!(found(message, fact), 1, "{message}");
+        }
+        assert_eq!(found("I am with Leopoldina.", "Leopoldina is Leopoldina."), 0);
+    }
+
+    #[test]
+    fn a_sentence_that_had_no_room_is_left_out() {
+        let shop = "The user opens a shop with a friend. ";
+        let cut: String =
+            shop.chars().chain("and so on ".chars().cycle()).take(MAX_FACT_CHARS - 1).chain(['d']).collect();
+        assert_eq!(pass("I open a shop.").findings(&format!("FACT: {cut}")), [fact(shop.trim_end())]);
+        for whole in ["The user's doctor is Dr. Weber", "The user sings. They dance.", "The user sings"] {
+            assert_eq!(whole_sentences(whole), whole);
+        }
     }
 
     #[test]

@@ -15,10 +15,13 @@ use crate::inference::{
     generate, tokenize_template, tokenize_text,
 };
 use crate::memory::{BoxError, CountTokens, Embed, MainContext, passages_for};
-use crate::types::{Cancel, FunctionSchema, StepPolicy, TokenId};
+use crate::types::{Body, Cancel, Constraint, FunctionSchema, StepPolicy, TokenId};
 
 use super::Error;
 use super::cost::Cost;
+use super::first_word::NotFirst;
+use super::own_words::{OwnWords, user_names};
+use super::refusal::{REFUSALS, only_tells};
 
 /// A rendered prompt as tokens, with the beginning-of-sequence token where the model wants it.
 ///
@@ -217,9 +220,14 @@ impl Model {
         }
         let mut parser = self.dialect.reply_parser(policy);
         let options = GenerateOptions { max_tokens, stop_stuck: true, ..GenerateOptions::default() };
+        let message = said(context).next().unwrap_or_default();
+        let refused = self.refusals(message, &mut matcher, &cancel)?;
+        let mut constraint = NotFirst::new(&mut matcher, Arc::clone(self.session.vocab()), &refused);
+        let names = user_names(said(context), &context.core_memory);
+        let mut constraint = OwnWords::new(&mut constraint, Arc::clone(self.session.vocab()), message, names);
         let generation = generate(
             &mut self.session,
-            &mut matcher,
+            &mut constraint,
             &mut self.sampler,
             &options,
             &self.cancel,
@@ -233,6 +241,33 @@ impl Model {
             self.cost.add_call(&generation.stats);
         }
         Ok(Written { action, stop })
+    }
+
+    /// The words by which the reply to a message would refuse what was not asked for, where the model is about to write them
+    /// behind what was read. What it would write if there were no grammar does not count.
+    fn refusals(&mut self, message: &str, matcher: &mut Matcher, cancel: &Cancel) -> Result<Vec<&'static str>, Error> {
+        let mut refused = Vec::new();
+        if !only_tells(message) {
+            return Ok(refused);
+        }
+        let mut allowed = Vec::new();
+        matcher.allowed_tokens(&mut allowed).map_err(crate::inference::Error::from)?;
+        let logits = self.session.logits()?;
+        let logit = |token: &TokenId| logits.get(token.index()).copied().unwrap_or(f32::NEG_INFINITY);
+        let likeliest = allowed.into_iter().max_by(|one, two| logit(one).total_cmp(&logit(two)));
+        for (begins, first) in REFUSALS {
+            let tokens = tokenize_text(self.session.engine(), begins)?;
+            if tokens.first().copied() != likeliest {
+                continue;
+            }
+            let (is_next, report) = self.session.goes_on_with(&tokens, cancel)?;
+            self.cost.add_read(&report);
+            tracing::debug!(begins, is_next, "a refusal");
+            if is_next {
+                refused.push(first);
+            }
+        }
+        Ok(refused)
     }
 
     /// Reads what the next prompt of the conversation begins with, where it is not in the cache.
@@ -293,6 +328,14 @@ impl Model {
         let bytes: Vec<u8> = tokens.iter().flat_map(|token| vocab.bytes(*token).iter().copied()).collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
+}
+
+/// What the user said, as far as it is in view, newest first.
+fn said(context: &MainContext) -> impl Iterator<Item = &str> {
+    context.messages.iter().rev().filter_map(|message| match &message.body {
+        Body::User { text } => Some(text.as_str()),
+        _ => None,
+    })
 }
 
 /// Counts tokens for the queue manager. The queue manager holds counter and summariser at once, hence the cell.

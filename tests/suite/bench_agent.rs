@@ -223,6 +223,7 @@ fn each_fault_is_counted_where_it_stands() {
             {"user": "Say a long thing."},
             {"user": "Say a long thing."},
             {"user": "Who speaks?"},
+            {"user": "My brother Tom sails to Gotland every single summer."},
             {"user": "Is that what you said to me before this?"},
             {"user": "Save my cat."},
             {"user": "What is my dog called?", "reply_none": ["is Max"], "reply_any": [
@@ -239,6 +240,7 @@ fn each_fault_is_counted_where_it_stands() {
             reply("Show me code", "```json\n{}\n```"),
             again,
             reply("Who speaks", "User: I do."),
+            reply("My brother Tom", "Oh, brother Tom sails to Gotland every single summer."),
             reply("Is that what", "Je ne sais pas, mais le chat est dans la maison."),
             reply("Save my cat", &append),
             reply("What is my dog", "Your dog is Max."),
@@ -248,8 +250,8 @@ fn each_fault_is_counted_where_it_stands() {
     );
     let (table, _, report) = report(&world, &script, &[]);
     let faults = &row(&report, "faults")["faults"];
-    let expected = json!({"turns": 7, "silent": 0, "calls": 2, "failed_calls": 0, "repeated_calls": 1, "errors": 0,
-        "leaked_calls": 1, "repeated_replies": 1, "as_user": 1, "other_language": 1});
+    let expected = json!({"turns": 8, "silent": 0, "calls": 2, "failed_calls": 0, "repeated_calls": 1, "errors": 0,
+        "leaked_calls": 1, "repeated_replies": 1, "parroted": 1, "circling": 0, "as_user": 1, "other_language": 1});
     assert_eq!(*faults, expected);
     assert_eq!(report["summary"]["invented"], json!({"count": 1, "total": 1, "share": 1.0}));
     assert!(table.contains("1 with call syntax") && table.contains("2 calls: 0 failed · 1 repeated"), "{table}");

@@ -71,6 +71,10 @@ pub struct FaultCounts {
     pub leaked_calls: usize,
     /// Replies that were given before, word for word.
     pub repeated_replies: usize,
+    /// Replies that are mostly the message.
+    pub parroted: usize,
+    /// Replies that go round in circles.
+    pub circling: usize,
     /// Replies that speak as the user.
     pub as_user: usize,
     /// Replies in another script or language.
@@ -87,6 +91,8 @@ impl FaultCounts {
         self.errors += faults.errors;
         self.leaked_calls += usize::from(faults.leaks_call);
         self.repeated_replies += usize::from(faults.repeats_reply);
+        self.parroted += usize::from(faults.is_parroted);
+        self.circling += usize::from(faults.goes_round);
         self.as_user += usize::from(faults.speaks_as_user);
         self.other_language += usize::from(faults.is_in_other_language);
     }
@@ -102,6 +108,8 @@ impl AddAssign for FaultCounts {
         self.errors += other.errors;
         self.leaked_calls += other.leaked_calls;
         self.repeated_replies += other.repeated_replies;
+        self.parroted += other.parroted;
+        self.circling += other.circling;
         self.as_user += other.as_user;
         self.other_language += other.other_language;
     }

@@ -72,13 +72,15 @@ impl Report {
         let faults = summary.faults;
         let _ = write!(
             text,
-            "\n{} turns: {} silent · {} errors · {} with call syntax · {} repeated replies · {} as the user · {} in \
-             another language\n{} calls: {} failed · {} repeated within a turn",
+            "\n{} turns: {} silent · {} errors · {} with call syntax · {} repeated replies · {} parroted · {} in \
+             circles · {} as the user · {} in another language\n{} calls: {} failed · {} repeated within a turn",
             faults.turns,
             faults.silent,
             faults.errors,
             faults.leaked_calls,
             faults.repeated_replies,
+            faults.parroted,
+            faults.circling,
             faults.as_user,
             faults.other_language,
             faults.calls,

@@ -22,17 +22,21 @@ pub struct Throughput {
     pub per_minute: f64,
     /// As many as reading and decoding alone would allow, measured behind the run.
     pub bound_per_minute: f64,
+    /// Energy that the processor took for a reply, joules; none where the machine does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joules_a_reply: Option<f64>,
 }
 
 impl std::fmt::Display for Throughput {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { together, replies, per_minute, bound_per_minute } = self;
+        let Self { together, replies, per_minute, bound_per_minute, joules_a_reply } = self;
         write!(
             formatter,
             "{replies} replies, {together} together: {per_minute:.1} a minute, {:.2} of the {bound_per_minute:.1} that reading \
              and decoding alone allow",
             per_minute / bound_per_minute.max(f64::MIN_POSITIVE)
-        )
+        )?;
+        joules_a_reply.map_or(Ok(()), |joules| write!(formatter, ", {joules:.1} J a reply"))
     }
 }
 
@@ -59,13 +63,15 @@ impl Bound {
         Ok(Self { read_ms: read / READ_AT_ONCE as f64, decode_ms: decode / together as f64 })
     }
 
-    /// How fast these replies came in so many seconds, written `together`.
+    /// How fast these replies came, written `together` in so many seconds and for so much energy.
     #[must_use]
     #[allow(clippy::cast_precision_loss)]
-    pub fn beside(&self, written: &[Written], together: usize, seconds: f64) -> Throughput {
+    pub fn beside(&self, written: &[Written], together: usize, seconds: f64, joules: Option<f64>) -> Throughput {
         let per_minute = |seconds: f64| 60.0 * written.len() as f64 / seconds.max(f64::MIN_POSITIVE);
         let bound_per_minute = per_minute(self.seconds(written));
-        Throughput { together, replies: written.len(), per_minute: per_minute(seconds), bound_per_minute }
+        let joules_a_reply = joules.map(|joules| joules / written.len().max(1) as f64);
+        let (replies, per_minute) = (written.len(), per_minute(seconds));
+        Throughput { together, replies, per_minute, bound_per_minute, joules_a_reply }
     }
 
     /// Seconds that these replies need: for the tokens of their prompts that no other had, and those that the model chose.
@@ -95,12 +101,18 @@ mod tests {
             failure: String::new(),
         };
         let bound = Bound { read_ms: 10.0, decode_ms: 50.0 };
-        let found = bound.beside(&[written.clone(), written], 4, 4.0);
-        let expected = Throughput { together: 4, replies: 2, per_minute: 30.0, bound_per_minute: 40.0 };
+        let found = bound.beside(&[written.clone(), written], 4, 4.0, Some(25.0));
+        let expected = Throughput {
+            together: 4,
+            replies: 2,
+            per_minute: 30.0,
+            bound_per_minute: 40.0,
+            joules_a_reply: Some(12.5),
+        };
         assert_eq!(found, expected);
         assert_eq!(
             found.to_string(),
-            "2 replies, 4 together: 30.0 a minute, 0.75 of the 40.0 that reading and decoding alone allow"
+            "2 replies, 4 together: 30.0 a minute, 0.75 of the 40.0 that reading and decoding alone allow, 12.5 J a reply"
         );
     }
 }

@@ -26,6 +26,9 @@ const KEYS: [&str; 11] = [
     "type",
 ];
 
+/// Keys under which call formats write the arguments, which may stand in front of the name.
+const ARGUMENTS_KEYS: [&str; 4] = ["arguments", "parameters", "params", "args"];
+
 /// Blanks before a line, behind it, or between two of its opening brackets, at most.
 const BLANK_CHARS: usize = 40;
 /// Line ends in a row, at most: two blank lines stand between parts of a program.
@@ -54,7 +57,8 @@ pub struct TextGuard<'a> {
     pub call_tags: &'a [&'a str],
     /// First key of calls that are bare JSON objects: no text begins with `{`, any white space and this key in quotes.
     pub call_key: Option<&'a str>,
-    /// Whether the key is guarded so at the beginning of every line, behind brackets and fences as well.
+    /// Whether the key, and keys of arguments with it, are guarded so at the beginning of every line, behind brackets and
+    /// fences as well.
     pub guards_every_line: bool,
 }
 
@@ -169,7 +173,7 @@ fn define_words(rules: &mut RuleSet, words: &Words) {
             state.on("\"'", "text-key");
         }
         Word::CallKey => {
-            state.on("'", "text-key").refuse("\"");
+            state.refuse("\"'");
         }
         Word::Name | Word::Tag => whole(word, state),
     };
@@ -214,14 +218,15 @@ impl Words {
         // No word of a language begins like `core_memory_append`: what goes on behind it is an invented function.
         let whole = || names().map(|(name, kind)| (name, if name.contains('_') { Word::Tag } else { kind }));
         let keys = || KEYS.iter().map(|key| (*key, Word::Key));
-        let call_key = || guard.call_key.map(|key| (key, Word::CallKey));
-        let key_of_lines = call_key().filter(|_| guard.guards_every_line);
+        let of_lines: &[&str] = if guard.guards_every_line { &ARGUMENTS_KEYS } else { &[] };
+        let call_keys = || guard.call_key.into_iter().chain(of_lines.iter().copied()).map(|key| (key, Word::CallKey));
+        let keys_of_lines = call_keys().filter(|_| guard.guards_every_line);
         Self {
             tag: Trie::new(guard.call_tags.iter().map(|tag| (*tag, Word::Tag))),
             bare: Trie::new(names()),
             strict: Trie::new(whole()),
-            quoted: Trie::new(whole().chain(key_of_lines).chain(keys())),
-            quoted_first: call_key().map(|key| Trie::new(whole().chain([key]).chain(keys()))),
+            quoted: Trie::new(whole().chain(keys_of_lines).chain(keys())),
+            quoted_first: guard.call_key.map(|_| Trie::new(whole().chain(call_keys()).chain(keys()))),
         }
     }
 }

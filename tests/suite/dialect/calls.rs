@@ -152,6 +152,9 @@ fn text_cannot_begin_as_a_call() {
             "Sure.\n[{\"name\": \"add\"",
             "{\"name\": \"other\"",
             "Sure.\n```json\n{\n  \"name\": \"other\"",
+            "Sure.\n{\"tool_calls\": [{\"name\": \"other\"",
+            "{\"arguments\": {",
+            "Sure.\n{\"parameters\": {",
         ] {
             assert!(refuses_beginning(&grammar, text), "{name}: {text}");
         }
@@ -185,7 +188,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_the_grammar_lets_through_is_read_as_what_it_is(guide in 0_usize..8, seed: u64) {
+    fn whatever_the_grammar_lets_through_is_read_as_what_it_is(guide in 0_usize..10, seed: u64) {
         for name in DIALECTS {
             let grammar = grammar(name);
             let (weather, add) = (written(name, WEATHER), written(name, ADD));
@@ -193,6 +196,7 @@ proptest! {
             let guides = [
                 "", &weather, &add, &both, "Sure:\n```json\n{\"name\": \"other\", \"arguments\": {}}", "get_weather is",
                 "{\"colour\": \"red\", \"name\": \"Anna\"}", "Use <tool_call> for it",
+                "{\"tool_calls\": [{\"name\": \"add\", \"arguments\": {}}]}", "{\"arguments\": {}, \"name\": \"add\"}",
             ];
             let reply = spelled(&walk(&grammar, guides[guide], LIKELY, seed));
             prop_assert!(accepts(&grammar, &reply), "{name}: {reply}");

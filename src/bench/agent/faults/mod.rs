@@ -3,6 +3,7 @@
 
 mod leaked_call;
 mod other_language;
+mod parrot;
 mod repeated_reply;
 mod user_voice;
 
@@ -27,6 +28,10 @@ pub struct Faults {
     pub leaks_call: bool,
     /// The reply was given before, word for word.
     pub repeats_reply: bool,
+    /// The reply is the message, or mostly a stretch of it.
+    pub is_parroted: bool,
+    /// The reply goes round in circles.
+    pub goes_round: bool,
     /// The reply speaks as the user.
     pub speaks_as_user: bool,
     /// The reply is in another script or language than what the user writes.
@@ -59,6 +64,8 @@ impl Faults {
             errors: observed.errors.len(),
             leaks_call: leaked_call::is_leaked(reply, before.functions),
             repeats_reply: repeated_reply::is_repeated(reply, before.replies),
+            is_parroted: parrot::is_parroted(reply, user),
+            goes_round: parrot::goes_round(reply),
             speaks_as_user: user_voice::speaks_as_user(reply),
             is_in_other_language: other_language::differs(reply, user, before.said),
         }

@@ -26,8 +26,10 @@ const FENCE: &str = "```";
 const NAME_KEYS: [&str; 3] = ["name", "function", "function_name"];
 /// .. and its arguments.
 const ARGUMENTS_KEYS: [&str; 4] = ["arguments", "parameters", "params", "args"];
-/// Keys with which such objects begin.
+/// Keys with which such objects begin, their arguments apart.
 const FIRST_KEYS: [&str; 6] = ["name", "function", "function_name", "inner_thoughts", "type", "id"];
+/// Keys under which calls stand as in answers of a server.
+const CALLS_KEYS: [&str; 3] = ["tool_calls", "tool_call", "function_call"];
 /// In the classic profile the user is told something by a call of this name.
 const SEND_MESSAGE: &str = "send_message";
 
@@ -145,7 +147,8 @@ fn begins_like_call(text: &str, names: &[String]) -> bool {
         let flat = text.replace('.', "_");
         let names_known =
             || names.iter().any(|name| flat.contains(&format!("\"{name}\"")) || flat.contains(&format!("'{name}'")));
-        let has_call_key = FIRST_KEYS.iter().any(|key| has_key(key));
+        let mut first_keys = FIRST_KEYS.iter().chain(&ARGUMENTS_KEYS).chain(&CALLS_KEYS);
+        let has_call_key = first_keys.any(|key| has_key(key));
         if has_call_key && has_arguments(text) && (has_key("name") || names_known() || text.contains(SEND_MESSAGE)) {
             return true;
         }
@@ -185,7 +188,7 @@ fn json_calls(block: &str) -> Option<Vec<Call>> {
                 value
             }
         };
-        match value {
+        match called(value) {
             Value::Array(items) => {
                 for item in items {
                     calls.push(call_of(item)?);
@@ -196,6 +199,14 @@ fn json_calls(block: &str) -> Option<Vec<Call>> {
         rest = rest.trim_start_matches([',', ';', '}', ' ', '\n', '\t', '\r']);
     }
     (!calls.is_empty()).then_some(calls)
+}
+
+/// What stands under a key for calls, where the value is no call itself; else the value.
+fn called(mut value: Value) -> Value {
+    let is_call = |members: &Map<String, Value>| NAME_KEYS.iter().any(|key| members.contains_key(*key));
+    let members = value.as_object_mut().filter(|members| !is_call(members));
+    let under_key = members.and_then(|members| CALLS_KEYS.iter().find_map(|key| members.shift_remove(*key)));
+    under_key.filter(|under| under.is_object() || under.is_array()).unwrap_or(value)
 }
 
 /// A call in one of the usual shapes.
@@ -262,6 +273,9 @@ mod tests {
             "{\"type\": \"function\", \"function\": {\"name\": \"get_weather\", \"arguments\": {\"city\": \"Rome\"}}}",
             "{\"inner_thoughts\": \"Rome.\", \"function\": \"get_weather\", \"params\": {\"city\": \"Rome\"}}",
             "{\"get_weather\": {\"city\": \"Rome\"}}",
+            "{\"arguments\": {\"city\": \"Rome\"}, \"name\": \"get_weather\"}",
+            "{\"tool_calls\": [{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Rome\"}}]}",
+            "{\"function_call\": {\"name\": \"get_weather\", \"parameters\": {\"city\": \"Rome\"}}}",
             "[get_weather(city='Rome')]",
             "```python\nget_weather(city=\"Rome\")\n```",
             "Sure:\nget_weather(city='Rome')",
@@ -295,6 +309,8 @@ mod tests {
             "You could add(1, 2) yourself.",
             "```python\nprint(1)\n```",
             "{\"name\": \"Ann\", \"age\": 3}",
+            "{\"parameters\": {\"city\": \"Rome\"}}",
+            "{\"tool_call\": \"get_weather\"}",
             "[1, 2, 3] are numbers.",
             "",
         ] {
