@@ -171,7 +171,7 @@ impl MemoryPass {
             message: message.to_owned(),
             is_piece: false,
             known_words: known.iter().flat_map(|text| words(text)).collect(),
-            user_names: known.iter().flat_map(|text| user_names(text)).collect(),
+            user_names: known.iter().flat_map(|text| noted_names(text)).collect(),
         }
     }
 
@@ -243,7 +243,7 @@ impl MemoryPass {
     pub(super) fn findings(&self, written: &str) -> Vec<Finding> {
         let mut findings = Vec::new();
         let facts = written.lines().filter_map(|line| line.strip_prefix(FACT));
-        let own_names: Vec<String> = self.user_names.iter().cloned().chain(facts.flat_map(user_names)).collect();
+        let own_names: Vec<String> = self.user_names.iter().cloned().chain(facts.flat_map(noted_names)).collect();
         for line in written.lines() {
             let (finding, text) = if let Some(fact) = line.strip_prefix(FACT) {
                 let fact = self.of_the_user(whole_sentences(fact), &own_names);
@@ -327,7 +327,7 @@ impl MemoryPass {
 }
 
 /// What the user is called, as the lines of some notes tell: whole names first, then the first one of each.
-fn user_names(notes: &str) -> Vec<String> {
+pub(super) fn noted_names(notes: &str) -> Vec<String> {
     let named = |line: &str| {
         let name = USER_IS_CALLED.iter().find_map(|begin| line.trim().strip_prefix(begin))?;
         Some(name.trim_end_matches('.').to_owned()).filter(|name| name.starts_with(char::is_uppercase))

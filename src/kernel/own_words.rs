@@ -7,9 +7,11 @@
 
 use std::sync::Arc;
 
-use super::refusal::only_tells;
 use crate::inference::Vocab;
 use crate::types::{Constraint, ConstraintError, TokenId};
+
+use super::memory_pass::noted_names;
+use super::refusal::only_tells;
 
 /// Words of the message with which a reply may begin.
 const ECHOED_WORDS: usize = 3;
@@ -34,8 +36,6 @@ const CALL_BEGINNINGS: &[u8] = b"{[<`";
 const INTRODUCTIONS: [&str; 5] = ["i'm", "i’m", "i am", "my name is", "ich bin"];
 /// Words by which a message is about the agent.
 const AGENT: [&str; 5] = ["you", "your", "yourself", "du", "dich"];
-/// How notes tell what the user is called.
-const NOTED: [&str; 2] = ["the user's name is", "the user is called"];
 
 /// `inner`, whose text is in words of the agent's own.
 pub(super) struct OwnWords<'a> {
@@ -198,19 +198,19 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 /// What the user is called by what they have `said` and by `core_memory`, in which the agent's own name stands as well.
 pub(super) fn user_names<'t>(said: impl Iterator<Item = &'t str>, core_memory: &str) -> Vec<String> {
-    let own = names_behind(core_memory, &INTRODUCTIONS);
-    let names = said.flat_map(|said| names_behind(said, &INTRODUCTIONS)).chain(names_behind(core_memory, &NOTED));
+    let own = introduced(core_memory);
+    let names = said.flat_map(introduced).chain(noted_names(core_memory));
     names.filter(|name| !own.contains(name)).collect()
 }
 
-/// The words behind one of `begins` that are written as names are.
-fn names_behind(text: &str, begins: &[&str]) -> Vec<String> {
+/// The words behind an introduction that are written as names are.
+fn introduced(text: &str) -> Vec<String> {
     let lower = text.to_lowercase();
     // Case changes the length of few letters; where it does, names are not looked for.
     if lower.len() != text.len() {
         return Vec::new();
     }
-    let places = begins.iter().flat_map(|begin| lower.match_indices(begin).map(|(at, found)| at + found.len()));
+    let places = INTRODUCTIONS.iter().flat_map(|begin| lower.match_indices(begin).map(|(at, found)| at + found.len()));
     let name = |at: usize| {
         let behind = text.get(at..)?.strip_prefix(' ')?;
         let name = words(behind).next()?;
