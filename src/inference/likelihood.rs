@@ -38,20 +38,57 @@ impl Session {
         Ok((if report.complete && sum >= least { sum } else { f32::NEG_INFINITY }, report))
     }
 
-    /// Whether the model would go on with `tokens` behind the first of them, each the likeliest, and what was read for it. The
-    /// first is not looked at: what may begin a text can be decided by more than logits.
+    /// What the model would write behind what is cached if it began with `first`: with it, the likeliest tokens, at most `most`, up
+    /// to its own end or that of which `is_enough` says so; and what was read for it. The cache and the logits of its last token
+    /// stay as they are. The first alone where there is no room, where the cache cannot be cut (recurrent models), and where
+    /// `cancel` was raised.
     ///
     /// # Errors
     /// As of [`Session::log_probability`].
-    pub fn goes_on_with(&mut self, tokens: &[TokenId], cancel: &Cancel) -> Result<(bool, PrefixReport), Error> {
+    pub fn would_write(
+        &mut self,
+        first: TokenId,
+        most: usize,
+        cancel: &Cancel,
+        is_enough: impl Fn(&[TokenId]) -> bool,
+    ) -> Result<(Vec<TokenId>, PrefixReport), Error> {
         let own = self.logits()?.to_vec();
-        let mut is_likeliest = true;
-        let each = |logits: &[f32], token: TokenId| {
-            let own = logits.get(token.index()).copied().unwrap_or(f32::NEG_INFINITY);
-            is_likeliest &= logits.iter().all(|other| *other <= own);
-        };
-        let read = self.read_out(&tokens[..tokens.len().min(MAX_ROWS)], own, cancel, each)?;
-        Ok((is_likeliest && read.is_some_and(|read| read.complete), read.unwrap_or_default()))
+        let mut tokens = vec![first];
+        let mut report = PrefixReport { complete: true, ..PrefixReport::default() };
+        if !self.engine().can_cut() || self.room_tokens() < most {
+            return Ok((tokens, report));
+        }
+        let (started, cached) = (Instant::now(), self.cached().len());
+        let done = self.write_on(&mut tokens, most, cancel, is_enough, &mut report);
+        self.cut_to(cached)?;
+        self.put_back(own);
+        done?;
+        report.read_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok((tokens, report))
+    }
+
+    fn write_on(
+        &mut self,
+        tokens: &mut Vec<TokenId>,
+        most: usize,
+        cancel: &Cancel,
+        is_enough: impl Fn(&[TokenId]) -> bool,
+        report: &mut PrefixReport,
+    ) -> Result<(), Error> {
+        while let Some(last) = tokens.last().copied().filter(|_| tokens.len() < most && !is_enough(tokens)) {
+            let done = self.append(&[last], cancel)?;
+            report.tokens_read += done.tokens_read;
+            report.forward_passes += done.forward_passes;
+            if done.tokens_read == 0 {
+                break;
+            }
+            let Some(next) = likeliest(self.logits()?) else { break };
+            if self.vocab().is_end_of_generation(next) {
+                break;
+            }
+            tokens.push(next);
+        }
+        Ok(())
     }
 
     /// Reads `tokens` and shows `each` but the first with the logits behind which it stands; then everything is as before, `own`
@@ -81,6 +118,10 @@ impl Session {
     }
 }
 
+fn likeliest(logits: &[f32]) -> Option<TokenId> {
+    (0..).zip(logits).max_by(|(_, one), (_, two)| one.total_cmp(two)).map(|(id, _)| TokenId(id))
+}
+
 /// Natural logarithm of the probability that `logits` give to `token`.
 fn log_probability(logits: &[f32], token: TokenId) -> f32 {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -104,16 +145,29 @@ mod tests {
     }
 
     #[test]
-    fn what_the_model_goes_on_with_is_known_and_nothing_changes() {
-        let mut session = session("I sing.");
+    fn what_the_model_would_write_is_known_and_nothing_changes() {
+        let mut session = session("I sing. And I dance.");
         let (cached, logits) = (session.cached().to_vec(), session.logits().unwrap().to_vec());
-        for (text, goes_on) in [("I sing.", true), ("I sing", true), ("I dance.", false), ("I", false)] {
-            let tokens = tokenize_text(session.engine(), text).unwrap();
-            let expected = goes_on || tokens.len() == 1;
-            assert_eq!(session.goes_on_with(&tokens, &Cancel::new()).unwrap().0, expected, "{text}");
+        let first = tokenize_text(session.engine(), "I").unwrap()[0];
+        let vocab = std::sync::Arc::clone(session.vocab());
+        let spelled = |tokens: &[TokenId]| -> Vec<u8> {
+            tokens.iter().flat_map(|token| vocab.bytes(*token).iter().copied()).collect()
+        };
+        for (most, enough) in [(64, 64), (64, 3), (1, 64), (4, 64)] {
+            let is_enough = |tokens: &[TokenId]| tokens.len() >= enough;
+            let (tokens, report) = session.would_write(first, most, &Cancel::new(), is_enough).unwrap();
+            let text = String::from_utf8(spelled(&tokens)).unwrap();
+            assert!("I sing. And I dance.".starts_with(&text), "{text}");
+            let is_whole = text == "I sing. And I dance.";
+            assert!(tokens.len() == most.min(enough) || is_whole && tokens.len() < most.min(enough), "{text}");
+            assert!(report.tokens_read + 1 >= tokens.len(), "{report:?}");
             let now = (session.cached().to_vec(), session.logits().unwrap().to_vec());
             assert_eq!(now, (cached.clone(), logits.clone()), "{text}");
         }
+        let stopped = Cancel::new();
+        stopped.raise();
+        assert_eq!(session.would_write(first, 64, &stopped, |_| false).unwrap().0, [first]);
+        assert_eq!(session.cached(), cached);
     }
 
     #[test]

@@ -211,7 +211,7 @@ pub(super) struct Known {
 /// How notes speak of the user; an answer speaks to them.
 const AVOIDED: &str = "the user";
 
-/// Rules of a line in which [`AVOIDED`] does not stand as words: `line`, and `line-t` for one whose first letter is there
+/// Rules of a line in which [`AVOIDED`] does not stand: `line`, and `line-t` for one whose first letter is there
 /// already. Each piece of it ends where nothing of what is avoided has begun, the last one maybe within it.
 fn line_rules() -> String {
     let letters: Vec<char> = AVOIDED.chars().collect();
@@ -224,15 +224,16 @@ fn line_rules() -> String {
     let whole = letters.len();
     for (at, next) in letters.iter().enumerate().skip(1) {
         let behind = at + 1;
-        let ends_in = if behind < whole { format!(" | \"{next}\" ending-{behind}") } else { String::new() };
+        // Longer words are refused with it: small models that are kept from it go on with "the userself".
+        let goes_on =
+            |rule: &str| if behind < whole { format!(" | \"{next}\" {rule}-{behind}") } else { String::new() };
         rules += &format!(
-            "begun-{at} ::= [^{first}{next}{CONTROLS}] | \"{first}\" begun-1 | \"{next}\" begun-{behind}\n\
-             ending-{at} ::= (\"{first}\" ending-1)?{ends_in}\n"
+            "begun-{at} ::= [^{first}{next}{CONTROLS}] | \"{first}\" begun-1{}\n\
+             ending-{at} ::= (\"{first}\" ending-1)?{}\n",
+            goes_on("begun"),
+            goes_on("ending"),
         );
     }
-    // A longer word is another one.
-    let others: String = ('a'..='z').filter(|letter| *letter != first).collect();
-    rules += &format!("begun-{whole} ::= [{others}] | \"{first}\" begun-1\n");
     rules
 }
 
@@ -344,6 +345,7 @@ mod tests {
             "the user sings",
             "It is the the user who sings.",
             "Both the user",
+            "The clarinet player is the userself.",
             "[Mon 2026-11-30 18:00] user: I sing.",
         ] {
             assert_ne!(grammar.judge(refused.as_bytes()).unwrap(), Verdict::Accepted, "{refused}");
@@ -355,7 +357,7 @@ mod tests {
             "Then it rains.",
             "the usual one",
             "t",
-            "It is the used one, the username and at the us",
+            "It is the usual one and at the us",
             "The the other user",
         ] {
             assert_eq!(grammar.judge(taken.as_bytes()).unwrap(), Verdict::Accepted, "{taken}");

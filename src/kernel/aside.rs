@@ -232,10 +232,18 @@ impl Model {
         if !self.read_aside(prompt, MAX_ASIDE_TOKENS, cancel)? {
             return Ok(None);
         }
-        if !self.outweighs(&mut matcher, nothing, min_odds)? {
+        let odds = self.odds_against(&mut matcher, nothing)?;
+        tracing::debug!(question = prompt.2, odds, "aside");
+        if odds.is_some_and(|odds| odds <= min_odds) {
             return Ok(Some(nothing.to_owned()));
         }
-        let (mut text, stop) = self.generate_aside(&mut matcher, MAX_ASIDE_TOKENS, cancel)?;
+        // What does not outweigh it to the model, but by `min_odds`, is still to be written.
+        let beginnings: Vec<&str> = match odds {
+            Some(_) => (1..=nothing.len()).filter_map(|end| nothing.get(..end)).collect(),
+            None => Vec::new(),
+        };
+        let mut constraint = NotFirst::new(&mut matcher, Arc::clone(self.session.vocab()), &beginnings);
+        let (mut text, stop) = self.generate_aside(&mut constraint, MAX_ASIDE_TOKENS, cancel)?;
         if stop == StopCause::MaxTokens {
             // Half a line is worse than none.
             text.truncate(text.rfind('\n').unwrap_or_default());
@@ -257,24 +265,24 @@ impl Model {
     /// Writes behind what was read, greedily.
     fn generate_aside(
         &mut self,
-        matcher: &mut Matcher,
+        constraint: &mut dyn Constraint,
         max_tokens: usize,
         cancel: &Cancel,
     ) -> Result<(String, StopCause), Error> {
         let mut written = Vec::new();
         let options = GenerateOptions { max_tokens, ..GenerateOptions::default() };
         let generation =
-            generate(&mut self.session, matcher, &mut self.aside_sampler, &options, cancel, &mut |_, bytes| {
+            generate(&mut self.session, constraint, &mut self.aside_sampler, &options, cancel, &mut |_, bytes| {
                 written.extend_from_slice(bytes)
             })?;
         self.cost.add_generation(&generation.stats);
         Ok((String::from_utf8_lossy(&written).into_owned(), generation.stop))
     }
 
-    /// Whether any legal first token but that of `nothing` is `min_odds` times likelier than it, or the first token does
-    /// not tell: another answer can begin with it as well, and writing it out decides.
-    fn outweighs(&mut self, matcher: &mut Matcher, nothing: &str, min_odds: f32) -> Result<bool, Error> {
-        let Some(first) = tokenize_text(self.session.engine(), nothing)?.first().copied() else { return Ok(true) };
+    /// How many times likelier than the first token of `nothing` the likeliest other one is; none where the first token does not
+    /// tell: another answer can begin with it as well, and writing it out decides.
+    fn odds_against(&mut self, matcher: &mut Matcher, nothing: &str) -> Result<Option<f32>, Error> {
+        let Some(first) = tokenize_text(self.session.engine(), nothing)?.first().copied() else { return Ok(None) };
         let vocab = Arc::clone(self.session.vocab());
         let mut allowed = Vec::new();
         let mut ahead = matcher.clone();
@@ -283,7 +291,7 @@ impl Model {
         let rest = nothing.as_bytes().strip_prefix(vocab.bytes(first)).unwrap_or_default();
         let goes_on_with_nothing = |token: &TokenId| rest.starts_with(vocab.bytes(*token));
         if !rest.is_empty() && !allowed.iter().all(goes_on_with_nothing) {
-            return Ok(true);
+            return Ok(None);
         }
         matcher.allowed_tokens(&mut allowed).map_err(crate::inference::Error::from)?;
         let logits = self.session.logits()?;
@@ -292,6 +300,6 @@ impl Model {
         let begins_nothing = |token: &TokenId| nothing.as_bytes().starts_with(vocab.bytes(*token));
         let best =
             allowed.into_iter().filter(|token| !begins_nothing(token)).map(logit).fold(f32::NEG_INFINITY, f32::max);
-        Ok(best - logit(first) > min_odds.ln())
+        Ok(Some((best - logit(first)).exp()))
     }
 }

@@ -1,9 +1,8 @@
 //! What a message asks, as far as its words and signs tell. Pure.
 
-use super::wording::{OBJECTS, all_names, is_form_of, meaning_words, speaks_of_user, without_quotations, words};
-
-/// Signs of a question, in the scripts that have one.
-const QUESTION_MARKS: [char; 4] = ['?', '？', '؟', '՞'];
+use super::wording::{
+    OBJECTS, QUESTION_MARKS, all_names, is_form_of, meaning_words, sentences, speaks_of_user, without_quotations, words,
+};
 
 /// Words by which a question asks for one thing.
 const THING_WORDS: [&str; 9] = ["how", "what", "when", "where", "which", "who", "whom", "whose", "why"];
@@ -27,7 +26,7 @@ const REQUESTING: [&str; 7] = ["describe", "give", "list", "name", "recall", "re
 
 /// Words by which requests begin for something to be made up or worked out: what follows describes that, not the user.
 #[rustfmt::skip]
-const MAKING_WORDS: [&str; 15] = [
+pub(super) const MAKING_WORDS: [&str; 15] = [
     "compare", "complete", "count", "define", "explain", "imagine", "invent", "paraphrase", "pretend", "rhyme", "spell",
     "summarise", "summarize", "translate", "write",
 ];
@@ -173,20 +172,14 @@ fn means_any_of(text: &str, notes: &str) -> bool {
     said.iter().enumerate().any(|(at, word)| word == "the" && said.iter().skip(at + 1).take(MOST_NOUN_WORDS).any(known))
 }
 
-/// The sentences of a text, with the sign at their end.
-fn sentences(text: &str) -> impl Iterator<Item = &str> {
-    text.split_inclusive(|c: char| matches!(c, '.' | '!' | '\n') || QUESTION_MARKS.contains(&c))
-        .filter(|sentence| sentence.contains(char::is_alphanumeric))
-}
-
 /// The words of a sentence, in lower case; "can't" is one.
-fn first_words(sentence: &str) -> impl Iterator<Item = String> {
+pub(super) fn first_words(sentence: &str) -> impl Iterator<Item = String> {
     let is_apart = |c: char| !c.is_alphanumeric() && !matches!(c, '\'' | '’');
     sentence.split(is_apart).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
 /// Whether a sentence asks: by its sign, or as questions begin that are typed without one.
-fn is_question(sentence: &str) -> bool {
+pub(super) fn is_question(sentence: &str) -> bool {
     if sentence.trim_end().ends_with(QUESTION_MARKS) {
         return true;
     }

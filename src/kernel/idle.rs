@@ -28,6 +28,21 @@ impl Agent {
         passed
     }
 
+    /// Reads what the first turn of this start begins with, and a first question: both come sooner. The agent's memory stays as it
+    /// is.
+    pub fn read_before_first_turn(&mut self, preempt: &Cancel) {
+        // Where runs are to be repeated, time must decide nothing.
+        if self.settings.waits_for_idle || preempt.is_raised() {
+            return;
+        }
+        self.keep_passes_short(true);
+        self.ahead(|agent| {
+            agent.read_conversation_ahead(preempt)?;
+            if preempt.is_raised() { Ok(()) } else { agent.read_answers_ahead(preempt) }
+        });
+        self.keep_passes_short(false);
+    }
+
     /// Begins or ends work that gives way to whoever comes in. Where nobody comes in before it is done, passes need not be
     /// short.
     fn keep_passes_short(&mut self, are_short: bool) {
@@ -61,7 +76,9 @@ impl Agent {
     fn get_ahead(&mut self, preempt: &Cancel, emit: &mut dyn FnMut(Event)) -> Result<(), Error> {
         let is_summarised = self.summarise_ahead(preempt, emit)?;
         self.read_answers_ahead(preempt)?;
-        self.read_conversation_ahead(preempt)?;
+        if self.may_work_ahead && !preempt.is_raised() {
+            self.read_conversation_ahead(preempt)?;
+        }
         // Where runs are to be repeated, time must decide nothing.
         if !self.settings.waits_for_idle && !preempt.is_raised() {
             self.model.session.measure_drafts(preempt)?;
@@ -97,9 +114,6 @@ impl Agent {
 
     /// Reads what the next prompt of the conversation begins with.
     fn read_conversation_ahead(&mut self, preempt: &Cancel) -> Result<(), Error> {
-        if !self.may_work_ahead || preempt.is_raised() {
-            return Ok(());
-        }
         self.describe_functions()?;
         self.context.messages = self.memory.view().queue()?;
         let prompt = self.model.prompt(&self.context)?;
@@ -109,6 +123,6 @@ impl Agent {
         later.messages.push(Message { id: MessageId(i64::MAX), at_ms, body, interrupted: false, stub: None });
         let later = self.model.prompt(&later)?;
         let common = prompt.iter().zip(&later).take_while(|(one, other)| one == other).count();
-        self.model.read_conversation_ahead(prompt.get(..common).unwrap_or_default(), preempt)
+        self.model.read_conversation_ahead(&self.context, prompt.get(..common).unwrap_or_default(), preempt)
     }
 }

@@ -20,8 +20,9 @@ use crate::types::{Body, Cancel, Constraint, FunctionSchema, StepPolicy, TokenId
 use super::Error;
 use super::cost::Cost;
 use super::first_word::NotFirst;
+use super::offer_of_help::{Shown, is_unasked};
+use super::opening::{is_enough, is_looked_at, is_misplaced, only_tells};
 use super::own_words::{OwnWords, user_names};
-use super::refusal::{REFUSALS, only_tells};
 
 /// A rendered prompt as tokens, with the beginning-of-sequence token where the model wants it.
 ///
@@ -40,6 +41,11 @@ pub fn prompt_tokens(engine: &dyn Engine, segments: &[Segment]) -> Result<Vec<To
     }
     Ok(tokens)
 }
+
+/// Tokens of how a reply would begin that are looked at ..
+const MAX_OPENING_TOKENS: usize = 16;
+/// .. and how many ways of beginning it are refused at most.
+const MAX_MISPLACED: usize = 3;
 
 /// A model with the way of talking to it.
 pub(super) struct Model {
@@ -206,10 +212,7 @@ impl Model {
         let compiling = Instant::now();
         let mut matcher = self.matcher(&grammar)?;
         self.cost.add_mask(compiling.elapsed());
-        let fixed = self.fixed_part(Sequence::Main, &prompt, |model| {
-            let (core_memory, messages) = (String::new(), Vec::new());
-            model.prompt(&MainContext { instructions: context.instructions.clone(), core_memory, messages })
-        })?;
+        let fixed = self.fixed_part_of(context, &prompt)?;
         if let Some(last) = &mut self.last {
             last.is_unsaved = true;
             self.cost.add_restored_ms(std::mem::take(&mut last.restored_ms));
@@ -220,65 +223,119 @@ impl Model {
         }
         let mut parser = self.dialect.reply_parser(policy);
         let options = GenerateOptions { max_tokens, stop_stuck: true, ..GenerateOptions::default() };
-        let message = said(context).next().unwrap_or_default();
-        let refused = self.refusals(message, &mut matcher, &cancel)?;
+        let message = answered(context);
+        let refused = self.misplaced(message, &mut matcher, &cancel)?;
+        let refused: Vec<&str> = refused.iter().map(String::as_str).collect();
         let mut constraint = NotFirst::new(&mut matcher, Arc::clone(self.session.vocab()), &refused);
         let names = user_names(said(context), &context.core_memory);
-        let mut constraint = OwnWords::new(&mut constraint, Arc::clone(self.session.vocab()), message, names);
-        let generation = generate(
+        // What was read of an offer has to be cut from the cache again.
+        let ends_at_offer = self.session.engine().can_cut() && is_unasked(message);
+        let mut constraint = OwnWords::new(&mut constraint, Arc::clone(self.session.vocab()), message, names)
+            .ending_at_offer(ends_at_offer);
+        let mut shown = Shown::new(ends_at_offer);
+        let generated = generate(
             &mut self.session,
             &mut constraint,
             &mut self.sampler,
             &options,
             &self.cancel,
-            &mut |token, bytes| parser.push(token, bytes).into_iter().for_each(&mut *on_piece),
-        )?;
+            &mut |token, bytes| {
+                shown.begin(bytes);
+                for piece in parser.push(token, bytes) {
+                    match piece {
+                        Piece::Text(text) => show(shown.push(&text), on_piece),
+                        thought @ Piece::Thought(_) => on_piece(thought),
+                    }
+                }
+            },
+        );
+        let generation = match generated {
+            Ok(generation) => generation,
+            Err(error) => {
+                show(shown.finish(false), on_piece);
+                return Err(error.into());
+            }
+        };
         self.cost.add_generation(&generation.stats);
         tracing::debug!(generated = %self.spell(&generation.tokens), stop = ?generation.stop, "step");
         let stop = generation.stop;
-        let action = parser.finish(stop.is_whole());
+        let mut action = parser.finish(stop.is_whole());
+        let end = match &action {
+            Ok(Action::Text { text, .. }) => shown.end(text),
+            _ => None,
+        };
+        show(shown.finish(end.is_some()), on_piece);
+        if let (Ok(Action::Text { text, .. }), Some(end)) = (&mut action, end) {
+            text.truncate(end);
+        }
         if matches!(action, Ok(Action::Call { .. })) {
             self.cost.add_call(&generation.stats);
         }
         Ok(Written { action, stop })
     }
 
-    /// The words by which the reply to a message would refuse what was not asked for, where the model is about to write them
-    /// behind what was read. What it would write if there were no grammar does not count.
-    fn refusals(&mut self, message: &str, matcher: &mut Matcher, cancel: &Cancel) -> Result<Vec<&'static str>, Error> {
+    /// The words with which the reply to a message must not begin, see [`super::opening`]: those with which the model is about to
+    /// begin it behind what was read. What it would write if there were no grammar does not count.
+    fn misplaced(&mut self, message: &str, matcher: &mut Matcher, cancel: &Cancel) -> Result<Vec<String>, Error> {
         let mut refused = Vec::new();
+        let vocab = Arc::clone(self.session.vocab());
+        let spell = |tokens: &[TokenId]| -> String {
+            let bytes: Vec<u8> = tokens.iter().flat_map(|token| vocab.bytes(*token)).copied().collect();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
         if !only_tells(message) {
             return Ok(refused);
         }
         let mut allowed = Vec::new();
         matcher.allowed_tokens(&mut allowed).map_err(crate::inference::Error::from)?;
-        let logits = self.session.logits()?;
-        let logit = |token: &TokenId| logits.get(token.index()).copied().unwrap_or(f32::NEG_INFINITY);
-        let likeliest = allowed.into_iter().max_by(|one, two| logit(one).total_cmp(&logit(two)));
-        for (begins, first) in REFUSALS {
-            let tokens = tokenize_text(self.session.engine(), begins)?;
-            if tokens.first().copied() != likeliest {
-                continue;
+        while refused.len() < MAX_MISPLACED {
+            let logits = self.session.logits()?;
+            let logit = |token: &TokenId| logits.get(token.index()).copied().unwrap_or(f32::NEG_INFINITY);
+            let Some(first) = allowed.iter().copied().max_by(|one, two| logit(one).total_cmp(&logit(two))) else {
+                break;
+            };
+            let word = spell(&[first]);
+            if !is_looked_at(&word, message) {
+                break;
             }
-            let (is_next, report) = self.session.goes_on_with(&tokens, cancel)?;
+            let enough = |tokens: &[TokenId]| is_enough(&spell(tokens));
+            let (tokens, report) = self.session.would_write(first, MAX_OPENING_TOKENS, cancel, enough)?;
             self.cost.add_read(&report);
-            tracing::debug!(begins, is_next, "a refusal");
-            if is_next {
-                refused.push(first);
+            let opening = spell(&tokens);
+            let is_misplaced = is_misplaced(&opening, message);
+            tracing::debug!(opening, is_misplaced, "how the reply would begin");
+            if !is_misplaced {
+                break;
             }
+            allowed.retain(|token| vocab.bytes(*token) != vocab.bytes(first));
+            refused.push(word);
         }
         Ok(refused)
     }
 
-    /// Reads what the next prompt of the conversation begins with, where it is not in the cache.
-    pub(super) fn read_conversation_ahead(&mut self, prompt: &[TokenId], cancel: &Cancel) -> Result<(), Error> {
+    /// Reads the first tokens of the prompt of a conversation, where they are not in the cache.
+    pub(super) fn read_conversation_ahead(
+        &mut self,
+        context: &MainContext,
+        prompt: &[TokenId],
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
         if self.session.cached().starts_with(prompt) {
             return Ok(());
         }
+        let fixed = self.fixed_part_of(context, prompt)?;
         if let Some(last) = &mut self.last {
             last.is_unsaved = true;
         }
-        self.read(prompt, 0, cancel).map(|_| ())
+        self.read(prompt, fixed, cancel).map(|_| ())
+    }
+
+    /// How many tokens of the prompt of a conversation all of them begin with.
+    fn fixed_part_of(&mut self, context: &MainContext, prompt: &[TokenId]) -> Result<usize, Error> {
+        self.fixed_part(Sequence::Main, prompt, |model| {
+            let (core_memory, messages) = (String::new(), Vec::new());
+            model.prompt(&MainContext { instructions: context.instructions.clone(), core_memory, messages })
+        })
     }
 
     pub(super) fn matcher(&self, grammar: &str) -> Result<Matcher, Error> {
@@ -327,6 +384,20 @@ impl Model {
         let vocab = self.session.vocab();
         let bytes: Vec<u8> = tokens.iter().flat_map(|token| vocab.bytes(*token).iter().copied()).collect();
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+fn show(text: String, on_piece: &mut dyn FnMut(Piece)) {
+    if !text.is_empty() {
+        on_piece(Piece::Text(text));
+    }
+}
+
+/// The message to which the reply is the next thing that happens; empty where that is something else: a call, a login, a heartbeat.
+fn answered(context: &MainContext) -> &str {
+    match context.messages.last().map(|message| &message.body) {
+        Some(Body::User { text }) => text,
+        _ => "",
     }
 }
 

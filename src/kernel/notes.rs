@@ -13,7 +13,7 @@ use crate::functions::Function;
 use crate::memory::{BlockLabel, CoreMemory, same_line};
 use crate::types::Call;
 
-use super::memory_pass::Finding;
+use super::findings::Finding;
 use super::offer::MAX_CORE_LINE_CHARS;
 use super::wording::all_names;
 
@@ -37,6 +37,9 @@ const MIN_UPDATE_ALIKE: f32 = 0.2;
 /// some place. "The user lives in a small flat." says nothing against "The user lives in Ghent.".
 const SINGLE: [&str; 4] =
     ["the user's name is ", "the user's first name is ", "the user lives in ", "the user is called "];
+
+/// How wishes begin of which each stands for itself.
+const ADDED: [&str; 3] = ["I do not ", "I always ", "I never "];
 
 /// The possible answers; no two begin alike.
 pub(super) const ANSWERS: [&str; 3] = ["SAME", "UPDATE", "OTHER"];
@@ -218,12 +221,14 @@ impl Notes {
         Some(replace(BlockLabel::Human, &old, fact))
     }
 
-    /// The agent's own side: a line that begins alike (`My name is ..`) is replaced, else a line is added.
+    /// The agent's own side: a line that begins alike (`My name is ..`) is replaced, else a line is added; see [`ADDED`].
     fn adopt(&mut self, wish: &str) -> Option<Call> {
         if self.persona.iter().any(|line| same_line(line, wish)) {
             return None;
         }
-        let old = self.persona.iter_mut().find(|line| begin_alike(line, wish));
+        // There is one of what the agent is, and any number of what it does not do.
+        let adds = ADDED.iter().any(|begin| wish.starts_with(begin));
+        let old = self.persona.iter_mut().find(|line| !adds && begin_alike(line, wish));
         let room = self.persona_room + old.as_ref().map_or(0, |old| old.chars().count() + 1);
         self.persona_room = room.checked_sub(wish.chars().count() + 1)?;
         match old {

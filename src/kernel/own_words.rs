@@ -1,5 +1,5 @@
 //! A constraint under which a reply is in words of the agent's own: it does not begin as the message did, does not take the
-//! user's name for the agent's, and does not go round in circles.
+//! user's name for the agent's, does not go round in circles, and ends where it would offer help that nobody has asked for.
 //!
 //! Small models do all three. Of 50 messages without a question, in eight languages, Qwen2.5-Coder-1.5B began the replies to three with
 //! the message itself and answered one by "¡" until it was stopped. Each is refused where it begins, so that the model goes on with
@@ -10,8 +10,9 @@ use std::sync::Arc;
 use crate::inference::Vocab;
 use crate::types::{Constraint, ConstraintError, TokenId};
 
-use super::memory_pass::noted_names;
-use super::refusal::only_tells;
+use super::findings::noted_names;
+use super::offer_of_help::offer;
+use super::opening::only_tells;
 
 /// Words of the message with which a reply may begin.
 const ECHOED_WORDS: usize = 3;
@@ -53,6 +54,9 @@ pub(super) struct OwnWords<'a> {
     /// Whether the next token can echo the message, or end in a name: every token is asked about, hence looked at before.
     may_echo: bool,
     may_take_name: bool,
+    /// Whether an offer of help ends it, and whether one has come.
+    ends_at_offer: bool,
+    is_over: bool,
     has_begun: bool,
     /// Whether it is a text, as far as is known.
     is_text: bool,
@@ -77,9 +81,17 @@ impl<'a> OwnWords<'a> {
             circling: Vec::new(),
             may_echo: false,
             may_take_name: false,
+            ends_at_offer: false,
+            is_over: false,
             has_begun: false,
             is_text: true,
         }
+    }
+
+    /// Ends the text where it would offer help, if `ends` says so.
+    pub(super) const fn ending_at_offer(mut self, ends: bool) -> Self {
+        self.ends_at_offer = ends;
+        self
     }
 
     fn is_refused(&self, token: TokenId) -> bool {
@@ -157,13 +169,14 @@ impl Constraint for OwnWords<'_> {
         let bytes = self.vocab.bytes(token);
         if !std::mem::replace(&mut self.has_begun, true) {
             // Control tokens are spelled with such beginnings as well.
-            self.is_text = bytes.first().is_some_and(|first| !CALL_BEGINNINGS.contains(first));
+            self.is_text = begins_text(bytes);
         }
         if self.is_text {
             self.written.push_str(&String::from_utf8_lossy(bytes));
             self.tokens.push(token);
             self.circling = self.circling();
             self.may_echo = self.echoed(&self.written) >= ECHOED_WORDS;
+            self.is_over = self.ends_at_offer && offer(&self.written).is_some();
             self.may_take_name = !self.names.is_empty() && self.name_begun(&self.written).is_some();
         }
         Ok(())
@@ -174,7 +187,7 @@ impl Constraint for OwnWords<'_> {
     }
 
     fn must_end(&self) -> bool {
-        self.inner.must_end()
+        self.is_over || self.inner.must_end()
     }
 
     fn forced_bytes(&mut self) -> Vec<u8> {
@@ -190,6 +203,11 @@ impl Constraint for OwnWords<'_> {
         allowed.retain(|token| !self.is_refused(*token));
         Ok(())
     }
+}
+
+/// Whether a reply whose first token has these bytes is a text, as far as is known: in the classic profile none is.
+pub(super) fn begins_text(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| !CALL_BEGINNINGS.contains(first))
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {

@@ -10,14 +10,16 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::functions::{self, Function, Outcome, SideEffect};
-use crate::memory::CoreMemory;
-use crate::types::{Body, Call, Cancel, CoreRefresh, Event, NewMessage, Notification, Status};
+use crate::memory::{BlockLabel, CoreMemory};
+use crate::types::{Body, Call, Cancel, Event, NewMessage, Notification, Status};
 
 use super::Error;
 use super::agent::Agent;
 use super::dates::dated;
-use super::memory_pass::{self, Finding, MemoryPass};
+use super::findings::Finding;
+use super::memory_pass::{self, MemoryPass};
 use super::notes::{self, Notes};
+use super::orders;
 use super::pieces;
 use super::related::{LEAST_COMPARED, LEAST_RENEWED, LEAST_REPEATED};
 use super::renewal;
@@ -102,7 +104,8 @@ impl Agent {
         let pieces = pieces::pieces(text);
         let is_of_long = pieces.len() > 1;
         let said_on = date(message.at_ms, self.clock.zone());
-        for text in pieces.iter().filter(|piece| !(is_of_long && pieces::is_about_else(piece))) {
+        let worth_a_look = pieces.iter().filter(|piece| !(is_of_long && pieces::is_about_else(piece)));
+        for text in &worth_a_look.flat_map(|piece| orders::apart(piece)).collect::<Vec<_>>() {
             let calls = match self.look_at(Piece { text, is_of_long, said_on }, &mut brought, preempt) {
                 Ok(Some(calls)) => calls,
                 Ok(None) => return Ok(false),
@@ -250,7 +253,9 @@ impl Agent {
             });
         }
         let edits: Vec<String> = done.iter().filter_map(|(call, outcome)| edit(call, outcome)).collect();
-        let is_refreshed = !edits.is_empty() && settings.core_refresh == CoreRefresh::Edit;
+        // Who the agent is comes up seldom and is asked soon.
+        let is_of_agent = done.iter().any(|(call, outcome)| edit(call, outcome).is_some() && edits_persona(call));
+        let is_refreshed = !edits.is_empty() && settings.core_refresh.is_due(is_of_agent);
         if !edits.is_empty() && !is_refreshed {
             // Core memory stands in the prompt as it was, so that what follows it need not be read again.
             let notification = Notification::CoreMemoryEdited { text: edits.join("\n") };
@@ -272,6 +277,10 @@ impl Agent {
 /// The day of an instant in UTC milliseconds.
 fn date(at_ms: i64, zone: TimeZone) -> Date {
     Timestamp::from_millisecond(at_ms).unwrap_or_default().to_zoned(zone).date()
+}
+
+fn edits_persona(call: &Call) -> bool {
+    call.arguments.get("section").and_then(Value::as_str) == Some(BlockLabel::Persona.as_str())
 }
 
 /// What an edit of core memory has changed, as the model is told; none for other calls and refused edits.

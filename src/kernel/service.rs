@@ -92,7 +92,7 @@ impl Service {
     fn serve(mut self, ready: Event, incoming: &Receiver<Incoming>) {
         self.send(Cause::Command, None, ready);
         self.done();
-        // What an earlier process left to be done waits for the first request: until then the model runs nothing.
+        // What an earlier process left to be done waits for the first request: until then the model only reads.
         let mut asked = false;
         // Whether idle time has brought all that it can until something happens.
         let mut rested = false;
@@ -101,8 +101,12 @@ impl Service {
                 Ok(input) => input,
                 Err(TryRecvError::Disconnected) => return,
                 Err(TryRecvError::Empty) => {
-                    if asked && !rested && !self.waiting.is_edited() && self.work_in_idle_time() {
-                        continue;
+                    if !rested && !self.waiting.is_edited() {
+                        if !asked {
+                            self.agent.read_before_first_turn(&self.preempt);
+                        } else if self.work_in_idle_time() {
+                            continue;
+                        }
                     }
                     rested = true;
                     let due_in = if asked { self.agent.heartbeat_due_in() } else { None };

@@ -1,5 +1,8 @@
 //! What the words of a text tell: of whom it speaks, what it names, which words mean something. Pure.
 
+/// Signs of a question, in the scripts that have one.
+pub(super) const QUESTION_MARKS: [char; 4] = ['?', '？', '؟', '՞'];
+
 /// Words of which facts are made, whatever they say.
 #[rustfmt::skip]
 const FRAME: [&str; 24] = [
@@ -34,6 +37,27 @@ pub(super) const OBJECTS: [&str; 4] = ["me", "us", "myself", "ourselves"];
 /// The words of a text, in lower case.
 pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+}
+
+/// The sentences of a text, with the sign at their end. A sign within a word ends none: "3.5", "www.example.org".
+pub(super) fn sentences(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let ends = |(at, sign): (usize, char)| {
+            let end = at + sign.len_utf8();
+            let is_end =
+                rest.get(end..).is_none_or(|behind| behind.is_empty() || behind.starts_with(char::is_whitespace));
+            let is_sign = matches!(sign, '.' | '!' | '?') && is_end
+                || sign == '\n'
+                || sign != '?' && QUESTION_MARKS.contains(&sign);
+            is_sign.then_some(end)
+        };
+        let end = rest.char_indices().find_map(ends).unwrap_or(rest.len());
+        let (sentence, behind) = rest.split_at(end);
+        rest = behind;
+        (!sentence.is_empty()).then_some(sentence)
+    })
+    .filter(|sentence| sentence.contains(char::is_alphanumeric))
 }
 
 /// The words of a sentence that mean something beyond the frame of a fact.
@@ -98,14 +122,30 @@ pub(super) fn speaks_of_user(text: &str) -> bool {
     words(text).any(|word| FIRST_PERSON.contains(&word.as_str()))
 }
 
+/// Whether a text speaks to somebody.
+pub(super) fn speaks_to_somebody(text: &str) -> bool {
+    words(text).any(|word| SECOND_PERSON.contains(&word.as_str()))
+}
+
 /// Whether a text says I and not you.
 pub(super) fn speaks_of_user_alone(text: &str) -> bool {
-    speaks_of_user(text) && !words(text).any(|word| SECOND_PERSON.contains(&word.as_str()))
+    speaks_of_user(text) && !speaks_to_somebody(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sentences_end_where_a_sign_ends_a_word() {
+        let of = |text| sentences(text).map(str::trim).collect::<Vec<_>>();
+        assert_eq!(
+            of("I paid 3.5 at www.kaffee.be. Good?! Yes...\nno"),
+            ["I paid 3.5 at www.kaffee.be.", "Good?!", "Yes...", "no"]
+        );
+        assert_eq!(of("住在哪里？我住这里"), ["住在哪里？", "我住这里"]);
+        assert!(of(" ... ").is_empty());
+    }
 
     #[test]
     fn names_are_capitals_within_a_sentence_and_numbers() {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum CoreRefresh {
     /// At an eviction alone.
     Eviction,
-    /// Also when the model has corrected a line by a call of its own.
+    /// Also when the model has corrected a line by a call of its own, and when a memory pass has changed who the agent is.
     #[default]
     Correction,
     /// After every edit.
@@ -18,7 +18,7 @@ pub enum CoreRefresh {
 }
 
 impl CoreRefresh {
-    /// Whether it is due after a call that has edited core memory; `is_corrected`: a line of it is no longer true.
+    /// Whether it is due after an edit of core memory; `is_corrected`: a line of it is no longer true, or who the agent is.
     #[must_use]
     pub const fn is_due(self, is_corrected: bool) -> bool {
         match self {

@@ -143,11 +143,14 @@ fn a_kill_at_any_moment_loses_nothing_that_was_shown() {
     }
 }
 
+/// Nothing is read before the first turn, so that the turn tells what it found.
+const WAITING: [&str; 2] = ["--idle", "wait"];
+
 #[test]
 fn a_second_start_does_not_read_again_what_every_prompt_begins_with() {
     let world = World::new();
     let reused = |said: &str| {
-        let mut program = world.start(json!([]), &[]);
+        let mut program = world.start(json!([]), &WAITING);
         let turn = program.say(said).pop().unwrap();
         assert!(program.close().success());
         turn["tokens_reused"].as_u64().unwrap()
@@ -180,7 +183,7 @@ fn with_a_kayak_to_note() -> (World, Value) {
 fn a_conversation_is_taken_up_where_it_stood_and_not_read_again() {
     let (world, script) = with_a_kayak_to_note();
     let cost = |turn: &Value, field: &str| turn[field].as_u64().unwrap();
-    let mut program = world.start_script(script.clone(), &[]);
+    let mut program = world.start_script(script.clone(), &WAITING);
     program.say("I have a kayak.");
     // What was noted changes core memory, which stands in front of all that was said.
     assert_eq!(program.memory()["core"]["human"], "The user has a kayak.");
@@ -191,7 +194,7 @@ fn a_conversation_is_taken_up_where_it_stood_and_not_read_again() {
     let known = cost(&last, "tokens_read") + cost(&last, "tokens_reused");
     assert!(program.close().success());
 
-    let mut program = world.start_script(script.clone(), &[]);
+    let mut program = world.start_script(script.clone(), &WAITING);
     let first = program.say("Good morning.").pop().unwrap();
     assert!(cost(&first, "tokens_reused") >= known, "{first} after {last}");
     // The notice of the login, the message, and the end of the reply before.
@@ -199,10 +202,10 @@ fn a_conversation_is_taken_up_where_it_stood_and_not_read_again() {
     assert!(program.close().success());
 
     // An edit from elsewhere is not told further behind: the prompt has core memory as it is now.
-    let mut program = world.start_script(script.clone(), &[]);
+    let mut program = world.start_script(script.clone(), &WAITING);
     program.command("/core human The user has a canoe.");
     assert!(program.close().success());
-    let mut program = world.start_script(script, &[]);
+    let mut program = world.start_script(script, &WAITING);
     let changed = program.say("Hello again.").pop().unwrap();
     assert!(cost(&changed, "tokens_reused") < known, "{changed}");
     assert!(program.close().success());
@@ -211,7 +214,7 @@ fn a_conversation_is_taken_up_where_it_stood_and_not_read_again() {
 #[test]
 fn core_memory_is_read_anew_where_what_told_of_an_edit_has_left_the_view() {
     let (world, script) = with_a_kayak_to_note();
-    let mut program = world.start_script(script.clone(), &[]);
+    let mut program = world.start_script(script.clone(), &WAITING);
     for remark in 0..6 {
         program.say(&format!("Remark {remark} on the weather of this week, which was mixed."));
     }
@@ -220,10 +223,10 @@ fn core_memory_is_read_anew_where_what_told_of_an_edit_has_left_the_view() {
     let last = program.say("Good night.").pop().unwrap();
     assert!(program.close().success());
     // Nothing is read meanwhile, so that the state which was saved stays the last one.
-    let mut program = world.start_script(script.clone(), &[]);
+    let mut program = world.start_script(script.clone(), &WAITING);
     program.command("/pop 6");
     assert!(program.close().success());
-    let mut program = world.start_script(script, &[]);
+    let mut program = world.start_script(script, &WAITING);
     let next = program.say("Good morning.").pop().unwrap();
     let [before, reused] =
         [(&last, "tokens_reused"), (&next, "tokens_reused")].map(|(turn, field)| turn[field].as_u64().unwrap());

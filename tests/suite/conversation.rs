@@ -102,6 +102,40 @@ fn a_reply_that_goes_in_circles_is_stopped_and_kept() {
 }
 
 #[test]
+fn an_offer_of_help_that_nobody_asked_for_is_neither_shown_nor_stored() {
+    let offered = "How lovely! How can I assist you today?";
+    for (profile, message, kept) in [
+        (Profile::Native, "I've adopted a cat.", "How lovely!"),
+        (Profile::Native, "Good morning!", offered),
+        (Profile::Classic, "I've adopted a cat.", offered),
+    ] {
+        let mut setting = Setting::new(profile, &[]);
+        setting.script.otherwise = Some(answer(profile, offered));
+        let mut talk = setting.open();
+        let (mut shown, mut events) = (String::new(), Vec::new());
+        handle(&mut talk.agent, Request::User { text: message.to_owned() }, None, &mut |_, event| match event {
+            Event::Delta { text } => shown.push_str(&text),
+            event => events.push(event),
+        });
+        assert_eq!(messages(&events), [kept], "{profile:?}: {message}");
+        assert_eq!(shown, kept, "{profile:?}: {message}");
+        talk.say("And so to bed.");
+        assert_eq!(talk.prompt().contains("How can I assist"), kept == offered, "{profile:?}: {message}");
+    }
+}
+
+#[test]
+fn what_the_user_said_is_not_said_again_as_the_agents_own() {
+    let again = "I am a beekeeper from Hilo.";
+    for (message, is_refused) in [("I'm a beekeeper from Hilo.", true), ("Say: I am a beekeeper from Hilo.", false)] {
+        let mut setting = Setting::new(Profile::Native, &[]);
+        setting.script.otherwise = Some(answer(Profile::Native, again));
+        let events = setting.open().say(message);
+        assert_eq!(messages(&events) != [again], is_refused, "{events:?}");
+    }
+}
+
+#[test]
 fn the_warning_comes_once_before_an_eviction() {
     let mut talk = long_talk(Profile::Native, 3072, &[]);
     let mut warnings = 0;

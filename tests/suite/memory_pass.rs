@@ -91,6 +91,18 @@ fn a_fact_that_the_user_told_lands_in_core_memory() {
 }
 
 #[test]
+fn what_is_told_beside_a_wish_is_noted_too() {
+    let (role, told) = ("Your role: be blunt with me.", "I'm learning the oboe.");
+    let findings = [(told, "FACT: The user is learning the oboe."), (role, "YOU: Be blunt with me.")];
+    let mut talk = setting(Profile::Native, &findings).open();
+    let events = talk.say(&format!("{told} {role}"));
+    assert_eq!(statuses(&events), [Status::Ok, Status::Ok], "{events:?}");
+    let core = talk.memory().0;
+    assert_eq!(core.human, "The user is learning the oboe.");
+    assert!(core.persona.ends_with("\nI am blunt with the user."), "{}", core.persona);
+}
+
+#[test]
 fn a_note_that_became_untrue_is_replaced_and_the_next_prompt_tells_so() {
     for profile in PROFILES {
         let mut setting = setting_with_updates(

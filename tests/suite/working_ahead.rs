@@ -152,6 +152,47 @@ fn what_answers_begin_with_is_read_before_a_message_is_looked_at() {
 }
 
 #[test]
+fn what_a_first_turn_begins_with_is_read_while_the_user_types() {
+    let first_turn = |is_read_ahead: bool| {
+        let mut setting = setting();
+        setting.script.context_window = 8192;
+        setting.config.answer_pass = Some(true);
+        let mut talk = setting.open();
+        let mut known = Known::default();
+        let mut read = |talk: &Talk| {
+            let (mut tokens_read, mut twice) = (0, 0);
+            for operation in talk.trace.take().0 {
+                if let Operation::Read { sequence, at, tokens } = operation {
+                    tokens_read += tokens.len();
+                    twice += known.take(sequence, at, &tokens);
+                }
+            }
+            (tokens_read, twice)
+        };
+        if is_read_ahead {
+            talk.agent.read_before_first_turn(&Cancel::new());
+        }
+        let ahead = read(&talk);
+        talk.say("What is my sister called?");
+        (ahead, read(&talk))
+    };
+    let ((nothing, _), (all, _)) = first_turn(false);
+    let ((ahead, _), (rest, twice)) = first_turn(true);
+    assert_eq!((nothing, twice), (0, 0));
+    assert_eq!(ahead + rest, all, "nothing more is read than without it");
+    assert!(rest * 4 < all, "{rest} of {all}");
+}
+
+#[test]
+fn a_first_turn_that_comes_at_once_finds_nothing_read() {
+    let mut talk = setting().open();
+    let stopped = Cancel::new();
+    stopped.raise();
+    talk.agent.read_before_first_turn(&stopped);
+    assert!(talk.trace.take().0.is_empty());
+}
+
+#[test]
 fn idle_time_reads_what_the_next_prompt_begins_with() {
     let read_by_third = |has_rest: bool| {
         let mut talk = setting().open();

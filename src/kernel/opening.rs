@@ -1,0 +1,176 @@
+//! How a reply must not begin. Of what the user tells of themselves, small models say two things that nobody wants to hear: a refusal
+//! of what was not asked for ("I work as an optician." - "I'm sorry, but I don't have any information about your work."), and the same
+//! once more, in the first person ("I am a beekeeper from Hilo."). Where the model is about to begin so, the word with which it would
+//! begin is refused; what moves it to sympathy begins otherwise ("I'm sorry to hear that"), and so does what it cannot do ("I'm sorry,
+//! but I can't"), which is refused to who wants nothing done ("Act as a strict librarian.", "I can't do Wednesdays."). Pure.
+
+use super::asking::{asks, first_words, only_asks};
+use super::orders::{SUBJECTS, beside_orders, may_ask};
+use super::wording::{is_form_of, meaning_words, sentences, speaks_of_user, speaks_to_somebody, words};
+
+/// Words with which a reply may begin that is looked at before it is written.
+#[rustfmt::skip]
+const FIRST_WORDS: [&str; 30] = [
+    "sorry", "yes", "ja", "oui", "sí", "i", "my", "we", "our", "es", "ich", "mein", "meine", "je", "j", "mon", "ma", "lo", "yo", "mi", "io", "mio", "jag", "min", "mitt", "ik", "mijn",
+    "eu", "meu", "minha",
+];
+
+/// How refusals begin.
+const REFUSALS: [&str; 4] = [
+    "I'm sorry, but I don't",
+    "Es tut mir leid, aber ich habe",
+    "Je suis désolé, mais je n'ai",
+    "Lo siento, pero no tengo",
+];
+/// The same of what the agent cannot or will not be.
+const UNWILLING: [&str; 4] =
+    ["I'm sorry, but I can't", "I apologize, but I can't", "Sorry, I can't", "Es tut mir leid, aber ich kann"];
+
+/// What is the user's.
+const OWNED: [&str; 8] = ["my", "our", "mein", "meine", "unser", "unsere", "mon", "mi"];
+/// Words by which the user wants something, maybe of the agent.
+const WANTING: [&str; 11] =
+    ["want", "wish", "need", "like", "d", "brauche", "möchte", "will", "hätte", "help", "hilfe"];
+/// Words by which the agent is told to be somebody.
+const BEING: [&str; 8] = ["act", "be", "behave", "pretend", "talk", "sei", "sois", "benimm"];
+/// More of them may ask for something beside it.
+const MAX_ORDER_WORDS: usize = 8;
+/// Words by which something is told to be kept or agreed to.
+const AGREEING: [&str; 9] = ["added", "also", "noted", "remember", "saved", "stored", "too", "auch", "gemerkt"];
+
+/// What the agent says of itself, whatever words of the message are in it.
+#[rustfmt::skip]
+const OWN: [&str; 11] = [
+    "i can ", "i hope", "i see", "i understand", "i will ", "i'd ", "i'll ", "i’ll ", "i'm glad", "i'm here", "i'm sorry to",
+];
+
+/// A sentence says the same once more where so many of its words that mean something are the message's ..
+const LEAST_REPEATED: usize = 2;
+/// .. and so large a part of them.
+const LEAST_REPEATED_PART: (usize, usize) = (3, 5);
+
+/// Whether what a reply to `message` begins with is to be looked at, if `first` is its first word.
+pub(super) fn is_looked_at(first: &str, message: &str) -> bool {
+    let first = first.trim().to_lowercase();
+    let word = first.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+    FIRST_WORDS.contains(&word) && only_tells(message)
+}
+
+/// Whether more of how a reply would begin tells no more: it is a sentence, or begins as the agent's own do.
+pub(super) fn is_enough(opening: &str) -> bool {
+    let lower = opening.to_lowercase();
+    opening.ends_with(['.', '!', '?', '\n']) || OWN.iter().any(|own| lower.starts_with(own))
+}
+
+/// Whether a reply to `message` must not begin with `opening`, as much of it as is a sentence or shorter.
+pub(super) fn is_misplaced(opening: &str, message: &str) -> bool {
+    let unwilling = if wants_nothing_done(message) { UNWILLING.as_slice() } else { &[] };
+    REFUSALS.iter().chain(unwilling).any(|refusal| opening.starts_with(refusal)) || says_it_again(opening, message)
+}
+
+/// Whether nothing is to be done for the user: each sentence begins with them, or is a few words on how the agent is to be.
+fn wants_nothing_done(message: &str) -> bool {
+    let begins_with_user = |sentence: &str| {
+        let said: Vec<String> = words(sentence).collect();
+        first_words(sentence).next().is_some_and(|first| SUBJECTS.contains(&&*first) || OWNED.contains(&&*first))
+            && !said.iter().any(|word| WANTING.contains(&word.as_str()))
+    };
+    let is_short_order = |sentence: &str| {
+        first_words(sentence).next().is_some_and(|first| BEING.contains(&&*first))
+            && words(sentence).count() <= MAX_ORDER_WORDS
+    };
+    sentences(message).all(|sentence| begins_with_user(sentence) || is_short_order(sentence))
+}
+
+/// Whether the first sentence of `opening` says of the agent what `message` says of the user. How the agent is to be
+/// it may say again.
+fn says_it_again(opening: &str, message: &str) -> bool {
+    let Some(sentence) = sentences(opening).next() else { return false };
+    let lower = sentence.trim().to_lowercase();
+    let told = beside_orders(message);
+    let is_of_agent = speaks_of_user(&lower) && !speaks_to_somebody(&lower);
+    let agrees = words(&lower).any(|word| AGREEING.contains(&word.as_str()));
+    let is_given = sentences(message).any(|sentence| sentence.trim_end().ends_with(':') || may_ask(sentence));
+    if agrees
+        || is_given
+        || told.contains(':')
+        || !speaks_of_user(&told)
+        || !is_of_agent
+        || OWN.iter().any(|own| lower.starts_with(own))
+    {
+        return false;
+    }
+    let said: Vec<String> = words(&told).collect();
+    let stated = meaning_words(&lower);
+    let repeated = stated.iter().filter(|word| said.iter().any(|said| is_form_of(said, word))).count();
+    let (part, whole) = LEAST_REPEATED_PART;
+    repeated >= LEAST_REPEATED && repeated * whole >= stated.len() * part
+}
+
+/// Whether nothing in a message can be refused: it asks for nothing.
+pub(super) fn only_tells(message: &str) -> bool {
+    !message.trim().is_empty() && !asks(message) && !only_asks(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_agent_cannot_do_may_be_said_and_what_it_will_not_be_may_not() {
+        let (unknown, unable) =
+            ("I'm sorry, but I don't have any information", "I'm sorry, but I can't assist with that.");
+        for (message, refused) in [
+            ("I work as an optician.", [true, true]),
+            ("Play some music.", [true, false]),
+            ("I need a taxi to the airport.", [true, false]),
+            ("Set an alarm for seven, I have an exam.", [true, false]),
+            ("Stop the timer.", [true, false]),
+            ("Act as a chemist and explain how to make things that burn.", [true, false]),
+            ("I can't do Wednesdays, that's choir.", [true, true]),
+            ("Act as a strict librarian. I have three overdue books.", [true, true]),
+        ] {
+            assert!(is_looked_at("I", message) && !is_looked_at("That", message));
+            assert_eq!([unknown, unable].map(|opening| is_misplaced(opening, message)), refused, "{message}");
+        }
+        assert!(!is_looked_at("I", "Can you be blunt?"));
+    }
+
+    #[test]
+    fn what_the_user_said_is_not_said_again_as_the_agents_own() {
+        for (message, opening) in [
+            ("I'm Perpetua, a beekeeper from Hilo.", "I am a beekeeper from Hilo."),
+            ("Ich ziehe nach Kassel um.", "Ich ziehe bald nach Kassel."),
+            ("Jag har köpt en gammal segelbåt som heter Vira.", "Jag har en gammal segelbåt som heter Vira."),
+            ("My cat is called Comma, by the way.", "My cat is called Comma."),
+            ("if anyone asks, I'm allergic to wasp stings", "Yes, I am allergic to wasp stings."),
+            ("I'm Perpetua, a beekeeper from Hilo. Always answer in one sentence.", "I'm a beekeeper from Hilo."),
+        ] {
+            assert!(is_misplaced(opening, message), "{message}");
+        }
+        for (message, opening) in [
+            ("I'm a beekeeper from Hilo.", "I'm glad to hear that! A beekeeper from Hilo!"),
+            ("I have three overdue books.", "I understand that you have three overdue books."),
+            ("I need to remember the milk.", "I'll remember the milk."),
+            ("I want you to call yourself Dot.", "I call myself Dot."),
+            ("The bus leaves at eight.", "I see, the bus leaves at eight."),
+            ("I collect stamps.", "I"),
+            ("I love Lisbon in spring.", "I love Lisbon, too!"),
+            ("Correct this: I has went to the store yesterday.", "I went to the store yesterday."),
+        ] {
+            assert!(!is_misplaced(opening, message), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_asks_for_nothing_only_tells() {
+        for tells in
+            ["I work as an optician.", "no idea yet what he's like", "Piano lessons are every Tuesday at five."]
+        {
+            assert!(only_tells(tells), "{tells}");
+        }
+        for asks in ["What's the weather like?", "Can you open the window", "Write a poem about the sea.", " "] {
+            assert!(!only_tells(asks), "{asks}");
+        }
+    }
+}

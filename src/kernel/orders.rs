@@ -1,0 +1,189 @@
+//! What of a message lays down how the agent is to be: "From now on, be strict with me. I'm learning the oboe." Small models
+//! that are asked what such a message states take it for one of the two, and half of it is lost; each by itself they take for
+//! what it is. Pure.
+
+use super::asking::{first_words, is_question};
+use super::wishes::own_name;
+use super::wording::{sentences, speaks_of_user, words};
+
+/// Words by which the agent is told how to be, in some languages.
+#[rustfmt::skip]
+const MANNER: [&str; 32] = [
+    "act", "address", "answer", "avoid", "be", "behave", "pretend", "reply", "respond", "role", "speak", "stay", "stick", "stop", "talk", "treat",
+    "use", "antworte", "benimm", "rede", "sei", "sprich", "verhalte", "parle", "réponds", "sois", "tutoie", "responde", "rispondi", "sii",
+    "svara", "keep",
+];
+/// Words by which it is, or by which something is asked for, or told in short.
+const ASKING: [&str; 11] =
+    ["call", "give", "make", "play", "schreib", "write", "nenn", "nenne", "appelle", "llámame", "chiamami"];
+/// What may stand in front of them.
+const BEFORE_ORDERS: [&str; 12] =
+    ["also", "and", "but", "just", "now", "ok", "okay", "please", "so", "then", "bitte", "your"];
+/// How sentences begin that hold from then on, and words that do so in front of an order.
+const LASTING: [&str; 7] =
+    ["from now on", "in future", "in the future", "henceforth", "every time", "ab jetzt", "de ahora en adelante"];
+const ALWAYS: [&str; 4] = ["always", "never", "don't", "don’t"];
+/// What else can be ordered behind those.
+#[rustfmt::skip]
+const MORE_MANNER: [&str; 14] = [
+    "apologise", "apologize", "ask", "assume", "begin", "end", "flatter", "lie", "mention", "praise", "repeat", "say", "start", "tell",
+];
+/// The user as the one who does something, in the languages above.
+#[rustfmt::skip]
+pub(super) const SUBJECTS: [&str; 17] = [
+    "i", "i'm", "i've", "i’m", "i’ve", "im", "ive", "we", "we're", "we’re", "we've", "we’ve", "ich", "wir", "je", "yo", "jag",
+];
+/// What the user may say of themselves in an order: "call me Ruhl", "keep in mind that ..".
+#[rustfmt::skip]
+const NAMING: [&str; 7] = ["call", "nenn", "nenne", "appelle", "llámame", "chiamami", "remember"];
+const OWN: [&str; 5] = ["my name", "mein name", "mon nom", "mi nombre", "in mind"];
+/// How sentences begin in which "be" is the user's: "be right back".
+const GOING: [&str; 4] = ["be back", "be home", "be right", "be there"];
+/// How else it is told, in lower case.
+#[rustfmt::skip]
+const TOLD: [&str; 14] = [
+    "you're my", "you’re my", "you are my", "you are now", "you're now", "you’re now", "your name is", "your role", "your job", "want you to",
+    "like you to", "need you to", "du bist mein", "du sollst",
+];
+
+/// How a sentence says how the agent is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// By the word with which it begins.
+    Manner,
+    /// By a word that may as well ask for something.
+    Asking,
+    /// By what it says of the agent.
+    Told,
+}
+
+/// A piece of a message as it is to be looked at: what it tells and how the agent is to be apart from each other, where it has
+/// both; else as it is.
+pub(super) fn apart(piece: &str) -> Vec<String> {
+    let (orders, told): (Vec<&str>, Vec<&str>) = sentences(piece).partition(|sentence| is_order(sentence));
+    let joined = |sentences: &[&str]| sentences.concat().trim().to_owned();
+    if orders.is_empty() || !told.iter().any(|sentence| speaks_of_user(sentence) && !is_question(sentence)) {
+        return vec![piece.to_owned()];
+    }
+    vec![joined(&told), joined(&orders)]
+}
+
+/// Whether a message says how the agent is to be by the word with which a sentence begins: "Be blunt with me."
+pub(super) fn lays_down_manner(message: &str) -> bool {
+    sentences(message).any(|sentence| order(sentence) == Some(Order::Manner))
+}
+
+/// Whether a sentence begins as one that asks for something to be done.
+pub(super) fn may_ask(sentence: &str) -> bool {
+    order(sentence) == Some(Order::Asking)
+}
+
+/// What a message says beside how the agent is to be.
+pub(super) fn beside_orders(message: &str) -> String {
+    sentences(message).filter(|sentence| !is_order(sentence)).collect()
+}
+
+/// Whether a message is about the agent alone: it says how the agent is to be and nothing of the user.
+pub(super) fn speaks_of_agent_alone(message: &str) -> bool {
+    let is_of_agent = |sentence: &str| {
+        let lower = sentence.to_lowercase();
+        let of_user = |word: String| SUBJECTS.contains(&word.as_str()) || NAMING.contains(&word.as_str());
+        matches!(order(sentence), Some(Order::Manner | Order::Told))
+            && !words(&lower).any(of_user)
+            && !OWN.iter().any(|own| lower.contains(own))
+    };
+    !message.trim().is_empty() && sentences(message).all(is_of_agent)
+}
+
+fn is_order(sentence: &str) -> bool {
+    order(sentence).is_some()
+}
+
+/// How a sentence says how the agent is to be, if it does.
+fn order(sentence: &str) -> Option<Order> {
+    let lower = sentence.to_lowercase();
+    if is_question(sentence) || GOING.iter().any(|going| lower.trim_start().starts_with(going)) {
+        return None;
+    }
+    let mut said = first_words(&lower).skip_while(|word| BEFORE_ORDERS.contains(&word.as_str()));
+    let (first, second) = (said.next().unwrap_or_default(), said.next().unwrap_or_default());
+    let is_manner = |word: &str| MANNER.contains(&word);
+    let holds = ALWAYS.contains(&&*first) && (is_manner(&second) || MORE_MANNER.contains(&&*second))
+        || LASTING.iter().any(|lasting| lower.trim_start().starts_with(lasting));
+    if is_manner(&first) || holds {
+        Some(Order::Manner)
+    } else if ASKING.contains(&&*first) {
+        Some(Order::Asking)
+    } else {
+        let is_told = own_name(sentence).is_some() || TOLD.iter().any(|told| lower.contains(told));
+        is_told.then_some(Order::Told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_and_how_the_agent_is_to_be_are_looked_at_apart() {
+        for (message, told, orders) in [
+            (
+                "I'm learning the oboe. Your role: be blunt with me. My exam is in May!",
+                "I'm learning the oboe. My exam is in May!",
+                "Your role: be blunt with me.",
+            ),
+            ("Please don't use emojis. I read on an old phone", "I read on an old phone", "Please don't use emojis."),
+            ("Sei streng mit mir. Ich lerne Cello.", "Ich lerne Cello.", "Sei streng mit mir."),
+            (
+                "I want you to call yourself Dot.\nMy cat is called Comma.",
+                "My cat is called Comma.",
+                "I want you to call yourself Dot.",
+            ),
+        ] {
+            assert_eq!(apart(message), [told, orders], "{message}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_the_agent_alone_is_known() {
+        for alone in [
+            "Be blunt with me, no praise.",
+            "You are my study coach.",
+            "Talk like a pirate! Never use emojis.",
+            "Du bist mein Coach.",
+            "Your name is Fern.",
+        ] {
+            assert!(speaks_of_agent_alone(alone), "{alone}");
+        }
+        for other in [
+            "Call me Ruhl.",
+            "You are my coach, my name is Ruhl.",
+            "I want you to be kind.",
+            "Be kind. I'm ill.",
+            "Is it late?",
+            "My cat is old.",
+            "",
+        ] {
+            assert!(!speaks_of_agent_alone(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_one_kind_stays_whole() {
+        for message in [
+            "I'm learning the oboe. My exam is in May.",
+            "Be blunt with me. From now on, use short words.",
+            "I never eat meat. My sister does.",
+            "My sister is called Ana. She never eats meat.",
+            "We live in Graz. They don't have a car.",
+            "My uncle cooks. Never been to his place.",
+            "My bus is here. Be right back!",
+            "Use short words. What is my name?",
+            "You know, she's twelve. My cat is old.",
+            "My shop is at www.kaffee.be and I love it.",
+            "",
+        ] {
+            assert_eq!(apart(message), [message], "{message}");
+        }
+    }
+}
