@@ -27,6 +27,7 @@ use super::grounding::{is_covered, is_grounded};
 use super::interrupt::Interrupt;
 use super::model::Written;
 use super::offer::step_policy;
+use super::orders::beside_own_name;
 use super::outdated;
 use super::passes::NO_LONGER;
 use super::progress::Progress;
@@ -268,13 +269,16 @@ impl Agent {
         let (mut in_view, mut remarks) = (Vec::new(), Vec::new());
         for message in before {
             let text = match &message.body {
-                Body::User { text } => message.stub.as_ref().unwrap_or(text),
-                Body::Summary { text, .. } => text,
+                Body::User { text } => beside_own_name(message.stub.as_ref().unwrap_or(text)),
+                Body::Summary { text, .. } => text.clone(),
                 _ => continue,
             };
-            let now = outdated::by_now((message.id, text), &changes);
+            if text.trim().is_empty() {
+                continue;
+            }
+            let now = outdated::by_now((message.id, &text), &changes);
             remarks.push(now.iter().map(|now| format!(" (by now: {now})")).collect::<String>());
-            in_view.push(text.clone());
+            in_view.push(text);
         }
         // Newest first: of what bears on the question alike, a later word counts more.
         let newest_first: Vec<&str> = in_view.iter().rev().map(String::as_str).collect();

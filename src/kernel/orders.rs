@@ -83,6 +83,14 @@ pub(super) fn beside_orders(message: &str) -> String {
     sentences(message).filter(|sentence| !is_order(sentence)).collect()
 }
 
+/// What a message says beside what the agent is called: who asks for somebody's name must not be told that one.
+pub(super) fn beside_own_name(message: &str) -> String {
+    match own_name(message) {
+        Some(_) => sentences(message).filter(|sentence| own_name(sentence).is_none()).collect(),
+        None => message.to_owned(),
+    }
+}
+
 /// Whether a message is about the agent alone: it says how the agent is to be and nothing of the user.
 pub(super) fn speaks_of_agent_alone(message: &str) -> bool {
     let is_of_agent = |sentence: &str| {
@@ -142,6 +150,16 @@ mod tests {
         ] {
             assert_eq!(apart(message), [told, orders], "{message}");
         }
+    }
+
+    #[test]
+    fn what_the_agent_is_called_is_left_out_and_all_else_stays() {
+        let named = "My parrot is called Pico. From now on, call yourself Juniper. It is green.";
+        assert_eq!(beside_own_name(named), "My parrot is called Pico. It is green.");
+        for whole in ["My sister is called Juniper.", "Call me Juniper.", "", "住在哪里？ 我住这里"] {
+            assert_eq!(beside_own_name(whole), whole);
+        }
+        assert_eq!(beside_own_name("Your name is Fern."), "");
     }
 
     #[test]
