@@ -2,9 +2,9 @@
 //! what the user tells of themselves, assistants say so by habit, and it sounds as if they had not listened. Such a reply ends
 //! where the offer begins; what may become one is shown when it is clear that it does not. Pure.
 
-use super::asking::{MAKING_WORDS, first_words};
-use super::opening::only_tells;
-use super::orders::{SUBJECTS, may_ask};
+use super::asking::MAKING_WORDS;
+use super::opening::{begins_with_user, only_tells};
+use super::orders::may_ask;
 use super::own_words::begins_text;
 use super::wording::{sentences, words};
 
@@ -28,15 +28,6 @@ const HELP: [&str; 28] = [
     "hilfe", "hjälp", "hulp", "idea", "ideas", "need", "please", "problem", "question", "questions", "stuck", "tell", "want",
 ];
 
-/// What the user speaks of first who tells of themselves.
-#[rustfmt::skip]
-const OWN: [&str; 16] = [
-    "my", "our", "mein", "meine", "unser", "unsere", "mon", "ma", "mes", "mi", "mis", "min", "mitt", "mina", "mijn", "meu",
-];
-/// What may stand in front of it.
-const BEFORE: [&str; 16] =
-    ["and", "but", "so", "well", "oh", "ok", "okay", "hi", "hey", "hello", "hallo", "hej", "btw", "also", "yes", "no"];
-
 /// What ends a sentence in front of an offer.
 const SENTENCE_ENDS: [char; 6] = ['.', '!', '?', '…', '\n', ')'];
 /// Characters of the longest offer, and some.
@@ -47,12 +38,8 @@ const FENCE: &str = "```";
 /// Whether a reply to `message` is to end where it would offer help: a sentence of the message begins with the user or what is
 /// theirs, and none asks for anything.
 pub(super) fn is_unasked(message: &str) -> bool {
-    let tells = |sentence: &str| {
-        let mut said = first_words(sentence).skip_while(|word| BEFORE.contains(&word.as_str()));
-        said.next().is_some_and(|first| SUBJECTS.contains(&&*first) || OWN.contains(&&*first))
-    };
     only_tells(message)
-        && sentences(message).any(tells)
+        && sentences(message).any(begins_with_user)
         && !sentences(message).any(may_ask)
         && !words(message).any(|word| HELP.contains(&word.as_str()) || MAKING_WORDS.contains(&word.as_str()))
 }

@@ -11,8 +11,8 @@ use super::wording::{is_form_of, meaning_words, sentences, speaks_of_user, speak
 /// Words with which a reply may begin that is looked at before it is written.
 #[rustfmt::skip]
 const FIRST_WORDS: [&str; 30] = [
-    "sorry", "yes", "ja", "oui", "sí", "i", "my", "we", "our", "es", "ich", "mein", "meine", "je", "j", "mon", "ma", "lo", "yo", "mi", "io", "mio", "jag", "min", "mitt", "ik", "mijn",
-    "eu", "meu", "minha",
+    "sorry", "yes", "ja", "oui", "sí", "i", "my", "we", "our", "es", "ich", "mein", "meine", "je", "j", "mon", "ma", "lo", "yo", "mi", "io",
+    "mio", "jag", "min", "mitt", "ik", "mijn", "eu", "meu", "minha",
 ];
 
 /// How refusals begin.
@@ -27,7 +27,13 @@ const UNWILLING: [&str; 4] =
     ["I'm sorry, but I can't", "I apologize, but I can't", "Sorry, I can't", "Es tut mir leid, aber ich kann"];
 
 /// What is the user's.
-const OWNED: [&str; 8] = ["my", "our", "mein", "meine", "unser", "unsere", "mon", "mi"];
+#[rustfmt::skip]
+const OWNED: [&str; 16] = [
+    "my", "our", "mein", "meine", "unser", "unsere", "mon", "ma", "mes", "mi", "mis", "min", "mitt", "mina", "mijn", "meu",
+];
+/// What may stand in front of the user and what is theirs.
+const BEFORE_USER: [&str; 16] =
+    ["and", "but", "so", "well", "oh", "ok", "okay", "hi", "hey", "hello", "hallo", "hej", "btw", "also", "yes", "no"];
 /// Words by which the user wants something, maybe of the agent.
 const WANTING: [&str; 11] =
     ["want", "wish", "need", "like", "d", "brauche", "möchte", "will", "hätte", "help", "hilfe"];
@@ -70,16 +76,19 @@ pub(super) fn is_misplaced(opening: &str, message: &str) -> bool {
 
 /// Whether nothing is to be done for the user: each sentence begins with them, or is a few words on how the agent is to be.
 fn wants_nothing_done(message: &str) -> bool {
-    let begins_with_user = |sentence: &str| {
-        let said: Vec<String> = words(sentence).collect();
-        first_words(sentence).next().is_some_and(|first| SUBJECTS.contains(&&*first) || OWNED.contains(&&*first))
-            && !said.iter().any(|word| WANTING.contains(&word.as_str()))
-    };
+    let tells =
+        |sentence: &str| begins_with_user(sentence) && !words(sentence).any(|word| WANTING.contains(&word.as_str()));
     let is_short_order = |sentence: &str| {
         first_words(sentence).next().is_some_and(|first| BEING.contains(&&*first))
             && words(sentence).count() <= MAX_ORDER_WORDS
     };
-    sentences(message).all(|sentence| begins_with_user(sentence) || is_short_order(sentence))
+    sentences(message).all(|sentence| tells(sentence) || is_short_order(sentence))
+}
+
+/// Whether a sentence begins with the user or what is theirs.
+pub(super) fn begins_with_user(sentence: &str) -> bool {
+    let first = first_words(sentence).find(|word| !BEFORE_USER.contains(&word.as_str()));
+    first.is_some_and(|first| SUBJECTS.contains(&&*first) || OWNED.contains(&&*first))
 }
 
 /// Whether the first sentence of `opening` says of the agent what `message` says of the user. How the agent is to be

@@ -1,7 +1,7 @@
 //! A constraint under which a reply is in words of the agent's own: it does not begin as the message did, does not take the
 //! user's name for the agent's, does not go round in circles, and ends where it would offer help that nobody has asked for.
 //!
-//! Small models do all three. Of 50 messages without a question, in eight languages, Qwen2.5-Coder-1.5B began the replies to three with
+//! Small models left to themselves do otherwise. Of 50 messages without a question, in eight languages, Qwen2.5-Coder-1.5B began the replies to three with
 //! the message itself and answered one by "¡" until it was stopped. Each is refused where it begins, so that the model goes on with
 //! what it finds likeliest then. Calls are left alone: their arguments may say anything.
 
