@@ -1,4 +1,4 @@
-//! The conversations of `benches/conversations` have the form that its README tells.
+//! The conversations of `benches/conversations` and of the folder in it have the form that its README tells.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -53,8 +53,12 @@ impl Conversation {
 }
 
 fn all() -> Vec<(String, Conversation)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/conversations");
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    [in_folder("benches/conversations"), in_folder("benches/conversations/everyday")].into_iter().flatten().collect()
+}
+
+fn in_folder(folder: &str) -> Vec<(String, Conversation)> {
+    let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
     files
         .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
         .map(|path| {
