@@ -16,12 +16,14 @@ use super::ir::{Expr, Ir, Rule, RuleId};
 /// Highest count, and highest product of a count and the rules within it.
 const MOST: u32 = 2000;
 
-/// The grammar with repetitions that llama.cpp takes; itself where it has no others. Printing what comes out and reading
-/// it back gives the same rules in the same order.
+/// The grammar with repetitions that llama.cpp takes, its rules in the order in which a reader of its text meets their
+/// names; itself where it is so already. Printing what comes out and reading it back gives the same rules in the same
+/// order.
 pub(super) fn portable(ir: &Ir) -> Cow<'_, Ir> {
     let is_portable = |rule: &Rule| Size::of(&rule.body).is_portable;
     if ir.rules.iter().all(is_portable) {
-        return Cow::Borrowed(ir);
+        let order = order_of_mention(ir);
+        return if order.is_sorted() { Cow::Borrowed(ir) } else { Cow::Owned(in_order(ir.clone(), &order)) };
     }
     let mut made = Made { rules: ir.rules.clone(), names: ir.rules.iter().map(|rule| rule.name.clone()).collect() };
     for index in 0..ir.rules.len() {
@@ -35,7 +37,9 @@ pub(super) fn portable(ir: &Ir) -> Cow<'_, Ir> {
             rule.body = body;
         }
     }
-    Cow::Owned(in_order_of_mention(Ir { rules: made.rules, root: ir.root }))
+    let made = Ir { rules: made.rules, root: ir.root };
+    let order = order_of_mention(&made);
+    Cow::Owned(in_order(made, &order))
 }
 
 /// What llama.cpp makes of an expression.
@@ -194,13 +198,13 @@ fn in_sequence(mut items: Vec<Expr>) -> Expr {
     }
 }
 
-/// The rules in the order in which their names are read first: so the parser numbers them.
-fn in_order_of_mention(ir: Ir) -> Ir {
+/// The rules' indices in the order in which their names are read first: so the parser numbers them.
+fn order_of_mention(ir: &Ir) -> Vec<usize> {
     let mut order: Vec<usize> = Vec::with_capacity(ir.rules.len());
-    let mut new_ids: Vec<Option<RuleId>> = vec![None; ir.rules.len()];
+    let mut is_mentioned = vec![false; ir.rules.len()];
     let mut mention = |order: &mut Vec<usize>, index: usize| {
-        if let Some(slot @ None) = new_ids.get_mut(index) {
-            *slot = Some(RuleId(u32::try_from(order.len()).unwrap_or(u32::MAX)));
+        if let Some(mentioned @ false) = is_mentioned.get_mut(index) {
+            *mentioned = true;
             order.push(index);
         }
     };
@@ -212,11 +216,21 @@ fn in_order_of_mention(ir: Ir) -> Ir {
             at += 1;
         }
     }
-    let new_id = |id: RuleId| new_ids.get(id.index()).copied().flatten().unwrap_or(id);
+    order
+}
+
+/// The same grammar with its rules in `order`, which names each of them once.
+fn in_order(ir: Ir, order: &[usize]) -> Ir {
+    let mut new_ids = vec![RuleId(0); ir.rules.len()];
+    for (new, old) in order.iter().enumerate() {
+        if let Some(id) = new_ids.get_mut(*old) {
+            *id = RuleId(u32::try_from(new).unwrap_or(u32::MAX));
+        }
+    }
+    let new_id = |id: RuleId| new_ids.get(id.index()).copied().unwrap_or(id);
     let root = new_id(ir.root);
     let mut left: Vec<Option<Rule>> = ir.rules.into_iter().map(Some).collect();
-    let taken = order.iter().filter_map(|index| left.get_mut(*index).and_then(Option::take));
-    let mut rules: Vec<Rule> = taken.collect();
+    let mut rules: Vec<Rule> = order.iter().filter_map(|index| left.get_mut(*index).and_then(Option::take)).collect();
     for rule in &mut rules {
         rule.body.each_call_mut(&mut |id| *id = new_id(*id));
     }
@@ -266,5 +280,14 @@ mod tests {
         assert_eq!(printed(repeat(label(), 1, Some(100))), named);
         assert_eq!(printed(repeat(inner(), 0, None)), "root ::= [a-z]{1,63}*\n");
         assert_eq!(printed(repeat(inner(), 40, None)), "root ::= root-run{40,}\nroot-run ::= [a-z]{1,63}\n");
+    }
+
+    #[test]
+    fn rules_are_printed_in_the_order_in_which_they_are_read() {
+        let vocab = crate::inference::Vocab::new(Vec::new(), Vec::new(), None);
+        let read = |text: &str| crate::grammar::parse(text, &vocab, &crate::grammar::Limits::default()).unwrap();
+        let first = read("root ::= b\nx ::= \"x\"\nb ::= d\nd ::= \"d\"\n").to_string();
+        assert_eq!(first, "root ::= b\nb ::= d\nd ::= \"d\"\nx ::= \"x\"\n");
+        assert_eq!(read(&first).to_string(), first);
     }
 }
