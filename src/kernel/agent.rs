@@ -16,7 +16,7 @@ use crate::types::{
 };
 
 use super::Error;
-use super::answering::{Lookup, only_searches};
+use super::answers::{Lookup, only_searches};
 use super::asked_for::AskedFor;
 use super::attach::asks_to_save;
 use super::by_profile::{default_instructions, make_model};
@@ -25,13 +25,12 @@ use super::commands::LoadModel;
 use super::cost::Cost;
 use super::heartbeats::Heartbeats;
 use super::interrupt::Interrupt;
+use super::memory_pass::{Related, noted};
 use super::model::{Model, Written};
-use super::noted;
 use super::offer::{MemoryView, asked_for_policy, step_policy};
 use super::preview::{ANSWER_CHARS_PER_TOKEN, memory_view};
 use super::progress::{Pending, Progress};
-use super::related::Related;
-use super::reply::{Reply, Started};
+use super::replies::{Reply, Started};
 use super::step::{Effect, Generated, Happened, Offer, Turn};
 use super::window::{self, check_window, room_notice};
 

@@ -8,8 +8,8 @@ use crate::inference::{GenerateOptions, Sequence, StopCause, generate, tokenize_
 use crate::types::{Cancel, Constraint, TokenId};
 
 use super::Error;
-use super::first_word::NotFirst;
 use super::model::Model;
+use super::replies::NotFirst;
 
 /// A question that shares its first letter with none that is asked: behind what they have in common, prompts differ.
 const OTHER_QUESTION: &str = "?";

@@ -19,10 +19,10 @@ use crate::types::{Body, Cancel, Constraint, FunctionSchema, StepPolicy, TokenId
 
 use super::Error;
 use super::cost::Cost;
-use super::first_word::NotFirst;
-use super::offer_of_help::{Shown, is_unasked};
-use super::opening::{is_enough, is_looked_at, is_misplaced, only_tells};
-use super::own_words::{OwnWords, user_names};
+use super::language::unsaid;
+use super::replies::{
+    NotFirst, OwnWords, Shown, is_enough, is_looked_at, is_misplaced, is_unasked, only_tells, user_names,
+};
 
 /// A rendered prompt as tokens, with the beginning-of-sequence token where the model wants it.
 ///
@@ -231,6 +231,7 @@ impl Model {
         // What was read of an offer has to be cut from the cache again.
         let ends_at_offer = self.session.engine().can_cut() && is_unasked(message);
         let mut constraint = OwnWords::new(&mut constraint, Arc::clone(self.session.vocab()), message, names)
+            .without(unsaid(&context.core_memory))
             .ending_at_offer(ends_at_offer);
         let mut shown = Shown::new(ends_at_offer);
         let generated = generate(
@@ -274,7 +275,7 @@ impl Model {
         Ok(Written { action, stop })
     }
 
-    /// The words with which the reply to a message must not begin, see [`super::opening`]: those with which the model is about to
+    /// The words with which the reply to a message must not begin, see [`super::replies`]: those with which the model is about to
     /// begin it behind what was read. What it would write if there were no grammar does not count.
     fn misplaced(&mut self, message: &str, matcher: &mut Matcher, cancel: &Cancel) -> Result<Vec<String>, Error> {
         let mut refused = Vec::new();

@@ -3,7 +3,7 @@
 use crate::types::{Call, Event};
 
 use super::Error;
-use super::answering::Lookup;
+use super::answers::Lookup;
 use super::asked_for::AskedFor;
 use super::recall::Recalled;
 

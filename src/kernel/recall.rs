@@ -11,8 +11,8 @@ use crate::types::{Body, Message, MessageId, Notification};
 
 use super::Error;
 use super::agent::Agent;
-use super::asking::asks;
 use super::interrupt::Interrupt;
+use super::language::asks;
 
 /// What was looked up for a turn.
 #[derive(Debug, Clone, Default)]

@@ -15,25 +15,24 @@ use crate::functions::{Function, evidence, excerpt};
 use crate::inference::StopCause;
 use crate::types::{Body, Cancel, Event, Notification, StepPolicy, TextRule};
 
-use super::Error;
-use super::agent::Agent;
-use super::answer_prompt::{
+use super::super::Error;
+use super::super::agent::Agent;
+use super::super::aside::Weighing;
+use super::super::interrupt::Interrupt;
+use super::super::language::{asks_of_user, beside_own_name, follows_up};
+use super::super::memory_pass::NO_LONGER;
+use super::super::model::Written;
+use super::super::offer::step_policy;
+use super::super::progress::Progress;
+use super::super::recall::Recalled;
+use super::super::replies::{Reply, Started};
+use super::super::step::{Generated, Happened, Offer};
+use super::grounding::{is_covered, is_grounded};
+use super::outdated;
+use super::prompt::{
     GENERAL, INSTRUCTIONS, Known, LEAST_DOUBT, MAX_ANSWER_CHARS, WEIGHED, decided, examples, grammar, is_answer,
     is_unknown, likely_unknown, question, unknown,
 };
-use super::aside::Weighing;
-use super::asking::asks_of_user;
-use super::grounding::{is_covered, is_grounded};
-use super::interrupt::Interrupt;
-use super::model::Written;
-use super::offer::step_policy;
-use super::orders::beside_own_name;
-use super::outdated;
-use super::passes::NO_LONGER;
-use super::progress::Progress;
-use super::recall::Recalled;
-use super::reply::{Reply, Started};
-use super::step::{Generated, Happened, Offer};
 
 /// Characters of messages of the user in view that are shown, those that have most to do with the question: an answer waits for
 /// all that is read ..
@@ -52,7 +51,7 @@ const CLOSER_NOTES: usize = 5;
 const SHOWN_NOTES: usize = 16;
 /// How far a turn has come in finding out what it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Lookup {
+pub(in crate::kernel) enum Lookup {
     /// The conversation answers.
     #[default]
     Off,
@@ -88,13 +87,22 @@ struct Shown {
 }
 
 /// Nothing but searches.
-pub(super) fn only_searches(policy: StepPolicy) -> StepPolicy {
+pub(in crate::kernel) fn only_searches(policy: StepPolicy) -> StepPolicy {
     let calls = policy.calls.iter().filter(|call| is_search(&call.name)).cloned().collect();
     StepPolicy { text: TextRule::Forbidden, calls, ..policy }
 }
 
 fn is_search(name: &str) -> bool {
     Function::by_name(name).is_some_and(Function::searches)
+}
+
+fn said_by_user(body: &Body) -> Option<&str> {
+    if let Body::User { text } = body { Some(text) } else { None }
+}
+
+/// Whether a message asks on from the one before it, which asks about the user.
+fn goes_on_from(text: &str, before: &str, notes: &str) -> bool {
+    follows_up(text) && asks_of_user(before, notes)
 }
 
 /// The edits of notes that a message tells of.
@@ -109,18 +117,25 @@ fn edits(body: &Body) -> impl Iterator<Item = &str> {
 impl Agent {
     /// Whether a turn that begins so is answered from the memory, where that tells. A message that is answered once more
     /// is not: the answer would be the same.
-    pub(super) fn looks_up_at(&self, interrupt: &Interrupt) -> Lookup {
+    pub(in crate::kernel) fn looks_up_at(&self, interrupt: &Interrupt) -> Lookup {
         match interrupt {
             Interrupt::User { text, .. } if self.settings.answer_pass => {
                 let notes = self.memory.view().core().map(|core| core.human.text).unwrap_or_default();
-                if asks_of_user(text, &notes) { Lookup::Due } else { Lookup::Off }
+                let goes_on = |before: &&str| goes_on_from(text, before, &notes);
+                let is_due = asks_of_user(text, &notes) || self.said_before(text).filter(goes_on).is_some();
+                if is_due { Lookup::Due } else { Lookup::Off }
             }
             _ => Lookup::Off,
         }
     }
 
+    /// What the user said before `text`.
+    fn said_before(&self, text: &str) -> Option<&str> {
+        self.context.messages.iter().rev().filter_map(|message| said_by_user(&message.body)).find(|said| *said != text)
+    }
+
     /// Reads what every answer from the memory begins with: the first question need not wait for it.
-    pub(super) fn read_answers_ahead(&mut self, preempt: &Cancel) -> Result<(), Error> {
+    pub(in crate::kernel) fn read_answers_ahead(&mut self, preempt: &Cancel) -> Result<(), Error> {
         if !self.settings.answer_pass {
             return Ok(());
         }
@@ -128,7 +143,7 @@ impl Agent {
     }
 
     /// Answers the newest message from the memory; none where the conversation has to go on by itself.
-    pub(super) fn tell(
+    pub(in crate::kernel) fn tell(
         &mut self,
         offer: Offer,
         progress: &mut Progress,
@@ -248,7 +263,7 @@ impl Agent {
 
     /// The newest message of the user and what bears on it: what was found out of view, messages in view, notes.
     fn known(&mut self, progress: &mut Progress) -> Result<Option<(String, Known)>, Error> {
-        let is_user = |body: &Body| matches!(body, Body::User { .. });
+        let is_user = |body: &Body| said_by_user(body).is_some();
         let Some(at) = self.context.messages.iter().rposition(|message| is_user(&message.body)) else {
             return Ok(None);
         };
@@ -259,6 +274,12 @@ impl Agent {
         let (before, behind) = self.context.messages.split_at(at);
         let Some(Body::User { text: asked }) = behind.first().map(|message| message.body.clone()) else {
             return Ok(None);
+        };
+        let core = self.memory.view().core()?;
+        let before_it = before.iter().rev().find_map(|message| said_by_user(&message.body));
+        let asked = match before_it.filter(|before| goes_on_from(&asked, before, &core.human.text)) {
+            Some(before) => format!("{before} {asked}"),
+            None => asked,
         };
         let results = behind.iter().filter_map(|message| match &message.body {
             Body::FunctionResult { name, message, .. } if is_search(name) => Some(message.clone()),
@@ -289,7 +310,6 @@ impl Agent {
         });
         let shown: Vec<Option<String>> = shown.collect();
         said.extend(shown.into_iter().rev().zip(remarks).filter_map(|(text, remark)| Some(text? + &remark)));
-        let core = self.memory.view().core()?;
         let notes: Vec<String> = core.human.lines().map(str::to_owned).collect();
         let mut shown = self.related(&notes, &[&asked], (SHOWN_NOTES, f32::NEG_INFINITY));
         shown.sort_unstable();

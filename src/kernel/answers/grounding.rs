@@ -1,7 +1,7 @@
 //! Whether a question asks for what stands in some sources, and whether an answer tells what stands there, as far as their words
 //! tell. Pure.
 
-use super::wording::{is_form_of, meaning_words, names, words};
+use super::super::language::{is_form_of, meaning_words, names, words};
 
 /// Words of which answers are made, whatever they tell, beside those of notes.
 #[rustfmt::skip]

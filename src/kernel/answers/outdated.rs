@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use crate::memory::{BlockEdit, BlockLabel};
 use crate::types::MessageId;
 
-use super::wording::{all_names, is_form_of, meaning_words, words};
+use super::super::language::{all_names, is_form_of, meaning_words, words};
 
 /// Edits that are looked at, the newest first.
 pub(super) const LOOKED_AT: usize = 200;

@@ -2,7 +2,7 @@
 
 use crate::grammar::policy::literal;
 
-use super::asking::{asks_about_user, asks_for_advice};
+use super::super::language::{asks_about_user, asks_for_advice};
 
 /// Most characters of an answer.
 pub(super) const MAX_ANSWER_CHARS: usize = 400;

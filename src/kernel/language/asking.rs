@@ -1,7 +1,8 @@
 //! What a message asks, as far as its words and signs tell. Pure.
 
-use super::wording::{
-    OBJECTS, QUESTION_MARKS, all_names, is_form_of, meaning_words, sentences, speaks_of_user, without_quotations, words,
+use super::words::{
+    OBJECTS, QUESTION_MARKS, all_names, is_form_of, meaning_words, refers_back, sentences, speaks_of_user,
+    speaks_to_somebody, without_quotations, words,
 };
 
 /// Words by which a question asks for one thing.
@@ -26,7 +27,7 @@ const REQUESTING: [&str; 7] = ["describe", "give", "list", "name", "recall", "re
 
 /// Words by which requests begin for something to be made up or worked out: what follows describes that, not the user.
 #[rustfmt::skip]
-pub(super) const MAKING_WORDS: [&str; 15] = [
+pub(in crate::kernel) const MAKING_WORDS: [&str; 15] = [
     "compare", "complete", "count", "define", "explain", "imagine", "invent", "paraphrase", "pretend", "rhyme", "spell",
     "summarise", "summarize", "translate", "write",
 ];
@@ -70,12 +71,34 @@ const ANYBODY: [&str; 4] = ["i", "people", "we", "you"];
 /// Words before a `me` to which something is only to be told.
 const TELLING_ME: [&str; 11] = ["ask", "explain", "for", "give", "help", "let", "remind", "send", "show", "tell", "to"];
 
+/// Words by which a question begins for what is so.
+const BEING_SO: [&str; 4] = ["when", "where", "which", "who"];
+
 /// What the agent may have done before: answers from the memory do not show its replies.
 #[rustfmt::skip]
 const SAYING: [&str; 17] = [
     "advise", "advised", "answer", "mean", "meant", "mention", "mentioned", "propose", "proposed", "recommend", "recommended", "say",
     "said", "suggest", "suggested", "write", "wrote",
 ];
+
+/// Words that only English has, of those with which questions are made.
+#[rustfmt::skip]
+const ENGLISH: [&str; 29] = [
+    "and", "are", "been", "could", "did", "does", "from", "had", "has", "have", "how", "it", "of", "should", "that", "the", "there", "these",
+    "they", "this", "what", "when", "where", "which", "who", "whose", "why", "with", "would",
+];
+/// Words by which is asked in languages whose verbs alone tell who it is.
+#[rustfmt::skip]
+const ASKING_ELSEWHERE: [&str; 33] = [
+    "qué", "que", "cuál", "cual", "cuáles", "cómo", "como", "dónde", "donde", "cuándo", "cuando", "quién", "quien", "cuánto", "cuántos", "che",
+    "cosa", "dove", "quando", "chi", "quale", "quanto", "perché", "onde", "quem", "qual", "gdzie", "kiedy", "kto", "jak", "jaki", "ile", "czy",
+];
+/// Words by which a question goes on from the one before it, in some languages.
+const GOING_ON: [&str; 9] = ["and", "but", "und", "y", "et", "e", "och", "en", "oraz"];
+/// Words that say too little to be asked about.
+const SMALL: [&str; 10] = ["about", "else", "far", "long", "many", "much", "often", "old", "since", "until"];
+/// Most words of such a question.
+const MAX_FOLLOWING_WORDS: usize = 6;
 
 /// How many words may stand between the word that asks and the user: "which of the two towns do I .."
 const MOST_BETWEEN: usize = 5;
@@ -84,18 +107,18 @@ const MOST_BETWEEN: usize = 5;
 const MOST_NOUN_WORDS: usize = 2;
 
 /// Whether a message asks for something.
-pub(super) fn asks(text: &str) -> bool {
+pub(in crate::kernel) fn asks(text: &str) -> bool {
     text.contains(QUESTION_MARKS) || sentences(text).any(is_question) || text.split(',').skip(1).any(is_question)
 }
 
 /// Whether a message ends in a question; what is said behind it of the answer's form is none of it.
-pub(super) fn ends_in_question(text: &str) -> bool {
+pub(in crate::kernel) fn ends_in_question(text: &str) -> bool {
     let behind_form = sentences(text).filter(|sentence| !is_form(sentence)).last().unwrap_or(text);
     behind_form.trim_end().ends_with(QUESTION_MARKS)
 }
 
 /// Whether a message does nothing but ask, or asks for something to be made.
-pub(super) fn only_asks(text: &str) -> bool {
+pub(in crate::kernel) fn only_asks(text: &str) -> bool {
     let mut sentences = sentences(text).peekable();
     let makes = sentences.peek().is_some_and(|first| {
         first_words(first).next().is_some_and(|first| MAKING_WORDS.contains(&&*first)) && !keeps(first)
@@ -104,13 +127,13 @@ pub(super) fn only_asks(text: &str) -> bool {
 }
 
 /// Whether a message says how the agent is to be from now on.
-pub(super) fn lays_down(text: &str) -> bool {
+pub(in crate::kernel) fn lays_down(text: &str) -> bool {
     let lower = text.to_lowercase();
     LASTING.iter().any(|lasting| lower.contains(lasting))
 }
 
 /// Whether a question asks for advice, as far as its form tells: "what should I cook", "how do I mend it".
-pub(super) fn asks_for_advice(text: &str) -> bool {
+pub(in crate::kernel) fn asks_for_advice(text: &str) -> bool {
     let words: Vec<String> = words(text).collect();
     let asks_a_way = words.windows(3).any(|words| {
         let [how, next, who] = words else { return false };
@@ -120,7 +143,7 @@ pub(super) fn asks_for_advice(text: &str) -> bool {
 }
 
 /// Whether a message asks what is so about the user or what is theirs: "where do I live", "what's my aunt called".
-pub(super) fn asks_about_user(text: &str) -> bool {
+pub(in crate::kernel) fn asks_about_user(text: &str) -> bool {
     let lower = text.to_lowercase();
     let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let is_user = |word: &&str| matches!(*word, "i" | "my" | "mine" | "we" | "our");
@@ -133,14 +156,40 @@ pub(super) fn asks_about_user(text: &str) -> bool {
 
 /// Whether a message does nothing but ask, and speaks of the user in it or of somebody or something in `notes`: a question to which notes
 /// and what was said may have the answer. One about the agent has another: who the agent is stands in its own block.
-pub(super) fn asks_of_user(text: &str, notes: &str) -> bool {
+pub(in crate::kernel) fn asks_of_user(text: &str, notes: &str) -> bool {
     let of_agent = |word: String| matches!(word.as_str(), "your" | "yours" | "yourself");
     let own = without_quotations(text);
     asks(&own)
         && only_asks(&own)
-        && (speaks_of_user(&own) || speaks_of_me(&own) || names_any_of(&own, notes) || means_any_of(&own, notes))
+        && (speaks_of_user(&own)
+            || speaks_of_me(&own)
+            || names_any_of(&own, notes)
+            || means_any_of(&own, notes)
+            || may_speak_of_user(&own))
         && !words(&own).any(of_agent)
         && !asks_what_was_replied(&own)
+}
+
+/// Whether a text has a word that only English has.
+pub(in crate::kernel) fn is_english(text: &str) -> bool {
+    words(text).any(|word| ENGLISH.contains(&&*word))
+}
+
+/// Whether a question may be about the user without a word that says so: in many languages the verb alone tells who it is.
+fn may_speak_of_user(text: &str) -> bool {
+    words(text).any(|word| ASKING_ELSEWHERE.contains(&&*word)) && !speaks_to_somebody(text) && !is_english(text)
+}
+
+/// Whether a message asks on from the question before it and says too little to be answered without: "and because of what?",
+/// "since when?"
+pub(in crate::kernel) fn follows_up(text: &str) -> bool {
+    let mut said = first_words(text);
+    let first = said.next().unwrap_or_default();
+    let is_more = |word: String| !THING_WORDS.contains(&&*word) && !SMALL.contains(&&*word);
+    let stands_in = THING_WORDS.contains(&&*first) && refers_back(text);
+    asks(text)
+        && said.count() < MAX_FOLLOWING_WORDS
+        && (GOING_ON.contains(&&*first) || stands_in || !meaning_words(text).into_iter().any(is_more))
 }
 
 /// Whether a question is about what the agent has said: "which book did you recommend to me?"
@@ -154,26 +203,35 @@ fn speaks_of_me(text: &str) -> bool {
     let words: Vec<String> = words(text).collect();
     words.iter().enumerate().any(|(at, word)| {
         let before = at.checked_sub(1).and_then(|before| words.get(before));
-        OBJECTS.contains(&word.as_str()) && before.is_some_and(|before| !TELLING_ME.contains(&before.as_str()))
+        // "Which evening is out for me?"
+        let is_what_is_so =
+            |before: &str| before == "for" && (words.first()).is_some_and(|first| BEING_SO.contains(&&**first));
+        OBJECTS.contains(&word.as_str())
+            && before.is_some_and(|before| !TELLING_ME.contains(&before.as_str()) || is_what_is_so(before))
     })
 }
 
 fn names_any_of(text: &str, notes: &str) -> bool {
     let said: Vec<String> = words(text).collect();
-    notes.lines().flat_map(all_names).any(|name| name.chars().any(char::is_alphabetic) && said.contains(&name))
+    // A letter names nobody: "A-level".
+    let is_name = |name: &str| name.chars().count() > 1 && name.chars().any(char::is_alphabetic);
+    notes.lines().flat_map(all_names).any(|name| is_name(&name) && said.contains(&name))
 }
 
-/// Whether a text takes something as known that stands in the notes: "when is the party?"
+/// Whether a text takes something as known that stands in the notes: "when is the party?", "which book is next?"
 fn means_any_of(text: &str, notes: &str) -> bool {
     let said: Vec<String> = words(text).collect();
     let noted = meaning_words(notes);
     let known =
         |word: &String| meaning_words(word).iter().any(|word| noted.iter().any(|noted| is_form_of(word, noted)));
-    said.iter().enumerate().any(|(at, word)| word == "the" && said.iter().skip(at + 1).take(MOST_NOUN_WORDS).any(known))
+    let is_known = |word: &str| matches!(word, "the" | "which");
+    said.iter()
+        .enumerate()
+        .any(|(at, word)| is_known(word) && said.iter().skip(at + 1).take(MOST_NOUN_WORDS).any(known))
 }
 
 /// The words of a sentence, in lower case; "can't" is one.
-pub(super) fn first_words(sentence: &str) -> impl Iterator<Item = String> {
+pub(in crate::kernel) fn first_words(sentence: &str) -> impl Iterator<Item = String> {
     let is_apart = |c: char| !c.is_alphanumeric() && !matches!(c, '\'' | '’');
     sentence.split(is_apart).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
@@ -222,7 +280,7 @@ fn keeps(sentence: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{asks, asks_about_user, asks_for_advice, asks_of_user, ends_in_question, lays_down, only_asks};
+    use super::*;
 
     #[test]
     fn advice_is_asked_for_in_some_forms() {
@@ -268,6 +326,48 @@ mod tests {
             assert!(!asks_of_user(asking, "The user sings."), "{asking}");
         }
         assert!(!asks_of_user("How is a cake baked?", notes) && !asks_of_user("Why is the sky blue?", notes));
+    }
+
+    #[test]
+    fn a_question_may_be_about_the_user_without_saying_so() {
+        let notes = "The user reads a book for the book club.";
+        for asking in [
+            "cuál era la verdura que no soporto?",
+            "Che lavoro faccio adesso?",
+            "which evening is out for me?",
+            "which book is next",
+        ] {
+            assert!(asks_of_user(asking, notes), "{asking}");
+        }
+        for other in [
+            "¿Puedes tú contarme un chiste?",
+            "What is a good length for me?",
+            "whats a good length, an hour?",
+            "Which lake is deep?",
+            "really?",
+        ] {
+            assert!(!asks_of_user(other, notes), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_question_that_goes_on_says_little() {
+        for following in [
+            "and because of what?",
+            "since when?",
+            "Why?",
+            "und seit wann?",
+            "who with?",
+            "And my brother?",
+            "what are they usually about",
+        ] {
+            assert!(follows_up(following), "{following}");
+        }
+        for other in
+            ["where do I live?", "and that was all.", "And what do you think of the new one they have?", "Rex?"]
+        {
+            assert!(!follows_up(other), "{other}");
+        }
     }
 
     #[test]

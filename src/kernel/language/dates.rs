@@ -6,6 +6,8 @@
 use jiff::ToSpan;
 use jiff::civil::{Date, Weekday};
 
+use super::words::words;
+
 const WEEKDAYS: [(&str, Weekday); 7] = [
     ("monday", Weekday::Monday),
     ("tuesday", Weekday::Tuesday),
@@ -51,8 +53,23 @@ const PARTS: [&str; 4] = ["morning", "afternoon", "evening", "night"];
 /// Words that lead to a day.
 const LEADING: [&str; 6] = ["on", "by", "until", "from", "since", "for"];
 
+/// Other words that tell when something is.
+#[rustfmt::skip]
+const TIMES: [&str; 24] = [
+    "am", "april", "august", "december", "february", "january", "july", "june", "midday", "midnight", "november", "noon", "october", "pm", "september",
+    "today", "tomorrow", "tonight", "week", "weekend", "morning", "afternoon", "evening", "clock",
+];
+
+/// Whether a text tells when something is, as far as its words and digits tell.
+pub(in crate::kernel) fn tells_when(text: &str) -> bool {
+    words(text).any(|word| {
+        let is_day = WEEKDAYS.iter().any(|(day, _)| *day == word);
+        is_day || TIMES.contains(&&*word) || word.starts_with(|c: char| c.is_ascii_digit())
+    })
+}
+
 /// The fact with days as dates; it was said on `said_on`.
-pub(super) fn dated(fact: &str, said_on: Date) -> String {
+pub(in crate::kernel) fn dated(fact: &str, said_on: Date) -> String {
     if let Some(dated) = with_day(fact, said_on).or_else(|| with_weekday(fact, said_on)) {
         return dated;
     }

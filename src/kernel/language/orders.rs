@@ -4,14 +4,24 @@
 
 use super::asking::{first_words, is_question};
 use super::wishes::own_name;
-use super::wording::{sentences, speaks_of_user, words};
+use super::words::{is_greeting, quotations, sentences, speaks_of_user, words};
 
 /// Words by which the agent is told how to be, in some languages.
 #[rustfmt::skip]
-const MANNER: [&str; 32] = [
-    "act", "address", "answer", "avoid", "be", "behave", "pretend", "reply", "respond", "role", "speak", "stay", "stick", "stop", "talk", "treat",
-    "use", "antworte", "benimm", "rede", "sei", "sprich", "verhalte", "parle", "réponds", "sois", "tutoie", "responde", "rispondi", "sii",
-    "svara", "keep",
+const MANNER: [&str; 58] = [
+    "act", "address", "answer", "avoid", "be", "behave", "keep", "pretend", "reply", "respond", "role", "speak", "stay", "stick", "stop", "talk",
+    "treat", "use", "antworte", "benimm", "benutze", "duz", "duze", "rede", "sei", "siez", "sieze", "sprich", "verhalte", "verwende", "parle",
+    "réponds", "sois", "tutoie", "utilise", "vouvoie", "contesta", "habla", "háblame", "responde", "tutéame", "usa", "parla", "rispondi", "sii",
+    "använd", "prata", "svara", "tala", "antwoord", "gebruik", "praat", "spreek", "wees", "bądź", "mów", "odpowiadaj", "fala",
+];
+/// Of those, the ways to be addressed: they hold from then on.
+const ADDRESSING: [&str; 7] = ["duz", "duze", "siez", "sieze", "tutoie", "tutéame", "vouvoie"];
+/// Words by which an order holds from then on, in those languages.
+#[rustfmt::skip]
+const FOREVER: [&str; 27] = [
+    "always", "never", "immer", "künftig", "nie", "niemals", "nur", "désormais", "jamais", "toujours", "uniquement", "nunca",
+    "siempre", "solo", "sólo", "sempre", "soltanto", "aldrig", "alltid", "bara", "alleen", "altijd", "nooit", "voortaan", "nigdy", "tylko",
+    "zawsze",
 ];
 /// Words by which it is, or by which something is asked for, or told in short.
 const ASKING: [&str; 11] =
@@ -30,7 +40,7 @@ const MORE_MANNER: [&str; 14] = [
 ];
 /// The user as the one who does something, in the languages above.
 #[rustfmt::skip]
-pub(super) const SUBJECTS: [&str; 17] = [
+pub(in crate::kernel) const SUBJECTS: [&str; 17] = [
     "i", "i'm", "i've", "i’m", "i’ve", "im", "ive", "we", "we're", "we’re", "we've", "we’ve", "ich", "wir", "je", "yo", "jag",
 ];
 /// What the user may say of themselves in an order: "call me Ruhl", "keep in mind that ..".
@@ -41,10 +51,32 @@ const OWN: [&str; 5] = ["my name", "mein name", "mon nom", "mi nombre", "in mind
 const GOING: [&str; 4] = ["be back", "be home", "be right", "be there"];
 /// How else it is told, in lower case.
 #[rustfmt::skip]
-const TOLD: [&str; 14] = [
-    "you're my", "you’re my", "you are my", "you are now", "you're now", "you’re now", "your name is", "your role", "your job", "want you to",
-    "like you to", "need you to", "du bist mein", "du sollst",
+const TOLD: [&str; 11] = [
+    "you're my", "you’re my", "you are my", "you are now", "you're now", "you’re now", "your name is", "your role", "your job", "du bist mein",
+    "du sollst",
 ];
+/// How it is told as what the user wants, in English, where anything may be wanted ..
+const WANTING: [&str; 3] = ["want you to ", "like you to ", "need you to "];
+/// .. and in other languages.
+#[rustfmt::skip]
+const WANTING_ELSEWHERE: [&str; 17] = [
+    "möchte, dass du ", "möchte dass du ", "will, dass du ", "will dass du ", "quiero que ", "quiero q ", "gustaría que ", "veux que tu ",
+    "voudrais que tu ", "aimerais que tu ", "voglio che tu ", "vorrei che tu ", "vill att du ", "wil dat je ", "chcę, żebyś ", "chcę żebyś ",
+    "quero que ",
+];
+/// Most words in front of that, or it is not all that the sentence says.
+const MAX_BEFORE_WANTING: usize = 3;
+
+/// Words by which something is not to be said ..
+const DENYING: [&str; 12] =
+    ["avoid", "don", "never", "no", "not", "stop", "without", "nicht", "nie", "jamais", "nunca", "aldrig"];
+/// .. and those of saying.
+#[rustfmt::skip]
+const SAYING: [&str; 17] = [
+    "begin", "call", "open", "say", "saying", "start", "use", "using", "word", "words", "write", "phrase", "phrases", "sag", "sage", "dis", "digas",
+];
+/// Most words of what is not to be said.
+const MAX_UNSAID_WORDS: usize = 4;
 
 /// How a sentence says how the agent is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +91,7 @@ enum Order {
 
 /// A piece of a message as it is to be looked at: what it tells and how the agent is to be apart from each other, where it has
 /// both; else as it is.
-pub(super) fn apart(piece: &str) -> Vec<String> {
+pub(in crate::kernel) fn apart(piece: &str) -> Vec<String> {
     let (orders, told): (Vec<&str>, Vec<&str>) = sentences(piece).partition(|sentence| is_order(sentence));
     let joined = |sentences: &[&str]| sentences.concat().trim().to_owned();
     if orders.is_empty() || !told.iter().any(|sentence| speaks_of_user(sentence) && !is_question(sentence)) {
@@ -69,22 +101,35 @@ pub(super) fn apart(piece: &str) -> Vec<String> {
 }
 
 /// Whether a message says how the agent is to be by the word with which a sentence begins: "Be blunt with me."
-pub(super) fn lays_down_manner(message: &str) -> bool {
+pub(in crate::kernel) fn lays_down_manner(message: &str) -> bool {
     sentences(message).any(|sentence| order(sentence) == Some(Order::Manner))
 }
 
 /// Whether a sentence begins as one that asks for something to be done.
-pub(super) fn may_ask(sentence: &str) -> bool {
+pub(in crate::kernel) fn may_ask(sentence: &str) -> bool {
     order(sentence) == Some(Order::Asking)
 }
 
+/// How a message says the agent is to be from then on, in the user's own words: the first sentence that says so of the agent
+/// alone.
+pub(in crate::kernel) fn lasting_order(message: &str) -> Option<&str> {
+    let lasts = |sentence: &str| {
+        let lower = sentence.to_lowercase();
+        let holds = LASTING.iter().any(|lasting| lower.contains(lasting))
+            || words(sentence).any(|word| FOREVER.contains(&&*word) || ADDRESSING.contains(&&*word));
+        order(sentence) == Some(Order::Manner) && holds
+            || WANTING_ELSEWHERE.iter().any(|wanting| lower.contains(wanting))
+    };
+    sentences(message).map(str::trim).find(|sentence| speaks_of_agent_alone(sentence) && lasts(sentence))
+}
+
 /// What a message says beside how the agent is to be.
-pub(super) fn beside_orders(message: &str) -> String {
+pub(in crate::kernel) fn beside_orders(message: &str) -> String {
     sentences(message).filter(|sentence| !is_order(sentence)).collect()
 }
 
 /// What a message says beside what the agent is called: who asks for somebody's name must not be told that one.
-pub(super) fn beside_own_name(message: &str) -> String {
+pub(in crate::kernel) fn beside_own_name(message: &str) -> String {
     match own_name(message) {
         Some(_) => sentences(message).filter(|sentence| own_name(sentence).is_none()).collect(),
         None => message.to_owned(),
@@ -92,15 +137,43 @@ pub(super) fn beside_own_name(message: &str) -> String {
 }
 
 /// Whether a message is about the agent alone: it says how the agent is to be and nothing of the user.
-pub(super) fn speaks_of_agent_alone(message: &str) -> bool {
+pub(in crate::kernel) fn speaks_of_agent_alone(message: &str) -> bool {
     let is_of_agent = |sentence: &str| {
         let lower = sentence.to_lowercase();
         let of_user = |word: String| SUBJECTS.contains(&word.as_str()) || NAMING.contains(&word.as_str());
+        let manner = wanted(&lower).unwrap_or(&lower);
         matches!(order(sentence), Some(Order::Manner | Order::Told))
-            && !words(&lower).any(of_user)
+            && !words(manner).any(of_user)
             && !OWN.iter().any(|own| lower.contains(own))
     };
-    !message.trim().is_empty() && sentences(message).all(is_of_agent)
+    let mut said = sentences(message).filter(|sentence| !is_greeting(sentence)).peekable();
+    said.peek().is_some() && said.all(is_of_agent)
+}
+
+/// How the agent is to be, where a sentence says that the user wants it so and nothing else.
+fn wanted(lower: &str) -> Option<&str> {
+    let behind = |wanting: &&str| {
+        let (before, manner) = lower.split_once(wanting)?;
+        (words(before).count() <= MAX_BEFORE_WANTING).then_some(manner)
+    };
+    let is_manner = |manner: &&str| first_words(manner).next().is_some_and(|first| MANNER.contains(&&*first));
+    let in_english = WANTING.iter().find_map(behind).filter(is_manner);
+    in_english.or_else(|| WANTING_ELSEWHERE.iter().find_map(behind))
+}
+
+/// What the agent is not to say, as lines of core memory tell that are not about the user: "I never say 'Certainly'." In lower case.
+pub(in crate::kernel) fn unsaid(core_memory: &str) -> Vec<String> {
+    let is_own = |line: &&str| !line.contains("The user");
+    let denies = |line: &&str| {
+        words(line).any(|word| DENYING.contains(&&*word)) && words(line).any(|word| SAYING.contains(&&*word))
+    };
+    let quoted = core_memory
+        .lines()
+        .filter(is_own)
+        .filter(denies)
+        .flat_map(quotations)
+        .map(|phrase| phrase.trim().to_lowercase());
+    quoted.filter(|phrase| (1..=MAX_UNSAID_WORDS).contains(&words(phrase).count())).collect()
 }
 
 fn is_order(sentence: &str) -> bool {
@@ -123,7 +196,8 @@ fn order(sentence: &str) -> Option<Order> {
     } else if ASKING.contains(&&*first) {
         Some(Order::Asking)
     } else {
-        let is_told = own_name(sentence).is_some() || TOLD.iter().any(|told| lower.contains(told));
+        let is_told = own_name(sentence).is_some()
+            || TOLD.iter().chain(&WANTING).chain(&WANTING_ELSEWHERE).any(|told| lower.contains(told));
         is_told.then_some(Order::Told)
     }
 }
@@ -153,6 +227,32 @@ mod tests {
     }
 
     #[test]
+    fn an_order_that_holds_from_then_on_is_known_in_other_languages() {
+        for lasting in [
+            "Sprich bitte nur Deutsch mit mir.",
+            "Duz mich bitte!",
+            "Svara alltid på svenska, tack",
+            "Réponds-moi toujours en une phrase.",
+            "From now on, short answers.",
+            "Quiero q hables como una abuela.",
+            "Ich möchte, dass du wie ein Pirat redest.",
+        ] {
+            assert_eq!(lasting_order(&format!("Hej! {lasting}")), Some(lasting));
+        }
+        for other in
+            ["Sei so gut!", "Answer only this one.", "I always talk.", "Call me Ruhl from now on.", "Never mind.", ""]
+        {
+            assert_eq!(lasting_order(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_the_agent_is_not_to_say_is_known() {
+        let block = "My name is Fern.\nI never say 'Certainly' or 'Great question'.\nI say \"Ahoy\".\nI don't use “dude”.\nThe user does not say 'ta'.";
+        assert_eq!(unsaid(block), ["certainly", "great question", "dude"]);
+    }
+
+    #[test]
     fn what_the_agent_is_called_is_left_out_and_all_else_stays() {
         let named = "My parrot is called Pico. From now on, call yourself Juniper. It is green.";
         assert_eq!(beside_own_name(named), "My parrot is called Pico. It is green.");
@@ -170,16 +270,20 @@ mod tests {
             "Talk like a pirate! Never use emojis.",
             "Du bist mein Coach.",
             "Your name is Fern.",
+            "hola! be kind to me.",
+            "I'd like you to be kind.",
         ] {
             assert!(speaks_of_agent_alone(alone), "{alone}");
         }
         for other in [
             "Call me Ruhl.",
             "You are my coach, my name is Ruhl.",
-            "I want you to be kind.",
+            "I want you to know my aunt.",
+            "I'm ill and tired and want you to be kind.",
             "Be kind. I'm ill.",
             "Is it late?",
             "My cat is old.",
+            "Hi!",
             "",
         ] {
             assert!(!speaks_of_agent_alone(other), "{other}");

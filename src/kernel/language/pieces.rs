@@ -1,6 +1,6 @@
 //! Long messages in pieces that a small model can look at, and what of them is not worth a look. Pure.
 
-use super::wording::{OBJECTS, names, speaks_of_user, words};
+use super::words::{OBJECTS, names, speaks_of_user, words};
 
 /// Characters of a message that are looked at together.
 const PIECE_CHARS: usize = 400;
@@ -17,7 +17,7 @@ const COMMON: [&str; 20] = [
 const LEAST_COMMON: usize = 4;
 
 /// A long message in pieces that end with a line, a sentence or a word.
-pub(super) fn pieces(message: &str) -> Vec<String> {
+pub(in crate::kernel) fn pieces(message: &str) -> Vec<String> {
     let mut pieces = Vec::new();
     let mut rest = message.trim();
     while !rest.is_empty() && pieces.len() < MAX_PIECES {
@@ -39,14 +39,14 @@ pub(super) fn pieces(message: &str) -> Vec<String> {
 
 /// Whether a piece of a long message is about something else than the user and theirs, as that of a page that was pasted: in
 /// a language whose words are known it never says I, my or me.
-pub(super) fn is_about_else(piece: &str) -> bool {
+pub(in crate::kernel) fn is_about_else(piece: &str) -> bool {
     let count = |list: &[&str]| words(piece).filter(|word| list.contains(&word.as_str())).count();
     !speaks_of_user(piece) && count(&OBJECTS) == 0 && count(&COMMON) >= LEAST_COMMON
 }
 
 /// A text without the short sentences at its end that name nobody and do not speak of the user: by those, small models take all
 /// of it for small talk.
-pub(super) fn without_small_talk(text: &str) -> &str {
+pub(in crate::kernel) fn without_small_talk(text: &str) -> &str {
     let mut rest = text.trim_end();
     loop {
         // What stands behind the last sign that has words behind it.

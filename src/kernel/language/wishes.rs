@@ -1,14 +1,17 @@
 //! How the user wants the agent to be, as a line of the agent's own block: in its own words, about itself. Pure.
 
 use super::asking::is_question;
-use super::wording::sentences;
+use super::words::sentences;
 
 /// How what the agent is to be begins.
 const OF_AGENT: [&str; 9] = ["I ", "I'", "I’", "My ", "Ich ", "Mein ", "Je ", "J'", "Yo "];
 
 /// How small models begin it when they go on in the user's words, and how the agent itself would say it. The user's side of it
 /// is turned round too.
-const TURNED: [(&str, &str); 11] = [
+const TURNED: [(&str, &str); 14] = [
+    ("I'd like to be ", "I am "),
+    ("I would like to be ", "I am "),
+    ("I want to be ", "I am "),
     ("You are ", "I am "),
     ("You're ", "I am "),
     ("You’re ", "I am "),
@@ -38,26 +41,39 @@ const NOW: [&str; 2] = ["now", "from"];
 /// Most words of a name.
 const MAX_NAME_WORDS: usize = 3;
 
-/// Words of the user about themselves, as the agent says them.
+/// Words of the user about themselves, as the agent says them ..
 const USERS: [(&str, &str); 3] = [("me", "the user"), ("my", "the user's"), ("myself", "the user")];
+/// .. and those by which the agent speaks to them.
+const SPOKEN_TO: [(&str, &str); 3] = [("you", "the user"), ("your", "the user's"), ("yourself", "the user")];
 
 /// A wish as the agent's own words; none where it is not one: "Me again :)".
-pub(super) fn own_words(wish: &str) -> Option<String> {
+pub(in crate::kernel) fn own_words(wish: &str) -> Option<String> {
     let wish = wish.trim();
-    if OF_AGENT.iter().any(|begin| wish.starts_with(begin)) {
-        return Some(wish.to_owned());
+    let turned = TURNED.iter().find_map(|(said, own)| Some((said, own, wish.strip_prefix(said)?)));
+    match turned {
+        Some((said, own, rest)) if said.starts_with('I') => Some(own.to_string() + &about_user(rest, &SPOKEN_TO)),
+        Some((_, own, rest)) => Some(own.to_string() + &about_user(rest, &USERS)),
+        None => OF_AGENT.iter().any(|begin| wish.starts_with(begin)).then(|| about_user(wish, &SPOKEN_TO)),
     }
-    let (begin, rest) = TURNED.iter().find_map(|(said, own)| Some((own, wish.strip_prefix(said)?)))?;
-    let turned = rest.split_inclusive(|c: char| !c.is_alphanumeric()).map(|word| {
+}
+
+/// A text with its words about the user as those of somebody else.
+fn about_user(text: &str, users: &[(&str, &str)]) -> String {
+    let turned = text.split_inclusive(|c: char| !c.is_alphanumeric()).map(|word| {
         let bare = word.trim_end_matches(|c: char| !c.is_alphanumeric());
-        let user = USERS.iter().find(|(said, _)| *said == bare);
+        let user = users.iter().find(|(said, _)| *said == bare);
         user.map_or_else(|| word.to_owned(), |(_, user)| word.replacen(bare, user, 1))
     });
-    Some(begin.chars().chain(turned.collect::<String>().chars()).collect())
+    turned.collect()
+}
+
+/// A line of the agent's own block that tells a wish in the user's own words.
+pub(in crate::kernel) fn quoted(wish: &str) -> String {
+    format!("I do as the user has asked: \"{}\"", wish.replace('"', "'"))
 }
 
 /// The line of the agent's own block that tells the name which a message gives the agent, if it gives one.
-pub(super) fn own_name(message: &str) -> Option<String> {
+pub(in crate::kernel) fn own_name(message: &str) -> Option<String> {
     let speaks_of_name = message.to_lowercase().contains("name");
     let named = |sentence: &str| {
         let lower = sentence.to_lowercase();
@@ -133,6 +149,8 @@ mod tests {
         for (wish, own) in [
             ("I talk like a pirate.", "I talk like a pirate."),
             ("My name is Fern.", "My name is Fern."),
+            ("I'd like to be your tutor.", "I am the user's tutor."),
+            ("I talk to you like a pirate.", "I talk to the user like a pirate."),
             ("Be strict with me about practising.", "I am strict with the user about practising."),
             ("You're my coach, be kind to me.", "I am the user's coach, be kind to the user."),
             ("Your name is Fern.", "My name is Fern."),

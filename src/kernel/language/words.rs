@@ -31,16 +31,28 @@ const SECOND_PERSON: [&str; 24] = [
     "toi", "ton", "ta", "tes", "vous", "votre", "ti", "tú", "usted",
 ];
 
+/// Words that stand for somebody or something that was spoken of.
+const STANDING_IN: [&str; 9] = ["he", "her", "him", "it", "she", "that", "them", "then", "they"];
+
+/// Words of greeting and thanks.
+#[rustfmt::skip]
+const GREETINGS: [&str; 26] = [
+    "aloha", "bonjour", "ciao", "cześć", "danke", "gracias", "grazie", "hallo", "hei", "hej", "hejsan", "hello", "hey", "hi", "hoi", "hola",
+    "merci", "moin", "morning", "olá", "salut", "servus", "tack", "thanks", "thx", "tjena",
+];
+/// Most words of a sentence that only greets: "hey there mneme".
+const MAX_GREETING_WORDS: usize = 3;
+
 /// The user as an object.
-pub(super) const OBJECTS: [&str; 4] = ["me", "us", "myself", "ourselves"];
+pub(in crate::kernel) const OBJECTS: [&str; 4] = ["me", "us", "myself", "ourselves"];
 
 /// The words of a text, in lower case.
-pub(super) fn words(text: &str) -> impl Iterator<Item = String> {
+pub(in crate::kernel) fn words(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
 /// The sentences of a text, with the sign at their end. A sign within a word ends none: "3.5", "www.example.org".
-pub(super) fn sentences(text: &str) -> impl Iterator<Item = &str> {
+pub(in crate::kernel) fn sentences(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let ends = |(at, sign): (usize, char)| {
@@ -61,13 +73,13 @@ pub(super) fn sentences(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The words of a sentence that mean something beyond the frame of a fact.
-pub(super) fn meaning_words(text: &str) -> Vec<String> {
+pub(in crate::kernel) fn meaning_words(text: &str) -> Vec<String> {
     words(text).filter(|word| word.chars().count() >= 3 && !FRAME.contains(&word.as_str())).collect()
 }
 
 /// The words of a sentence that name or count something: those with a digit, and those with a capital letter that do not
 /// begin the sentence. In lower case.
-pub(super) fn names(sentence: &str) -> impl Iterator<Item = String> {
+pub(in crate::kernel) fn names(sentence: &str) -> impl Iterator<Item = String> {
     let mut begins = true;
     sentence.split_inclusive(|c: char| !c.is_alphanumeric()).filter_map(move |word| {
         let bare = word.trim_end_matches(|c: char| !c.is_alphanumeric());
@@ -79,7 +91,7 @@ pub(super) fn names(sentence: &str) -> impl Iterator<Item = String> {
 }
 
 /// As [`names`], with the first word where it is no article or pronoun: "Zibby is a vegetarian."
-pub(super) fn all_names(sentence: &str) -> impl Iterator<Item = String> {
+pub(in crate::kernel) fn all_names(sentence: &str) -> impl Iterator<Item = String> {
     let first = sentence.split(|c: char| !c.is_alphanumeric()).find(|word| !word.is_empty()).unwrap_or_default();
     let lower = first.to_lowercase();
     let names_one = first.starts_with(char::is_uppercase) && !BEGINNINGS.contains(&lower.as_str());
@@ -87,22 +99,35 @@ pub(super) fn all_names(sentence: &str) -> impl Iterator<Item = String> {
 }
 
 /// Whether two words have a stem in common, as far as their first letters tell.
-pub(super) fn is_form_of(one: &str, two: &str) -> bool {
+pub(in crate::kernel) fn is_form_of(one: &str, two: &str) -> bool {
     let stem = |word: &str| word.chars().take(STEM_CHARS).collect::<String>();
     stem(one) == stem(two)
 }
 
 /// A text without what stands in quotation marks. An apostrophe within a word is none.
-pub(super) fn without_quotations(text: &str) -> String {
-    let mut own = String::with_capacity(text.len());
-    let mut closing = None;
+pub(in crate::kernel) fn without_quotations(text: &str) -> String {
+    by_quotation(text).0
+}
+
+/// What stands in quotation marks.
+pub(in crate::kernel) fn quotations(text: &str) -> Vec<String> {
+    by_quotation(text).1
+}
+
+/// A text without its quotations, and those. A mark that nothing closes is no quotation.
+fn by_quotation(text: &str) -> (String, Vec<String>) {
+    let (mut own, mut quoted) = (String::with_capacity(text.len()), Vec::new());
+    let (mut closing, mut within) = (None, String::new());
     let mut chars = text.chars().peekable();
     let mut before = ' ';
     while let Some(c) = chars.next() {
         let ends_word = !chars.peek().is_some_and(|next| next.is_alphanumeric());
         match closing {
-            Some(end) if c == end && (end != '\'' || ends_word) => closing = None,
-            Some(_) => {}
+            Some(end) if c == end && (end != '\'' || ends_word) => {
+                closing = None;
+                quoted.push(std::mem::take(&mut within));
+            }
+            Some(_) => within.push(c),
             None => match c {
                 '"' => closing = Some('"'),
                 '“' | '„' => closing = Some(if text.contains('”') { '”' } else { '“' }),
@@ -113,22 +138,32 @@ pub(super) fn without_quotations(text: &str) -> String {
         }
         before = c;
     }
-    // A mark that nothing closes is no quotation.
-    if closing.is_some() { text.to_owned() } else { own }
+    if closing.is_some() { (text.to_owned(), Vec::new()) } else { (own, quoted) }
+}
+
+/// Whether a text speaks of something that only what was said before it names.
+pub(in crate::kernel) fn refers_back(text: &str) -> bool {
+    words(text).any(|word| STANDING_IN.contains(&&*word))
+}
+
+/// Whether a text greets or thanks and does nothing else.
+pub(in crate::kernel) fn is_greeting(text: &str) -> bool {
+    let first = words(text).next();
+    first.is_some_and(|first| GREETINGS.contains(&&*first)) && words(text).count() <= MAX_GREETING_WORDS
 }
 
 /// Whether a text speaks of who writes it.
-pub(super) fn speaks_of_user(text: &str) -> bool {
+pub(in crate::kernel) fn speaks_of_user(text: &str) -> bool {
     words(text).any(|word| FIRST_PERSON.contains(&word.as_str()))
 }
 
 /// Whether a text speaks to somebody.
-pub(super) fn speaks_to_somebody(text: &str) -> bool {
+pub(in crate::kernel) fn speaks_to_somebody(text: &str) -> bool {
     words(text).any(|word| SECOND_PERSON.contains(&word.as_str()))
 }
 
 /// Whether a text says I and not you.
-pub(super) fn speaks_of_user_alone(text: &str) -> bool {
+pub(in crate::kernel) fn speaks_of_user_alone(text: &str) -> bool {
     speaks_of_user(text) && !speaks_to_somebody(text)
 }
 

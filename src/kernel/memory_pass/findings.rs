@@ -5,18 +5,15 @@ use std::collections::HashSet;
 
 use jiff::civil::Date;
 
-use super::asking::ends_in_question;
-use super::dates::dated;
-use super::memory_pass::{EXAMPLES, FACT, WISH};
+use super::super::language::{
+    OBJECTS, dated, ends_in_question, introduced, is_form_of, is_greeting, meaning_words, names, orders,
+    speaks_of_user, wishes, words,
+};
+use super::look::{EXAMPLES, FACT, WISH};
 use super::notes::MAX_FACT_CHARS;
-use super::wishes;
-use super::wording::{OBJECTS, is_form_of, meaning_words, names, speaks_of_user, words};
 
 /// What small models write where a question asks for a thing: it is no fact.
 const VAGUE: [&str; 6] = ["something", "someone", "somebody", "somewhere", "unknown", "unspecified"];
-
-/// Words of greeting.
-const GREETINGS: [&str; 10] = ["aloha", "bonjour", "ciao", "hallo", "hej", "hei", "hello", "hi", "hola", "salut"];
 
 /// What small models note of a question.
 const ASKED: [&str; 8] = [
@@ -120,6 +117,17 @@ impl Message {
                 findings.push(finding);
             }
         }
+        for one in introduced(&self.text) {
+            if !findings.iter().filter_map(Finding::fact).any(|fact| one.is_told_by(fact)) {
+                findings.push(Finding::Fact(one.fact()));
+            }
+        }
+        if !findings.iter().any(|finding| finding.fact().is_none())
+            && let Some(order) = orders::lasting_order(&self.text)
+        {
+            // In other languages than English, small models hardly ever take an order for a wish.
+            findings.push(Finding::Wish(wishes::quoted(order)));
+        }
         if let Some(name) = wishes::own_name(&self.text) {
             // Once, and in these words: they take the place of the name before.
             let tells_it = |finding: &Finding| match finding {
@@ -160,7 +168,7 @@ impl Message {
         let lower = text.to_lowercase();
         let named =
             ["name is ", "is called "].iter().find_map(|is| Some(lower.rsplit_once(is)?.1.trim_end_matches('.')));
-        let greeted = named.is_some_and(|named| GREETINGS.contains(&named));
+        let greeted = named.is_some_and(is_greeting);
         !greeted && !borrowed.chain(vague).any(|word| stated.contains(&word) && !mentioned(&word))
     }
 
@@ -211,7 +219,7 @@ impl Message {
 }
 
 /// What the user is called, as the lines of some notes tell: whole names first, then the first one of each.
-pub(super) fn noted_names(notes: &str) -> Vec<String> {
+pub(in crate::kernel) fn noted_names(notes: &str) -> Vec<String> {
     let named = |line: &str| {
         let name = USER_IS_CALLED.iter().find_map(|begin| line.trim().strip_prefix(begin))?;
         Some(name.trim_end_matches('.').to_owned()).filter(|name| name.starts_with(char::is_uppercase))
@@ -245,7 +253,7 @@ fn following(words: &[String]) -> impl Iterator<Item = (&String, &String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory_pass::NOTHING;
+    use super::super::look::NOTHING;
     use super::*;
 
     fn said(message: &str) -> Message {
@@ -308,6 +316,18 @@ mod tests {
             assert_eq!(found(message, fact), 1, "{message}");
         }
         assert_eq!(found("I am with Leopoldina.", "Leopoldina is Leopoldina."), 0);
+    }
+
+    #[test]
+    fn an_order_for_good_is_kept_in_the_users_own_words_where_the_model_has_none() {
+        let order = said("Svara alltid på svenska, tack.");
+        let quoted = "I do as the user has asked: \"Svara alltid på svenska, tack.\"";
+        assert_eq!(order.findings(NOTHING), [Finding::Wish(quoted.to_owned())]);
+        let written = order.findings("YOU: I answer in Swedish.");
+        assert_eq!(written, [Finding::Wish("I answer in Swedish.".to_owned())]);
+        let spanish = "hola! quiero q hables como una abuela, ando medio triste";
+        assert_eq!(said(spanish).findings(NOTHING).len(), 1);
+        assert_eq!(said("Katten är sjuk.").findings(NOTHING), []);
     }
 
     #[test]

@@ -8,12 +8,12 @@
 
 use crate::grammar::policy::literal;
 
-use super::asking::{asks_about_user, ends_in_question, lays_down, only_asks};
+use super::super::language::{
+    asks_about_user, ends_in_question, lays_down, lays_down_manner, only_asks, speaks_of_agent_alone, speaks_of_user,
+    speaks_of_user_alone, without_quotations, without_small_talk,
+};
 use super::findings::{Finding, Message};
 use super::notes::MAX_FACT_CHARS;
-use super::orders::{lays_down_manner, speaks_of_agent_alone};
-use super::pieces::without_small_talk;
-use super::wording::{speaks_of_user, speaks_of_user_alone, without_quotations};
 
 /// Facts that one piece of a message can bring.
 const MAX_FINDINGS: usize = 6;

@@ -10,14 +10,14 @@ use crate::types::{Hasher, Message};
 type Noted = (String, String, usize, String);
 
 /// The note for a prompt with `in_prompt` as core memory, where core memory is `now` and these messages are in view.
-pub(super) fn note(in_prompt: &str, now: &str, messages: &[Message]) -> String {
+pub(in crate::kernel) fn note(in_prompt: &str, now: &str, messages: &[Message]) -> String {
     let noted: Noted = (in_prompt.to_owned(), now.to_owned(), messages.len(), sum_of(messages));
     serde_json::to_string(&noted).unwrap_or_default()
 }
 
 /// Core memory as it stood in the prompt whose state was saved with `note`. None where core memory is not the one it was
 /// then, or where a message has gone that was in view then: it may have told of an edit.
-pub(super) fn core_memory_in_prompt(note: &str, now: &MainContext) -> Option<String> {
+pub(in crate::kernel) fn core_memory_in_prompt(note: &str, now: &MainContext) -> Option<String> {
     let (in_prompt, then, count, sum): Noted = serde_json::from_str(note).ok()?;
     let is_in_view = now.messages.get(..count).is_some_and(|messages| sum_of(messages) == sum);
     (then == now.core_memory && is_in_view).then_some(in_prompt)

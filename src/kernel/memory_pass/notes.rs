@@ -13,9 +13,9 @@ use crate::functions::Function;
 use crate::memory::{BlockLabel, CoreMemory, same_line};
 use crate::types::Call;
 
+use super::super::language::all_names;
+use super::super::offer::MAX_CORE_LINE_CHARS;
 use super::findings::Finding;
-use super::offer::MAX_CORE_LINE_CHARS;
-use super::wording::all_names;
 
 /// Characters of a fact.
 pub(super) const MAX_FACT_CHARS: usize = MAX_CORE_LINE_CHARS / 2;
@@ -39,7 +39,7 @@ const SINGLE: [&str; 4] =
     ["the user's name is ", "the user's first name is ", "the user lives in ", "the user is called "];
 
 /// How wishes begin of which each stands for itself.
-const ADDED: [&str; 3] = ["I do not ", "I always ", "I never "];
+const ADDED: [&str; 4] = ["I do not ", "I always ", "I never ", "I do as the user has asked: "];
 
 /// The possible answers; no two begin alike.
 pub(super) const ANSWERS: [&str; 3] = ["SAME", "UPDATE", "OTHER"];

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::memory::Embed;
 
-use super::wording::{is_form_of, meaning_words};
+use super::super::language::{is_form_of, meaning_words};
 
 /// What a word that two sentences share adds to the cosine of their meanings ..
 const SHARED_WORD: f32 = 0.2;
@@ -15,13 +15,13 @@ const MOST_SHARED: usize = 3;
 /// Least score of a note that a fact can make untrue: with all-MiniLM-L6-v2 those that did had 0.2 and more.
 pub(super) const LEAST_COMPARED: f32 = 0.2;
 /// The same for a note of the same message, which a fact can only repeat.
-pub(super) const LEAST_REPEATED: f32 = 0.7;
+pub(in crate::kernel) const LEAST_REPEATED: f32 = 0.7;
 /// The same for a note that a message may change without saying so in a fact.
 pub(super) const LEAST_RENEWED: f32 = 0.4;
 
 /// Ranks notes by how much they have to do with a fact, and keeps the vectors of those that it has seen.
 #[derive(Default)]
-pub(super) struct Related {
+pub(in crate::kernel) struct Related {
     /// By text; of one embedder.
     vectors: HashMap<String, Vec<f32>>,
     embedder: String,

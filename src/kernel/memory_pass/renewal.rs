@@ -11,11 +11,14 @@ use std::collections::HashSet;
 
 use crate::memory::same_line;
 
+use super::super::language::{is_form_of, names, refers_back, tells_when, words};
 use super::notes::MAX_FACT_CHARS;
-use super::wording::{is_form_of, names, words};
 
 /// Notes that are looked at: those that have most to do with the message.
 pub(super) const MAX_LOOKED_AT: usize = 3;
+
+/// Notes that are looked at because they are the newest ones that tell a time.
+const MAX_NEWEST: usize = 2;
 
 const INSTRUCTIONS: &str =
     "You keep notes about the user of a chat up to date. You read one old note and a new message \
@@ -30,6 +33,11 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("The user studies law in Delft.", "I've switched to botany, still in Delft.", "The user studies botany in Delft."),
     ("The user's party is on 8 July.", "What should I cook for twelve people?", "The user's party is on 8 July."),
     ("The user's party is on 8 July.", "We had to move the party to the 9th.", "The user's party is on 9 July."),
+    (
+        "The user's driving test is in Lund on Monday.",
+        "they put it off to Thursday, same place",
+        "The user's driving test is in Lund on Thursday.",
+    ),
     (
         "The user's tutor is called Brandt.",
         "I was wrong: my tutor is called Orrin, not Brandt.",
@@ -70,6 +78,18 @@ const CORRECTING: [&str; 16] = [
 /// Whether a message may correct what is noted although it states no fact by itself: "it's Wednesday, not Thursday".
 pub(super) fn corrects(message: &str) -> bool {
     words(message).any(|word| CORRECTING.contains(&word.as_str()))
+}
+
+/// Whether a message may move something to another time without naming it: "they shifted it to Wednesday". Then the newest notes
+/// that tell a time are looked at as well.
+pub(super) fn reschedules(message: &str) -> bool {
+    tells_when(message) && refers_back(message)
+}
+
+/// The places of those notes.
+pub(super) fn newest_of_a_time(notes: &[String]) -> impl Iterator<Item = usize> {
+    let of_a_time = notes.iter().enumerate().rev().filter(|(_, note)| tells_when(note));
+    of_a_time.map(|(place, _)| place).take(MAX_NEWEST)
 }
 
 /// Instructions, examples and question for `Dialect::render_side`.

@@ -13,20 +13,18 @@ use crate::functions::{self, Function, Outcome, SideEffect};
 use crate::memory::{BlockLabel, CoreMemory};
 use crate::types::{Body, Call, Cancel, Event, NewMessage, Notification, Status};
 
-use super::Error;
-use super::agent::Agent;
-use super::dates::dated;
+use super::super::Error;
+use super::super::agent::Agent;
+use super::super::language::{dated, orders, pieces};
+use super::super::window;
 use super::findings::Finding;
-use super::memory_pass::{self, MemoryPass};
+use super::look::{self, MemoryPass};
 use super::notes::{self, Notes};
-use super::orders;
-use super::pieces;
 use super::related::{LEAST_COMPARED, LEAST_RENEWED, LEAST_REPEATED};
 use super::renewal;
-use super::window;
 
 /// Stands between a note and the one whose place it has taken, which a bracket closes.
-pub(super) const NO_LONGER: &str = " (no longer: ";
+pub(in crate::kernel) const NO_LONGER: &str = " (no longer: ";
 
 /// A piece of a message that is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +71,7 @@ impl Agent {
     }
 
     /// Messages leave the view with an eviction: what they bring is saved first.
-    pub(super) fn settle_before_eviction(&mut self) -> Result<(), Error> {
+    pub(in crate::kernel) fn settle_before_eviction(&mut self) -> Result<(), Error> {
         if self.settings.memory_pass && self.window_is_full()? {
             self.settle_passes();
         }
@@ -81,7 +79,7 @@ impl Agent {
     }
 
     /// Looks at every message that has not been looked at.
-    pub(super) fn settle_passes(&mut self) {
+    pub(in crate::kernel) fn settle_passes(&mut self) {
         let cancel = self.cancel.clone();
         let mut events = Vec::new();
         while self.memory_pass(&cancel, &mut |event| events.push(event)) {}
@@ -142,10 +140,16 @@ impl Agent {
         let Some(findings) = self.find(pass, preempt)? else { return Ok(None) };
         let facts: Vec<&str> = findings.iter().filter_map(Finding::fact).collect();
         let mut calls = Vec::new();
-        if (!facts.is_empty() || renewal::corrects(piece)) && !asks && !adds {
+        let reschedules = renewal::reschedules(piece);
+        if (!facts.is_empty() || renewal::corrects(piece) || reschedules) && !asks && !adds {
             let mut texts = facts;
             texts.push(piece);
-            for index in self.related(notes.about_user(), &texts, (renewal::MAX_LOOKED_AT, LEAST_RENEWED)) {
+            let mut places = self.related(notes.about_user(), &texts, (renewal::MAX_LOOKED_AT, LEAST_RENEWED));
+            if reschedules {
+                let newest: Vec<usize> = renewal::newest_of_a_time(notes.about_user()).collect();
+                places.extend(newest.into_iter().filter(|place| !places.contains(place)).collect::<Vec<_>>());
+            }
+            for index in places {
                 let Some(note) = notes.about_user().get(index).cloned() else { continue };
                 let Some(written) = self.renew(&note, piece, preempt)? else { return Ok(None) };
                 if let Some(now) = renewal::renewed(&note, piece, &written) {
@@ -194,7 +198,12 @@ impl Agent {
     }
 
     /// The places of the notes that have most to do with what is said.
-    pub(super) fn related(&mut self, notes: &[String], texts: &[&str], (most, least): (usize, f32)) -> Vec<usize> {
+    pub(in crate::kernel) fn related(
+        &mut self,
+        notes: &[String],
+        texts: &[&str],
+        (most, least): (usize, f32),
+    ) -> Vec<usize> {
         self.related.rank(notes, texts, (most, least), self.embedder.as_deref_mut())
     }
 
@@ -212,7 +221,7 @@ impl Agent {
 
     /// Asks the model what a message states, with less of the message where it does not fit.
     fn find(&mut self, mut pass: MemoryPass, preempt: &Cancel) -> Result<Option<Vec<Finding>>, Error> {
-        let odds = (memory_pass::NOTHING, pass.min_odds());
+        let odds = (look::NOTHING, pass.min_odds());
         loop {
             let (instructions, examples, question) = pass.prompt();
             let prompt = (instructions, examples.as_slice(), question.as_str());

@@ -10,7 +10,7 @@ use crate::inference::Vocab;
 use crate::types::{Constraint, ConstraintError, TokenId};
 
 /// `inner`, whose text does not begin with one of `words`.
-pub(super) struct NotFirst<'a> {
+pub(in crate::kernel) struct NotFirst<'a> {
     inner: &'a mut dyn Constraint,
     vocab: Arc<Vocab>,
     words: &'a [&'a str],
@@ -18,7 +18,7 @@ pub(super) struct NotFirst<'a> {
 }
 
 impl<'a> NotFirst<'a> {
-    pub(super) fn new(inner: &'a mut dyn Constraint, vocab: Arc<Vocab>, words: &'a [&'a str]) -> Self {
+    pub(in crate::kernel) fn new(inner: &'a mut dyn Constraint, vocab: Arc<Vocab>, words: &'a [&'a str]) -> Self {
         Self { inner, vocab, words, has_begun: false }
     }
 

@@ -2,22 +2,22 @@
 //! what the user tells of themselves, assistants say so by habit, and it sounds as if they had not listened. Such a reply ends
 //! where the offer begins; what may become one is shown when it is clear that it does not. Pure.
 
-use super::asking::MAKING_WORDS;
+use super::super::language::{MAKING_WORDS, may_ask, sentences, words};
 use super::opening::{begins_with_user, only_tells};
-use super::orders::may_ask;
 use super::own_words::begins_text;
-use super::wording::{sentences, words};
 
 /// How such offers begin, in lower case.
 #[rustfmt::skip]
-const OFFERS: [&str; 37] = [
+const OFFERS: [&str; 48] = [
     "how can i assist", "how can i help", "how can we help", "how else can i", "how may i assist", "how may i help", "if you have any other questions",
     "if you have any questions", "if you have any specific questions", "feel free to ask", "is there anything else i can", "is there anything else you'd like",
     "is there anything else you would like", "is there anything i can help", "is there anything specific you'd like to know",
     "is there anything specific you would like to know", "is there anything specific i can", "let me know if you have any", "let me know if you need",
     "what can i do for you", "what else can i", "do you have any specific questions", "what would you like to know",
     "kann ich dir sonst", "kann ich ihnen sonst", "wie kann ich dir", "wie kann ich ihnen", "womit kann ich",
-    "comment puis-je", "en quoi puis-je", "¿cómo puedo ayudar", "¿en qué puedo", "¿hay algo más en",
+    "comment puis-je", "en quoi puis-je", "¿cómo puedo ayudar", "¿en qué puedo",
+    "are there any other ", "are there any specific ", "si tienes alguna ", "si necesitas ", "no dudes en ", "¿hay algo más ", "n'hésite",
+    "wenn du weitere fragen", "wenn sie weitere fragen", "lass mich wissen", "mocht je ", "als je nog ",
     "come posso aiutar", "como posso ajudar", "hoe kan ik", "hur kan jag hjälpa",
 ];
 
@@ -37,7 +37,7 @@ const FENCE: &str = "```";
 
 /// Whether a reply to `message` is to end where it would offer help: a sentence of the message begins with the user or what is
 /// theirs, and none asks for anything.
-pub(super) fn is_unasked(message: &str) -> bool {
+pub(in crate::kernel) fn is_unasked(message: &str) -> bool {
     only_tells(message)
         && sentences(message).any(begins_with_user)
         && !sentences(message).any(may_ask)
@@ -45,7 +45,7 @@ pub(super) fn is_unasked(message: &str) -> bool {
 }
 
 /// Where a reply ends, if an offer of help begins there behind a sentence.
-pub(super) fn offer(text: &str) -> Option<usize> {
+pub(in crate::kernel) fn offer(text: &str) -> Option<usize> {
     match look(text) {
         Seen::Offer(at) => Some(at),
         Seen::Maybe(_) | Seen::Nothing => None,
@@ -85,7 +85,7 @@ const fn is_picture(c: char) -> bool {
 
 /// Shows a reply as it is written, but for what may become an offer.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(in crate::kernel) struct Shown {
     is_watched: bool,
     has_begun: bool,
     text: String,
@@ -94,19 +94,19 @@ pub(super) struct Shown {
 
 impl Shown {
     /// Of a reply that ends before an offer, if `ends_at_offer` says so.
-    pub(super) const fn new(ends_at_offer: bool) -> Self {
+    pub(in crate::kernel) const fn new(ends_at_offer: bool) -> Self {
         Self { is_watched: ends_at_offer, has_begun: false, text: String::new(), shown: 0 }
     }
 
     /// Sees the bytes of each token before what is made of it: what is no text from its first one on is shown as it comes.
-    pub(super) fn begin(&mut self, bytes: &[u8]) {
+    pub(in crate::kernel) fn begin(&mut self, bytes: &[u8]) {
         if !std::mem::replace(&mut self.has_begun, true) {
             self.is_watched &= begins_text(bytes);
         }
     }
 
     /// What of the reply can be shown now that `text` was written.
-    pub(super) fn push(&mut self, text: &str) -> String {
+    pub(in crate::kernel) fn push(&mut self, text: &str) -> String {
         self.text.push_str(text);
         let end = match self.is_watched.then(|| look(&self.text)) {
             Some(Seen::Offer(at) | Seen::Maybe(at)) => at,
@@ -116,12 +116,12 @@ impl Shown {
     }
 
     /// Where the whole text ends before an offer, if it does.
-    pub(super) fn end(&self, text: &str) -> Option<usize> {
+    pub(in crate::kernel) fn end(&self, text: &str) -> Option<usize> {
         if self.is_watched { offer(text) } else { None }
     }
 
     /// What is left to be shown of the whole text, `has_ended` where it ends before an offer.
-    pub(super) fn finish(mut self, has_ended: bool) -> String {
+    pub(in crate::kernel) fn finish(mut self, has_ended: bool) -> String {
         let end = if has_ended { self.shown } else { self.text.len() };
         self.up_to(end)
     }

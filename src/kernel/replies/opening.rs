@@ -4,9 +4,10 @@
 //! begin is refused; what moves it to sympathy begins otherwise ("I'm sorry to hear that"), and so does what it cannot do ("I'm sorry,
 //! but I can't"), which is refused to who wants nothing done ("Act as a strict librarian.", "I can't do Wednesdays."). Pure.
 
-use super::asking::{asks, first_words, only_asks};
-use super::orders::{SUBJECTS, beside_orders, may_ask};
-use super::wording::{is_form_of, meaning_words, sentences, speaks_of_user, speaks_to_somebody, words};
+use super::super::language::{
+    SUBJECTS, asks, beside_orders, first_words, is_english, is_form_of, may_ask, meaning_words, only_asks, sentences,
+    speaks_of_user, speaks_to_somebody, words,
+};
 
 /// Words with which a reply may begin that is looked at before it is written.
 #[rustfmt::skip]
@@ -34,6 +35,17 @@ const OWNED: [&str; 16] = [
 /// What may stand in front of the user and what is theirs.
 const BEFORE_USER: [&str; 16] =
     ["and", "but", "so", "well", "oh", "ok", "okay", "hi", "hey", "hello", "hallo", "hej", "btw", "also", "yes", "no"];
+/// Words by which sentences begin that ask for something to be done.
+#[rustfmt::skip]
+const DOING: [&str; 76] = [
+    "add", "book", "bring", "build", "buy", "calculate", "call", "cancel", "change", "check", "choose", "close", "compute", "connect",
+    "continue", "convert", "create", "delete", "do", "draw", "email", "fetch", "find", "fix", "generate", "get", "give", "go", "google", "help", "join",
+    "let", "look", "mail", "make", "message", "move", "open", "order", "pay", "phone", "pick", "play", "please", "post", "print", "put", "read",
+    "record", "remind", "remove", "run", "schedule", "search", "sell", "send", "set", "show", "sing", "sort", "start", "stop", "take",
+    "tell", "text", "translate", "try", "turn", "type", "update", "upload", "use", "wake", "watch", "write", "draft",
+];
+/// A message with fewer words asks for nothing in any language, unless it begins so: "lol no".
+const LEAST_WORDS: usize = 3;
 /// Words by which the user wants something, maybe of the agent.
 const WANTING: [&str; 11] =
     ["want", "wish", "need", "like", "d", "brauche", "möchte", "will", "hätte", "help", "hilfe"];
@@ -56,33 +68,40 @@ const LEAST_REPEATED: usize = 2;
 const LEAST_REPEATED_PART: (usize, usize) = (3, 5);
 
 /// Whether what a reply to `message` begins with is to be looked at, if `first` is its first word.
-pub(super) fn is_looked_at(first: &str, message: &str) -> bool {
+pub(in crate::kernel) fn is_looked_at(first: &str, message: &str) -> bool {
     let first = first.trim().to_lowercase();
     let word = first.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
     FIRST_WORDS.contains(&word) && only_tells(message)
 }
 
 /// Whether more of how a reply would begin tells no more: it is a sentence, or begins as the agent's own do.
-pub(super) fn is_enough(opening: &str) -> bool {
+pub(in crate::kernel) fn is_enough(opening: &str) -> bool {
     let lower = opening.to_lowercase();
     opening.ends_with(['.', '!', '?', '\n']) || OWN.iter().any(|own| lower.starts_with(own))
 }
 
 /// Whether a reply to `message` must not begin with `opening`, as much of it as is a sentence or shorter.
-pub(super) fn is_misplaced(opening: &str, message: &str) -> bool {
+pub(in crate::kernel) fn is_misplaced(opening: &str, message: &str) -> bool {
     let unwilling = if wants_nothing_done(message) { UNWILLING.as_slice() } else { &[] };
     REFUSALS.iter().chain(unwilling).any(|refusal| opening.starts_with(refusal)) || says_it_again(opening, message)
 }
 
-/// Whether nothing is to be done for the user: each sentence begins with them, or is a few words on how the agent is to be.
+/// Whether nothing is to be done for the user: each sentence begins with them, is a few words on how the agent is to be, or is
+/// an English one that asks for nothing.
 fn wants_nothing_done(message: &str) -> bool {
-    let tells =
-        |sentence: &str| begins_with_user(sentence) && !words(sentence).any(|word| WANTING.contains(&word.as_str()));
+    let wants = |sentence: &str| words(sentence).any(|word| WANTING.contains(&word.as_str()));
     let is_short_order = |sentence: &str| {
         first_words(sentence).next().is_some_and(|first| BEING.contains(&&*first))
             && words(sentence).count() <= MAX_ORDER_WORDS
     };
-    sentences(message).all(|sentence| tells(sentence) || is_short_order(sentence))
+    let may_be_known = is_english(message) || words(message).count() < LEAST_WORDS;
+    let asks_for_nothing = |sentence: &str| {
+        let first = first_words(sentence).find(|word| !BEFORE_USER.contains(&word.as_str())).unwrap_or_default();
+        may_be_known && !DOING.contains(&&*first) && !BEING.contains(&&*first) && !may_ask(sentence)
+    };
+    sentences(message).all(|sentence| {
+        is_short_order(sentence) || !wants(sentence) && (begins_with_user(sentence) || asks_for_nothing(sentence))
+    })
 }
 
 /// Whether a sentence begins with the user or what is theirs.
@@ -117,7 +136,7 @@ fn says_it_again(opening: &str, message: &str) -> bool {
 }
 
 /// Whether nothing in a message can be refused: it asks for nothing.
-pub(super) fn only_tells(message: &str) -> bool {
+pub(in crate::kernel) fn only_tells(message: &str) -> bool {
     !message.trim().is_empty() && !asks(message) && !only_asks(message)
 }
 
@@ -153,6 +172,9 @@ mod tests {
             ("Jag har köpt en gammal segelbåt som heter Vira.", "Jag har en gammal segelbåt som heter Vira."),
             ("My cat is called Comma, by the way.", "My cat is called Comma."),
             ("if anyone asks, I'm allergic to wasp stings", "Yes, I am allergic to wasp stings."),
+            ("ta. it's hailing here", "I apologize, but I can't assist with that."),
+            ("lol no", "I'm sorry, but I can't assist with that."),
+            ("Interview at the garden, 10 o'clock. It's for the job.", "I'm sorry, but I can't assist with that."),
             ("I'm Perpetua, a beekeeper from Hilo. Always answer in one sentence.", "I'm a beekeeper from Hilo."),
         ] {
             assert!(is_misplaced(opening, message), "{message}");
@@ -164,6 +186,8 @@ mod tests {
             ("I want you to call yourself Dot.", "I call myself Dot."),
             ("The bus leaves at eight.", "I see, the bus leaves at eight."),
             ("I collect stamps.", "I"),
+            ("Book a table for the two of us.", "I'm sorry, but I can't assist with that."),
+            ("Reserva una mesa para dos.", "I'm sorry, but I can't assist with that."),
             ("I love Lisbon in spring.", "I love Lisbon, too!"),
             ("Correct this: I has went to the store yesterday.", "I went to the store yesterday."),
         ] {

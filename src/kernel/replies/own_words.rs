@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::inference::Vocab;
 use crate::types::{Constraint, ConstraintError, TokenId};
 
-use super::findings::noted_names;
+use super::super::memory_pass::noted_names;
 use super::offer_of_help::offer;
 use super::opening::only_tells;
 
@@ -39,13 +39,15 @@ const INTRODUCTIONS: [&str; 5] = ["i'm", "i’m", "i am", "my name is", "ich bin
 const AGENT: [&str; 5] = ["you", "your", "yourself", "du", "dich"];
 
 /// `inner`, whose text is in words of the agent's own.
-pub(super) struct OwnWords<'a> {
+pub(in crate::kernel) struct OwnWords<'a> {
     inner: &'a mut dyn Constraint,
     vocab: Arc<Vocab>,
     /// Words of a message that asks for nothing, in lower case.
     message: Vec<String>,
     /// Names of the user.
     names: Vec<String>,
+    /// What a reply is not to begin with, in lower case.
+    unsaid: Vec<String>,
     /// What was written.
     written: String,
     tokens: Vec<TokenId>,
@@ -65,7 +67,12 @@ pub(super) struct OwnWords<'a> {
 impl<'a> OwnWords<'a> {
     /// A reply to `message` of a user who is called by one of `names`, see [`user_names`]. Who has something corrected or
     /// written in their name gets it so.
-    pub(super) fn new(inner: &'a mut dyn Constraint, vocab: Arc<Vocab>, message: &str, names: Vec<String>) -> Self {
+    pub(in crate::kernel) fn new(
+        inner: &'a mut dyn Constraint,
+        vocab: Arc<Vocab>,
+        message: &str,
+        names: Vec<String>,
+    ) -> Self {
         let only_tells = only_tells(message);
         let message: Vec<String> = words(&message.to_lowercase()).map(str::to_owned).collect();
         let is_of_agent = || message.iter().any(|word| AGENT.contains(&word.as_str()));
@@ -76,6 +83,7 @@ impl<'a> OwnWords<'a> {
             vocab,
             message,
             names,
+            unsaid: Vec::new(),
             written: String::new(),
             tokens: Vec::new(),
             circling: Vec::new(),
@@ -88,8 +96,14 @@ impl<'a> OwnWords<'a> {
         }
     }
 
+    /// Does not begin with any of these, in lower case.
+    pub(in crate::kernel) fn without(mut self, unsaid: Vec<String>) -> Self {
+        self.unsaid = unsaid;
+        self
+    }
+
     /// Ends the text where it would offer help, if `ends` says so.
-    pub(super) const fn ending_at_offer(mut self, ends: bool) -> Self {
+    pub(in crate::kernel) const fn ending_at_offer(mut self, ends: bool) -> Self {
         self.ends_at_offer = ends;
         self
     }
@@ -97,9 +111,24 @@ impl<'a> OwnWords<'a> {
     fn is_refused(&self, token: TokenId) -> bool {
         self.is_text
             && (self.circling.contains(&token)
+                || self.may_be_unsaid() && self.is_unsaid(&self.with(token))
                 || self.may_echo && self.echoed(&self.with(token)) > ECHOED_WORDS
                 || self.may_take_name
                     && self.name_begun(&self.with(token)).is_some_and(|letters| letters >= NAME_LETTERS))
+    }
+
+    /// Whether the text so far is short enough to become something that it must not begin with.
+    fn may_be_unsaid(&self) -> bool {
+        let begun = self.written.trim_start();
+        self.unsaid.iter().any(|phrase| begun.len() < phrase.len() && phrase.starts_with(&begun.to_lowercase()))
+    }
+
+    fn is_unsaid(&self, text: &str) -> bool {
+        let begun = text.trim_start().to_lowercase();
+        let is_begun = |phrase: &String| {
+            begun.strip_prefix(phrase).is_some_and(|behind| !behind.starts_with(char::is_alphanumeric))
+        };
+        self.unsaid.iter().any(is_begun)
     }
 
     /// How many words of the message `text` has begun with; 0 where it goes on otherwise.
@@ -215,7 +244,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What the user is called by what they have `said` and by `core_memory`, in which the agent's own name stands as well.
-pub(super) fn user_names<'t>(said: impl Iterator<Item = &'t str>, core_memory: &str) -> Vec<String> {
+pub(in crate::kernel) fn user_names<'t>(said: impl Iterator<Item = &'t str>, core_memory: &str) -> Vec<String> {
     let own = introduced(core_memory);
     let names = said.flat_map(introduced).chain(noted_names(core_memory));
     names.filter(|name| !own.contains(name)).collect()
@@ -261,6 +290,28 @@ mod tests {
             end += engine.vocab().bytes(token).len();
         }
         &text[..end]
+    }
+
+    #[test]
+    fn a_reply_does_not_begin_with_what_the_agent_is_not_to_say() {
+        let engine = ScriptedEngine::new(Script::default());
+        let grammar =
+            Compiler::new(Arc::clone(engine.vocab()), Limits::default()).compile("root ::= [^\\x00]*").unwrap();
+        let may_write = |text: &str| {
+            let mut matcher = grammar.matcher().unwrap();
+            let unsaid = vec!["certainly".to_owned(), "great question".to_owned()];
+            let mut constraint =
+                OwnWords::new(&mut matcher, Arc::clone(engine.vocab()), "Name a river?", Vec::new()).without(unsaid);
+            tokenize_text(&engine, text).unwrap().into_iter().all(|token| {
+                let is_allowed = constraint.allows(token).unwrap();
+                if is_allowed {
+                    constraint.commit(token).unwrap();
+                }
+                is_allowed
+            })
+        };
+        assert!(!may_write("Certainly! The Loire.") && !may_write("great question: the Loire."));
+        assert!(may_write("Great rivers: the Loire.") && may_write("The Loire, certainly.") && may_write("Sure!"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::types::{Body, Cancel, Clock, Event, MessageId};
 const STORE_REPLY_EVERY: Duration = Duration::from_millis(250);
 
 /// A reply on its way: shown piece by piece, stored from time to time.
-pub(super) struct Reply<'a> {
+pub(in crate::kernel) struct Reply<'a> {
     memory: &'a mut AgentMemory,
     clock: &'a dyn Clock,
     cancel: &'a Cancel,
@@ -26,13 +26,13 @@ pub(super) struct Reply<'a> {
 }
 
 /// What is stored and shown of a reply before it is whole.
-pub(super) struct Started {
-    pub(super) row: Option<MessageId>,
-    pub(super) thought_is_shown: bool,
+pub(in crate::kernel) struct Started {
+    pub(in crate::kernel) row: Option<MessageId>,
+    pub(in crate::kernel) thought_is_shown: bool,
 }
 
 impl<'a> Reply<'a> {
-    pub(super) fn new(memory: &'a mut AgentMemory, clock: &'a dyn Clock, cancel: &'a Cancel) -> Self {
+    pub(in crate::kernel) fn new(memory: &'a mut AgentMemory, clock: &'a dyn Clock, cancel: &'a Cancel) -> Self {
         Self {
             memory,
             clock,
@@ -46,7 +46,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    pub(super) fn take(&mut self, piece: Piece, emit: &mut dyn FnMut(Event)) {
+    pub(in crate::kernel) fn take(&mut self, piece: Piece, emit: &mut dyn FnMut(Event)) {
         match piece {
             Piece::Thought(text) => self.thoughts.push_str(&text),
             Piece::Text(text) => {
@@ -94,7 +94,7 @@ impl<'a> Reply<'a> {
     ///
     /// # Errors
     /// Something could not be stored.
-    pub(super) fn done(self, is_text: bool) -> Result<Started, crate::memory::Error> {
+    pub(in crate::kernel) fn done(self, is_text: bool) -> Result<Started, crate::memory::Error> {
         if let Some(error) = self.failure {
             self.cancel.clear();
             return Err(error);
