@@ -19,7 +19,7 @@ use super::super::Error;
 use super::super::agent::Agent;
 use super::super::aside::Weighing;
 use super::super::interrupt::Interrupt;
-use super::super::language::{asks_of_user, beside_own_name, follows_up};
+use super::super::language::{asks_of_user, beside_own_name, follows_up, names, words};
 use super::super::memory_pass::NO_LONGER;
 use super::super::model::Written;
 use super::super::offer::step_policy;
@@ -61,6 +61,14 @@ pub(in crate::kernel) enum Lookup {
     MustSearch,
 }
 
+/// What is asked.
+struct Asked {
+    /// With the question from which it goes on.
+    whole: String,
+    /// Without.
+    newest: String,
+}
+
 /// What the model has written of it.
 struct Look {
     text: String,
@@ -100,9 +108,15 @@ fn said_by_user(body: &Body) -> Option<&str> {
     if let Body::User { text } = body { Some(text) } else { None }
 }
 
-/// Whether a message asks on from the one before it, which asks about the user.
-fn goes_on_from(text: &str, before: &str, notes: &str) -> bool {
-    follows_up(text) && asks_of_user(before, notes)
+/// The question from which a message goes on, where that asks about the user; `before` is what the user said before it, newest
+/// first. Who is named for the first time is asked about anew: "and who wrote Hamlet?"
+fn goes_on_from<'a>(text: &str, mut before: impl Iterator<Item = &'a str>, notes: &str) -> Option<&'a str> {
+    if !follows_up(text) {
+        return None;
+    }
+    let question = before.find(|said| !follows_up(said)).filter(|question| asks_of_user(question, notes))?;
+    let is_known = |name: String| words(question).chain(words(notes)).any(|word| word == name);
+    names(text).all(is_known).then_some(question)
 }
 
 /// The edits of notes that a message tells of.
@@ -121,17 +135,13 @@ impl Agent {
         match interrupt {
             Interrupt::User { text, .. } if self.settings.answer_pass => {
                 let notes = self.memory.view().core().map(|core| core.human.text).unwrap_or_default();
-                let goes_on = |before: &&str| goes_on_from(text, before, &notes);
-                let is_due = asks_of_user(text, &notes) || self.said_before(text).filter(goes_on).is_some();
+                let before = self.context.messages.iter().rev();
+                let goes_on = || goes_on_from(text, before.filter_map(|one| said_by_user(&one.body)), &notes).is_some();
+                let is_due = asks_of_user(text, &notes) || goes_on();
                 if is_due { Lookup::Due } else { Lookup::Off }
             }
             _ => Lookup::Off,
         }
-    }
-
-    /// What the user said before `text`.
-    fn said_before(&self, text: &str) -> Option<&str> {
-        self.context.messages.iter().rev().filter_map(|message| said_by_user(&message.body)).find(|said| *said != text)
     }
 
     /// Reads what every answer from the memory begins with: the first question need not wait for it.
@@ -160,7 +170,7 @@ impl Agent {
         progress.lookup = Lookup::Off;
         let mut look = self.look(&known, &asked, emit)?;
         if look.as_ref().is_none_or(Look::is_unknown)
-            && let Some(closer) = self.closer(&known, &asked)
+            && let Some(closer) = self.closer(&known, &asked.whole)
             && let Some(second) = self.look(&closer, &asked, emit)?
             && (look.is_none() || !second.is_unknown() && !second.is_general())
         {
@@ -184,15 +194,15 @@ impl Agent {
 
     /// Asks what is known. Nothing is shown before it is an answer, and one in doubt not before it is looked at; none where
     /// there is too much for the window.
-    fn look(&mut self, known: &Known, asked: &str, emit: &mut dyn FnMut(Event)) -> Result<Option<Look>, Error> {
-        let (examples, question) = (examples(), question(known, asked));
+    fn look(&mut self, known: &Known, asked: &Asked, emit: &mut dyn FnMut(Event)) -> Result<Option<Look>, Error> {
+        let (examples, question) = (examples(), question(known, &asked.whole));
         let mut reply = Reply::new(&mut self.memory, &*self.clock, &self.cancel);
         let sources = || known.said.iter().chain(&known.notes).map(String::as_str);
-        let is_covered = is_covered(asked, sources());
+        let is_covered = is_covered(&asked.whole, sources());
         let doubt = Cell::new(("", f32::NEG_INFINITY));
         let decide = |weighed| {
             doubt.set(likely_unknown(weighed));
-            decided(asked, is_covered, weighed)
+            decided(&asked.newest, is_covered, weighed)
         };
         let is_in_doubt = || doubt.get().1 >= LEAST_DOUBT;
         let told = self.model.tell_aside(
@@ -208,7 +218,11 @@ impl Agent {
             Err(Error::Inference(crate::inference::Error::ContextOverflow { .. })) => return Ok(None),
             told => told?,
         };
-        if stop != StopCause::Cancelled && is_in_doubt() && is_answer(&text) && !is_grounded(&text, asked, sources()) {
+        if stop != StopCause::Cancelled
+            && is_in_doubt()
+            && is_answer(&text)
+            && !is_grounded(&text, &asked.whole, sources())
+        {
             tracing::debug!(%text, "an answer without ground");
             doubt.get().0.clone_into(&mut text);
         }
@@ -262,7 +276,7 @@ impl Agent {
     }
 
     /// The newest message of the user and what bears on it: what was found out of view, messages in view, notes.
-    fn known(&mut self, progress: &mut Progress) -> Result<Option<(String, Known)>, Error> {
+    fn known(&mut self, progress: &mut Progress) -> Result<Option<(Asked, Known)>, Error> {
         let is_user = |body: &Body| said_by_user(body).is_some();
         let Some(at) = self.context.messages.iter().rposition(|message| is_user(&message.body)) else {
             return Ok(None);
@@ -276,10 +290,10 @@ impl Agent {
             return Ok(None);
         };
         let core = self.memory.view().core()?;
-        let before_it = before.iter().rev().find_map(|message| said_by_user(&message.body));
-        let asked = match before_it.filter(|before| goes_on_from(&asked, before, &core.human.text)) {
-            Some(before) => format!("{before} {asked}"),
-            None => asked,
+        let before_it = before.iter().rev().filter_map(|message| said_by_user(&message.body));
+        let asked = match goes_on_from(&asked, before_it, &core.human.text) {
+            Some(before) => Asked { whole: format!("{before} {asked}"), newest: asked },
+            None => Asked { whole: asked.clone(), newest: asked },
         };
         let results = behind.iter().filter_map(|message| match &message.body {
             Body::FunctionResult { name, message, .. } if is_search(name) => Some(message.clone()),
@@ -304,14 +318,14 @@ impl Agent {
         // Newest first: of what bears on the question alike, a later word counts more.
         let newest_first: Vec<&str> = in_view.iter().rev().map(String::as_str).collect();
         let most_chars = if said.is_empty() { MAX_SAID_CHARS } else { MAX_SAID_BESIDE_CHARS };
-        let shown = evidence(&newest_first, &asked, most_chars, self.embedder.as_deref_mut());
+        let shown = evidence(&newest_first, &asked.whole, most_chars, self.embedder.as_deref_mut());
         let shown = newest_first.iter().zip(shown).enumerate().map(|(age, (text, shown))| {
-            shown.or_else(|| (age < NEWEST_MESSAGES).then(|| excerpt(text, &asked, MAX_NEWEST_CHARS).0))
+            shown.or_else(|| (age < NEWEST_MESSAGES).then(|| excerpt(text, &asked.whole, MAX_NEWEST_CHARS).0))
         });
         let shown: Vec<Option<String>> = shown.collect();
         said.extend(shown.into_iter().rev().zip(remarks).filter_map(|(text, remark)| Some(text? + &remark)));
         let notes: Vec<String> = core.human.lines().map(str::to_owned).collect();
-        let mut shown = self.related(&notes, &[&asked], (SHOWN_NOTES, f32::NEG_INFINITY));
+        let mut shown = self.related(&notes, &[&asked.whole], (SHOWN_NOTES, f32::NEG_INFINITY));
         shown.sort_unstable();
         let edits: Vec<&str> = self.context.messages.iter().flat_map(|message| edits(&message.body)).collect();
         let with_edit = |note: &String| {

@@ -1,8 +1,8 @@
 //! What a message asks, as far as its words and signs tell. Pure.
 
 use super::words::{
-    OBJECTS, QUESTION_MARKS, all_names, is_form_of, meaning_words, refers_back, sentences, speaks_of_user,
-    speaks_to_somebody, without_quotations, words,
+    OBJECTS, QUESTION_MARKS, all_names, is_form_of, meaning_words, sentences, speaks_of_user, speaks_to_somebody,
+    without_quotations, words,
 };
 
 /// Words by which a question asks for one thing.
@@ -74,6 +74,9 @@ const TELLING_ME: [&str; 11] = ["ask", "explain", "for", "give", "help", "let", 
 /// Words by which a question begins for what is so.
 const BEING_SO: [&str; 4] = ["when", "where", "which", "who"];
 
+/// Words by which it rather asks for a judgement: "which vaccine is safe for me?"
+const JUDGING: [&str; 8] = ["best", "better", "can", "good", "safe", "too", "worth", "you"];
+
 /// What the agent may have done before: answers from the memory do not show its replies.
 #[rustfmt::skip]
 const SAYING: [&str; 17] = [
@@ -81,11 +84,10 @@ const SAYING: [&str; 17] = [
     "said", "suggest", "suggested", "write", "wrote",
 ];
 
-/// Words that only English has, of those with which questions are made.
+/// Words of questions in English and in none of the languages below.
 #[rustfmt::skip]
-const ENGLISH: [&str; 29] = [
-    "and", "are", "been", "could", "did", "does", "from", "had", "has", "have", "how", "it", "of", "should", "that", "the", "there", "these",
-    "they", "this", "what", "when", "where", "which", "who", "whose", "why", "with", "would",
+const ENGLISH: [&str; 30] = [
+    "and", "are", "been", "could", "did", "does", "for", "from", "has", "have", "how", "is", "it", "of", "should", "that", "the", "there", "these", "they", "this", "what", "when", "where", "which", "who", "whose", "why", "with", "would",
 ];
 /// Words by which is asked in languages whose verbs alone tell who it is.
 #[rustfmt::skip]
@@ -93,8 +95,19 @@ const ASKING_ELSEWHERE: [&str; 33] = [
     "qué", "que", "cuál", "cual", "cuáles", "cómo", "como", "dónde", "donde", "cuándo", "cuando", "quién", "quien", "cuánto", "cuántos", "che",
     "cosa", "dove", "quando", "chi", "quale", "quanto", "perché", "onde", "quem", "qual", "gdzie", "kiedy", "kto", "jak", "jaki", "ile", "czy",
 ];
+/// Their verbs that tell that it is the user; most end in "o".
+#[rustfmt::skip]
+const FIRST_PERSON_VERBS: [&str; 17] = [
+    "soy", "estoy", "voy", "doy", "he", "dije", "conté", "sono", "ho", "sou", "estou", "vou", "mam", "jestem", "lubię", "mieszkam", "pracuję",
+];
+/// Letters of a verb that ends so.
+const LEAST_VERB_CHARS: usize = 4;
 /// Words by which a question goes on from the one before it, in some languages.
-const GOING_ON: [&str; 9] = ["and", "but", "und", "y", "et", "e", "och", "en", "oraz"];
+const GOING_ON: [&str; 8] = ["and", "but", "und", "y", "et", "e", "och", "oraz"];
+/// Those of whom or of what it goes on, where it begins otherwise.
+const GOING_ON_OF: [&str; 7] = ["he", "her", "him", "she", "them", "then", "they"];
+/// What is asked of nobody.
+const ASKED_OF_ALL: [&str; 3] = ["time", "weather", "day"];
 /// Words that say too little to be asked about.
 const SMALL: [&str; 10] = ["about", "else", "far", "long", "many", "much", "often", "old", "since", "until"];
 /// Most words of such a question.
@@ -170,14 +183,19 @@ pub(in crate::kernel) fn asks_of_user(text: &str, notes: &str) -> bool {
         && !asks_what_was_replied(&own)
 }
 
-/// Whether a text has a word that only English has.
-pub(in crate::kernel) fn is_english(text: &str) -> bool {
+fn is_english(text: &str) -> bool {
     words(text).any(|word| ENGLISH.contains(&&*word))
 }
 
 /// Whether a question may be about the user without a word that says so: in many languages the verb alone tells who it is.
 fn may_speak_of_user(text: &str) -> bool {
-    words(text).any(|word| ASKING_ELSEWHERE.contains(&&*word)) && !speaks_to_somebody(text) && !is_english(text)
+    let asks = |word: String| ASKING_ELSEWHERE.contains(&&*word);
+    let is_of_user = |word: String| {
+        let ends =
+            word.chars().count() >= LEAST_VERB_CHARS && word.ends_with('o') && !ASKING_ELSEWHERE.contains(&&*word);
+        ends || FIRST_PERSON_VERBS.contains(&&*word)
+    };
+    words(text).any(asks) && words(text).any(is_of_user) && !speaks_to_somebody(text) && !is_english(text)
 }
 
 /// Whether a message asks on from the question before it and says too little to be answered without: "and because of what?",
@@ -186,10 +204,15 @@ pub(in crate::kernel) fn follows_up(text: &str) -> bool {
     let mut said = first_words(text);
     let first = said.next().unwrap_or_default();
     let is_more = |word: String| !THING_WORDS.contains(&&*word) && !SMALL.contains(&&*word);
-    let stands_in = THING_WORDS.contains(&&*first) && refers_back(text);
+    let is_thing = |word: String| THING_WORDS.contains(&&*word);
+    let goes_on = GOING_ON.contains(&&*first);
+    let stands_in = words(text).any(|word| GOING_ON_OF.contains(&&*word));
+    let is_small = !meaning_words(text).into_iter().any(is_more);
     asks(text)
         && said.count() < MAX_FOLLOWING_WORDS
-        && (GOING_ON.contains(&&*first) || stands_in || !meaning_words(text).into_iter().any(is_more))
+        && !speaks_to_somebody(text)
+        && !words(text).any(|word| ASKED_OF_ALL.contains(&&*word))
+        && (goes_on || is_thing(first) && stands_in || words(text).any(is_thing) && is_small)
 }
 
 /// Whether a question is about what the agent has said: "which book did you recommend to me?"
@@ -204,8 +227,11 @@ fn speaks_of_me(text: &str) -> bool {
     words.iter().enumerate().any(|(at, word)| {
         let before = at.checked_sub(1).and_then(|before| words.get(before));
         // "Which evening is out for me?"
-        let is_what_is_so =
-            |before: &str| before == "for" && (words.first()).is_some_and(|first| BEING_SO.contains(&&**first));
+        let is_what_is_so = |before: &str| {
+            before == "for"
+                && words.first().is_some_and(|first| BEING_SO.contains(&&**first))
+                && !words.iter().any(|word| JUDGING.contains(&&**word))
+        };
         OBJECTS.contains(&word.as_str())
             && before.is_some_and(|before| !TELLING_ME.contains(&before.as_str()) || is_what_is_so(before))
     })
@@ -224,10 +250,16 @@ fn means_any_of(text: &str, notes: &str) -> bool {
     let noted = meaning_words(notes);
     let known =
         |word: &String| meaning_words(word).iter().any(|word| noted.iter().any(|noted| is_form_of(word, noted)));
-    let is_known = |word: &str| matches!(word, "the" | "which");
-    said.iter()
-        .enumerate()
-        .any(|(at, word)| is_known(word) && said.iter().skip(at + 1).take(MOST_NOUN_WORDS).any(known))
+    // "Which book is next?" asks of one that is known, "which dog breeds are calm?" of all.
+    let is_one_of_them = |at: usize| {
+        let (what, being) = (said.get(at + 1), said.get(at + 2));
+        what.is_some_and(|what| noted.contains(what)) && being.is_some_and(|being| BEING_WORDS.contains(&&**being))
+    };
+    said.iter().enumerate().any(|(at, word)| match word.as_str() {
+        "the" => said.iter().skip(at + 1).take(MOST_NOUN_WORDS).any(known),
+        "which" => is_one_of_them(at),
+        _ => false,
+    })
 }
 
 /// The words of a sentence, in lower case; "can't" is one.
@@ -331,6 +363,10 @@ mod tests {
     #[test]
     fn a_question_may_be_about_the_user_without_saying_so() {
         let notes = "The user reads a book for the book club.";
+        for other in ["¿Qué es la fotosíntesis?", "¿Cómo estás?", "Is Lake Como nice?", "Which vaccine is safe for me?"]
+        {
+            assert!(!asks_of_user(other, notes), "{other}");
+        }
         for asking in [
             "cuál era la verdura que no soporto?",
             "Che lavoro faccio adesso?",
@@ -362,6 +398,9 @@ mod tests {
             "what are they usually about",
         ] {
             assert!(follows_up(following), "{following}");
+        }
+        for other in ["What time is it?", "And what can you do?", "How does it work?", "ok?", "??"] {
+            assert!(!follows_up(other), "{other}");
         }
         for other in
             ["where do I live?", "and that was all.", "And what do you think of the new one they have?", "Rex?"]

@@ -55,16 +55,26 @@ const LEADING: [&str; 6] = ["on", "by", "until", "from", "since", "for"];
 
 /// Other words that tell when something is.
 #[rustfmt::skip]
-const TIMES: [&str; 24] = [
-    "am", "april", "august", "december", "february", "january", "july", "june", "midday", "midnight", "november", "noon", "october", "pm", "september",
+const TIMES: [&str; 22] = [
+    "april", "august", "december", "february", "january", "july", "june", "midday", "midnight", "november", "noon", "october", "september",
     "today", "tomorrow", "tonight", "week", "weekend", "morning", "afternoon", "evening", "clock",
 ];
 
+/// What stands behind the number of an hour or a day.
+const COUNTED: [&str; 7] = ["am", "pm", "o", "st", "nd", "rd", "th"];
+
 /// Whether a text tells when something is, as far as its words and digits tell.
 pub(in crate::kernel) fn tells_when(text: &str) -> bool {
-    words(text).any(|word| {
-        let is_day = WEEKDAYS.iter().any(|(day, _)| *day == word);
-        is_day || TIMES.contains(&&*word) || word.starts_with(|c: char| c.is_ascii_digit())
+    let words: Vec<String> = words(text).collect();
+    let word_at = |at: usize| words.get(at).map_or("", String::as_str);
+    words.iter().enumerate().any(|(at, word)| {
+        let is_day = WEEKDAYS.iter().any(|(day, _)| *day == word.trim_end_matches('s'));
+        let digits = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        let is_number = digits.len() < word.len();
+        let is_time = is_number
+            && (COUNTED.contains(&digits)
+                || digits.is_empty() && (COUNTED.contains(&word_at(at + 1)) || at > 0 && word_at(at - 1) == "at"));
+        is_day || is_time || TIMES.contains(&&**word)
     })
 }
 

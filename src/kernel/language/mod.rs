@@ -11,7 +11,7 @@ mod words;
 
 pub(super) use asking::{
     MAKING_WORDS, asks, asks_about_user, asks_for_advice, asks_of_user, ends_in_question, first_words, follows_up,
-    is_english, lays_down, only_asks,
+    lays_down, only_asks,
 };
 pub(super) use dates::{dated, tells_when};
 pub(super) use introductions::introduced;

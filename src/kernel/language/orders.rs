@@ -3,16 +3,16 @@
 //! what it is. Pure.
 
 use super::asking::{first_words, is_question};
-use super::wishes::own_name;
-use super::words::{is_greeting, quotations, sentences, speaks_of_user, words};
+use super::wishes::{own_name, unquoted};
+use super::words::{is_greeting, quotations, sentences, speaks_of_user, speaks_to_somebody, words};
 
 /// Words by which the agent is told how to be, in some languages.
 #[rustfmt::skip]
-const MANNER: [&str; 58] = [
+const MANNER: [&str; 51] = [
     "act", "address", "answer", "avoid", "be", "behave", "keep", "pretend", "reply", "respond", "role", "speak", "stay", "stick", "stop", "talk",
     "treat", "use", "antworte", "benimm", "benutze", "duz", "duze", "rede", "sei", "siez", "sieze", "sprich", "verhalte", "verwende", "parle",
-    "réponds", "sois", "tutoie", "utilise", "vouvoie", "contesta", "habla", "háblame", "responde", "tutéame", "usa", "parla", "rispondi", "sii",
-    "använd", "prata", "svara", "tala", "antwoord", "gebruik", "praat", "spreek", "wees", "bądź", "mów", "odpowiadaj", "fala",
+    "réponds", "sois", "tutoie", "utilise", "vouvoie", "háblame", "responde", "tutéame", "rispondi", "sii", "använd", "prata", "svara",
+    "antwoord", "gebruik", "praat", "spreek", "bądź", "mów", "odpowiadaj",
 ];
 /// Of those, the ways to be addressed: they hold from then on.
 const ADDRESSING: [&str; 7] = ["duz", "duze", "siez", "sieze", "tutoie", "tutéame", "vouvoie"];
@@ -33,6 +33,10 @@ const BEFORE_ORDERS: [&str; 12] =
 const LASTING: [&str; 7] =
     ["from now on", "in future", "in the future", "henceforth", "every time", "ab jetzt", "de ahora en adelante"];
 const ALWAYS: [&str; 4] = ["always", "never", "don't", "don’t"];
+/// What is spoken of in one of those.
+const ANSWERING: [&str; 8] = ["answers", "call", "replies", "short", "shorter", "write", "antworten", "respuestas"];
+/// The word that says so is one of the first of them: "Avoid the coast road, it is always full" is no order for good.
+const MOST_BEFORE_FOREVER: usize = 4;
 /// What else can be ordered behind those.
 #[rustfmt::skip]
 const MORE_MANNER: [&str; 14] = [
@@ -57,26 +61,34 @@ const TOLD: [&str; 11] = [
 ];
 /// How it is told as what the user wants, in English, where anything may be wanted ..
 const WANTING: [&str; 3] = ["want you to ", "like you to ", "need you to "];
-/// .. and in other languages.
+/// .. and in other languages, ..
 #[rustfmt::skip]
 const WANTING_ELSEWHERE: [&str; 17] = [
     "möchte, dass du ", "möchte dass du ", "will, dass du ", "will dass du ", "quiero que ", "quiero q ", "gustaría que ", "veux que tu ",
     "voudrais que tu ", "aimerais que tu ", "voglio che tu ", "vorrei che tu ", "vill att du ", "wil dat je ", "chcę, żebyś ", "chcę żebyś ",
     "quero que ",
 ];
+/// .. where one of these says that it is how the agent talks.
+#[rustfmt::skip]
+const WANTED_MANNER: [&str; 24] = [
+    "antwortest", "bist", "redest", "sprichst", "contestes", "hables", "respondas", "seas", "parles", "répondes", "réponde", "sois", "parli",
+    "risponda", "sia", "pratar", "svarar", "är", "antwoordt", "praat", "mówił", "mówiła", "fales", "responda",
+];
 /// Most words in front of that, or it is not all that the sentence says.
 const MAX_BEFORE_WANTING: usize = 3;
 
 /// Words by which something is not to be said ..
-const DENYING: [&str; 12] =
-    ["avoid", "don", "never", "no", "not", "stop", "without", "nicht", "nie", "jamais", "nunca", "aldrig"];
+const DENYING: [&str; 10] =
+    ["avoid ", "don't ", "don’t ", "never ", " not ", "stop ", " nie ", "jamais ", "nunca ", "aldrig "];
+/// .. up to what is to be said instead ..
+const CONTRASTING: [&str; 5] = [" but ", " instead", ", i ", " and i ", "; "];
 /// .. and those of saying.
 #[rustfmt::skip]
 const SAYING: [&str; 17] = [
     "begin", "call", "open", "say", "saying", "start", "use", "using", "word", "words", "write", "phrase", "phrases", "sag", "sage", "dis", "digas",
 ];
 /// Most words of what is not to be said.
-const MAX_UNSAID_WORDS: usize = 4;
+const MAX_UNSAID_WORDS: usize = 6;
 
 /// How a sentence says how the agent is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,14 +125,25 @@ pub(in crate::kernel) fn may_ask(sentence: &str) -> bool {
 /// How a message says the agent is to be from then on, in the user's own words: the first sentence that says so of the agent
 /// alone.
 pub(in crate::kernel) fn lasting_order(message: &str) -> Option<&str> {
-    let lasts = |sentence: &str| {
-        let lower = sentence.to_lowercase();
+    let lasts = |clause: &str| {
+        let lower = clause.to_lowercase();
+        let early = || words(&lower).take(MOST_BEFORE_FOREVER);
         let holds = LASTING.iter().any(|lasting| lower.contains(lasting))
-            || words(sentence).any(|word| FOREVER.contains(&&*word) || ADDRESSING.contains(&&*word));
-        order(sentence) == Some(Order::Manner) && holds
-            || WANTING_ELSEWHERE.iter().any(|wanting| lower.contains(wanting))
+            || early().any(|word| FOREVER.contains(&&*word) || ADDRESSING.contains(&&*word));
+        order(clause) == Some(Order::Manner) && holds || wanted_elsewhere(&lower).is_some()
     };
-    sentences(message).map(str::trim).find(|sentence| speaks_of_agent_alone(sentence) && lasts(sentence))
+    sentences(message).map(clause_of_order).find(|clause| speaks_of_agent_alone(clause) && lasts(clause))
+}
+
+/// A sentence up to the comma behind which it says something else: ".., I'm sad today".
+fn clause_of_order(sentence: &str) -> &str {
+    let sentence = sentence.trim();
+    let leads =
+        |before: &str| LASTING.iter().any(|lasting| before.eq_ignore_ascii_case(lasting)) || before.ends_with("möchte");
+    match sentence.split_once(',') {
+        Some((before, _)) if !leads(before) && words(before).count() > 1 => before,
+        _ => sentence,
+    }
 }
 
 /// What a message says beside how the agent is to be.
@@ -152,28 +175,41 @@ pub(in crate::kernel) fn speaks_of_agent_alone(message: &str) -> bool {
 
 /// How the agent is to be, where a sentence says that the user wants it so and nothing else.
 fn wanted(lower: &str) -> Option<&str> {
-    let behind = |wanting: &&str| {
-        let (before, manner) = lower.split_once(wanting)?;
-        (words(before).count() <= MAX_BEFORE_WANTING).then_some(manner)
-    };
     let is_manner = |manner: &&str| first_words(manner).next().is_some_and(|first| MANNER.contains(&&*first));
-    let in_english = WANTING.iter().find_map(behind).filter(is_manner);
-    in_english.or_else(|| WANTING_ELSEWHERE.iter().find_map(behind))
+    let in_english = WANTING.iter().find_map(|wanting| behind(lower, wanting)).filter(is_manner);
+    in_english.or_else(|| wanted_elsewhere(lower)).filter(|manner| !manner.contains([',', ':', ';']))
 }
 
-/// What the agent is not to say, as lines of core memory tell that are not about the user: "I never say 'Certainly'." In lower case.
+fn wanted_elsewhere(lower: &str) -> Option<&str> {
+    let is_manner = |manner: &&str| words(manner).any(|word| WANTED_MANNER.contains(&&*word));
+    WANTING_ELSEWHERE.iter().find_map(|wanting| behind(lower, wanting)).filter(is_manner)
+}
+
+/// What stands behind `wanting`, where few words stand before it.
+fn behind<'t>(lower: &'t str, wanting: &str) -> Option<&'t str> {
+    let (before, manner) = lower.split_once(wanting)?;
+    (words(before).count() <= MAX_BEFORE_WANTING).then_some(manner)
+}
+
+/// What the agent is not to say, as the lines of core memory tell that are its own: "I never say 'Certainly'." In lower case.
 pub(in crate::kernel) fn unsaid(core_memory: &str) -> Vec<String> {
-    let is_own = |line: &&str| !line.contains("The user");
-    let denies = |line: &&str| {
-        words(line).any(|word| DENYING.contains(&&*word)) && words(line).any(|word| SAYING.contains(&&*word))
-    };
-    let quoted = core_memory
-        .lines()
-        .filter(is_own)
-        .filter(denies)
-        .flat_map(quotations)
-        .map(|phrase| phrase.trim().to_lowercase());
-    quoted.filter(|phrase| (1..=MAX_UNSAID_WORDS).contains(&words(phrase).count())).collect()
+    let own = core_memory.lines().map(|line| unquoted(line.trim())).filter(|line| !line.contains("The user"));
+    let denied = own.filter_map(|line| {
+        let lower = line.to_lowercase();
+        let at = DENYING.iter().filter_map(|deny| lower.find(*deny)).min()?;
+        let behind = lower.get(at..)?;
+        let end = CONTRASTING.iter().filter_map(|other| behind.find(*other)).min().unwrap_or(behind.len());
+        behind.get(..end).filter(|denied| words(denied).any(|word| SAYING.contains(&&*word))).map(str::to_owned)
+    });
+    let phrases = denied.flat_map(|denied| quotations(&denied));
+    let bare = phrases.map(|phrase| phrase.trim_matches(|c: char| !c.is_alphanumeric()).to_owned());
+    bare.filter(|phrase| (1..=MAX_UNSAID_WORDS).contains(&words(phrase).count())).collect()
+}
+
+/// Whether an order that begins with how long it holds is one for the agent: the shop closes at six from now on, too.
+fn speaks_to_agent(lower: &str) -> bool {
+    let is_manner = |word: &str| MANNER.contains(&word) || MORE_MANNER.contains(&word) || ANSWERING.contains(&word);
+    speaks_to_somebody(lower) || words(lower).any(|word| is_manner(&word))
 }
 
 fn is_order(sentence: &str) -> bool {
@@ -190,7 +226,7 @@ fn order(sentence: &str) -> Option<Order> {
     let (first, second) = (said.next().unwrap_or_default(), said.next().unwrap_or_default());
     let is_manner = |word: &str| MANNER.contains(&word);
     let holds = ALWAYS.contains(&&*first) && (is_manner(&second) || MORE_MANNER.contains(&&*second))
-        || LASTING.iter().any(|lasting| lower.trim_start().starts_with(lasting));
+        || LASTING.iter().any(|lasting| lower.trim_start().starts_with(lasting)) && speaks_to_agent(&lower);
     if is_manner(&first) || holds {
         Some(Order::Manner)
     } else if ASKING.contains(&&*first) {
@@ -231,7 +267,7 @@ mod tests {
         for lasting in [
             "Sprich bitte nur Deutsch mit mir.",
             "Duz mich bitte!",
-            "Svara alltid på svenska, tack",
+            "Svara alltid på svenska",
             "Réponds-moi toujours en une phrase.",
             "From now on, short answers.",
             "Quiero q hables como una abuela.",
@@ -248,8 +284,16 @@ mod tests {
 
     #[test]
     fn what_the_agent_is_not_to_say_is_known() {
-        let block = "My name is Fern.\nI never say 'Certainly' or 'Great question'.\nI say \"Ahoy\".\nI don't use “dude”.\nThe user does not say 'ta'.";
-        assert_eq!(unsaid(block), ["certainly", "great question", "dude"]);
+        for (line, phrases) in [
+            ("I never say 'Certainly' or 'Great question'.", &["certainly", "great question"][..]),
+            ("I do not say 'hello', I say 'ahoy'.", &["hello"]),
+            ("I don't use “dude”.", &["dude"]),
+            ("I do as the user has asked: \"Never begin with 'Certainly!'.\"", &["certainly"]),
+            ("I say \"Ahoy\".", &[]),
+            ("The user does not say 'ta'.", &[]),
+        ] {
+            assert_eq!(unsaid(&format!("My name is Fern.\n{line}\n")), phrases, "{line}");
+        }
     }
 
     #[test]
@@ -280,6 +324,7 @@ mod tests {
             "You are my coach, my name is Ruhl.",
             "I want you to know my aunt.",
             "I'm ill and tired and want you to be kind.",
+            "I need you to be honest: my boss fired me.",
             "Be kind. I'm ill.",
             "Is it late?",
             "My cat is old.",

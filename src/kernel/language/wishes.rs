@@ -1,7 +1,7 @@
 //! How the user wants the agent to be, as a line of the agent's own block: in its own words, about itself. Pure.
 
 use super::asking::is_question;
-use super::words::sentences;
+use super::words::{quotations, sentences};
 
 /// How what the agent is to be begins.
 const OF_AGENT: [&str; 9] = ["I ", "I'", "I’", "My ", "Ich ", "Mein ", "Je ", "J'", "Yo "];
@@ -9,9 +9,9 @@ const OF_AGENT: [&str; 9] = ["I ", "I'", "I’", "My ", "Ich ", "Mein ", "Je ", 
 /// How small models begin it when they go on in the user's words, and how the agent itself would say it. The user's side of it
 /// is turned round too.
 const TURNED: [(&str, &str); 14] = [
-    ("I'd like to be ", "I am "),
-    ("I would like to be ", "I am "),
-    ("I want to be ", "I am "),
+    ("I'd like to be your ", "I am the user's "),
+    ("I would like to be your ", "I am the user's "),
+    ("I want to be your ", "I am the user's "),
     ("You are ", "I am "),
     ("You're ", "I am "),
     ("You’re ", "I am "),
@@ -25,6 +25,9 @@ const TURNED: [(&str, &str); 14] = [
     ("Do not ", "I do not "),
 ];
 
+/// Begins a line that has a wish in the user's own words.
+pub(in crate::kernel) const QUOTED: &str = "I do as the user has asked: ";
+
 /// How the agent is given a name, in lower case.
 #[rustfmt::skip]
 const NAMED: [&str; 12] = [
@@ -34,7 +37,7 @@ const NAMED: [&str; 12] = [
 /// What may stand in front of that, beside signs.
 const BEFORE_NAMED: [&str; 10] = ["", "and", "but", "so", "now", "on", "please", "then", "to", "und"];
 /// What ends in a full stop and is half a name.
-const TITLES: [&str; 6] = ["Dr", "Mr", "Mrs", "Ms", "Prof", "St"];
+pub(super) const TITLES: [&str; 9] = ["Dr", "Lt", "Miss", "Mr", "Mrs", "Ms", "Prof", "Sir", "St"];
 /// How it becomes somebody, where "now" stands behind the name and a name is spoken of.
 const BECOMING: [&str; 3] = ["you're ", "you’re ", "you are "];
 const NOW: [&str; 2] = ["now", "from"];
@@ -57,11 +60,15 @@ pub(in crate::kernel) fn own_words(wish: &str) -> Option<String> {
     }
 }
 
-/// A text with its words about the user as those of somebody else.
+/// A text with its words about the user as those of somebody else, but for what it quotes and for "you're".
 fn about_user(text: &str, users: &[(&str, &str)]) -> String {
+    if !quotations(text).is_empty() {
+        return text.to_owned();
+    }
     let turned = text.split_inclusive(|c: char| !c.is_alphanumeric()).map(|word| {
         let bare = word.trim_end_matches(|c: char| !c.is_alphanumeric());
-        let user = users.iter().find(|(said, _)| *said == bare);
+        let is_whole = !word.ends_with(['\'', '’']);
+        let user = users.iter().find(|(said, _)| is_whole && *said == bare);
         user.map_or_else(|| word.to_owned(), |(_, user)| word.replacen(bare, user, 1))
     });
     turned.collect()
@@ -69,7 +76,12 @@ fn about_user(text: &str, users: &[(&str, &str)]) -> String {
 
 /// A line of the agent's own block that tells a wish in the user's own words.
 pub(in crate::kernel) fn quoted(wish: &str) -> String {
-    format!("I do as the user has asked: \"{}\"", wish.replace('"', "'"))
+    format!("{QUOTED}\"{}\"", wish.replace('"', "'"))
+}
+
+/// The wish in such a line; another line as it is.
+pub(in crate::kernel) fn unquoted(line: &str) -> &str {
+    line.strip_prefix(QUOTED).map_or(line, |wish| wish.trim_matches('"'))
 }
 
 /// The line of the agent's own block that tells the name which a message gives the agent, if it gives one.
@@ -151,6 +163,8 @@ mod tests {
             ("My name is Fern.", "My name is Fern."),
             ("I'd like to be your tutor.", "I am the user's tutor."),
             ("I talk to you like a pirate.", "I talk to the user like a pirate."),
+            ("I never say 'thank you'.", "I never say 'thank you'."),
+            ("I say when you're wrong.", "I say when you're wrong."),
             ("Be strict with me about practising.", "I am strict with the user about practising."),
             ("You're my coach, be kind to me.", "I am the user's coach, be kind to the user."),
             ("Your name is Fern.", "My name is Fern."),

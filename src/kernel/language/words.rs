@@ -36,9 +36,9 @@ const STANDING_IN: [&str; 9] = ["he", "her", "him", "it", "she", "that", "them",
 
 /// Words of greeting and thanks.
 #[rustfmt::skip]
-const GREETINGS: [&str; 26] = [
+const GREETINGS: [&str; 25] = [
     "aloha", "bonjour", "ciao", "cześć", "danke", "gracias", "grazie", "hallo", "hei", "hej", "hejsan", "hello", "hey", "hi", "hoi", "hola",
-    "merci", "moin", "morning", "olá", "salut", "servus", "tack", "thanks", "thx", "tjena",
+    "merci", "moin", "olá", "salut", "servus", "tack", "thanks", "thx", "tjena",
 ];
 /// Most words of a sentence that only greets: "hey there mneme".
 const MAX_GREETING_WORDS: usize = 3;
@@ -149,7 +149,9 @@ pub(in crate::kernel) fn refers_back(text: &str) -> bool {
 /// Whether a text greets or thanks and does nothing else.
 pub(in crate::kernel) fn is_greeting(text: &str) -> bool {
     let first = words(text).next();
-    first.is_some_and(|first| GREETINGS.contains(&&*first)) && words(text).count() <= MAX_GREETING_WORDS
+    first.is_some_and(|first| GREETINGS.contains(&&*first))
+        && words(text).count() <= MAX_GREETING_WORDS
+        && names(text).next().is_none()
 }
 
 /// Whether a text speaks of who writes it.

@@ -125,7 +125,7 @@ impl Message {
         if !findings.iter().any(|finding| finding.fact().is_none())
             && let Some(order) = orders::lasting_order(&self.text)
         {
-            // In other languages than English, small models hardly ever take an order for a wish.
+            // Small models do not always take an order for a wish, and hardly ever one in another language than English.
             findings.push(Finding::Wish(wishes::quoted(order)));
         }
         if let Some(name) = wishes::own_name(&self.text) {
@@ -168,7 +168,7 @@ impl Message {
         let lower = text.to_lowercase();
         let named =
             ["name is ", "is called "].iter().find_map(|is| Some(lower.rsplit_once(is)?.1.trim_end_matches('.')));
-        let greeted = named.is_some_and(is_greeting);
+        let greeted = named.is_some_and(|named| is_greeting(named) && !named.contains(' '));
         !greeted && !borrowed.chain(vague).any(|word| stated.contains(&word) && !mentioned(&word))
     }
 
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn an_order_for_good_is_kept_in_the_users_own_words_where_the_model_has_none() {
         let order = said("Svara alltid på svenska, tack.");
-        let quoted = "I do as the user has asked: \"Svara alltid på svenska, tack.\"";
+        let quoted = "I do as the user has asked: \"Svara alltid på svenska\"";
         assert_eq!(order.findings(NOTHING), [Finding::Wish(quoted.to_owned())]);
         let written = order.findings("YOU: I answer in Swedish.");
         assert_eq!(written, [Finding::Wish("I answer in Swedish.".to_owned())]);

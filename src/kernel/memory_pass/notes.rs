@@ -13,7 +13,7 @@ use crate::functions::Function;
 use crate::memory::{BlockLabel, CoreMemory, same_line};
 use crate::types::Call;
 
-use super::super::language::all_names;
+use super::super::language::{all_names, wishes};
 use super::super::offer::MAX_CORE_LINE_CHARS;
 use super::findings::Finding;
 
@@ -39,7 +39,10 @@ const SINGLE: [&str; 4] =
     ["the user's name is ", "the user's first name is ", "the user lives in ", "the user is called "];
 
 /// How wishes begin of which each stands for itself.
-const ADDED: [&str; 4] = ["I do not ", "I always ", "I never ", "I do as the user has asked: "];
+const ADDED: [&str; 3] = ["I do not ", "I always ", "I never "];
+
+/// Words with which there may be several of them in the user's own words.
+const ADDED_QUOTED: [&str; 6] = ["always", "avoid", "don't", "don’t", "never", "please"];
 
 /// The possible answers; no two begin alike.
 pub(super) const ANSWERS: [&str; 3] = ["SAME", "UPDATE", "OTHER"];
@@ -228,7 +231,12 @@ impl Notes {
         }
         // There is one of what the agent is, and any number of what it does not do.
         let adds = ADDED.iter().any(|begin| wish.starts_with(begin));
-        let old = self.persona.iter_mut().find(|line| !adds && begin_alike(line, wish));
+        // Of what stands in the user's own words, another of the same kind takes the place of the first: "Sprich nur Englisch."
+        let is_alike = |line: &String| {
+            let (one, two) = (wishes::unquoted(line), wishes::unquoted(wish));
+            if two == wish { begin_alike(line, wish) } else { one != line && begins_with_same_word(one, two) }
+        };
+        let old = self.persona.iter_mut().find(|line| !adds && is_alike(line));
         let room = self.persona_room + old.as_ref().map_or(0, |old| old.chars().count() + 1);
         self.persona_room = room.checked_sub(wish.chars().count() + 1)?;
         match old {
@@ -257,6 +265,11 @@ fn question(note: &str, fact: &str) -> String {
 fn begin_alike(one: &str, two: &str) -> bool {
     let alike = |(one, two): (&str, &str)| one.to_lowercase() == two.to_lowercase();
     one.split_whitespace().zip(two.split_whitespace()).take_while(|pair| alike(*pair)).count() >= ALIKE_WORDS
+}
+
+fn begins_with_same_word(one: &str, two: &str) -> bool {
+    let first = |text: &str| text.split_whitespace().next().map(str::to_lowercase);
+    first(one) == first(two) && !ADDED_QUOTED.contains(&first(one).unwrap_or_default().as_str())
 }
 
 fn append(label: BlockLabel, content: &str) -> Call {
@@ -313,6 +326,19 @@ mod tests {
     fn made(call: Option<Call>) -> (String, Value) {
         let call = call.expect("a call");
         (call.name, Value::Object(call.arguments))
+    }
+
+    #[test]
+    fn an_order_in_the_users_own_words_takes_the_place_of_one_of_its_kind() {
+        let mut notes = notes("");
+        let mut adopt = |order: &str| {
+            let call = notes.take(&Finding::Wish(wishes::quoted(order)), &[]).unwrap();
+            call.name
+        };
+        assert_eq!(adopt("Sprich nur Deutsch mit mir."), "core_memory_append");
+        assert_eq!(adopt("Never say 'ok'."), "core_memory_append");
+        assert_eq!(adopt("Never say 'hm'."), "core_memory_append");
+        assert_eq!(adopt("Sprich nur Englisch mit mir."), "core_memory_replace");
     }
 
     #[test]

@@ -75,6 +75,13 @@ const CORRECTING: [&str; 16] = [
     "not", "oops", "rather", "sorry", "typo", "wrong",
 ];
 
+/// Words by which something comes at another time.
+#[rustfmt::skip]
+const MOVING: [&str; 18] = [
+    "back", "brought", "changed", "delayed", "earlier", "forward", "instead", "later", "moved", "now", "postponed", "pushed", "put",
+    "rescheduled", "shifted", "still", "swapped", "switched",
+];
+
 /// Whether a message may correct what is noted although it states no fact by itself: "it's Wednesday, not Thursday".
 pub(super) fn corrects(message: &str) -> bool {
     words(message).any(|word| CORRECTING.contains(&word.as_str()))
@@ -83,7 +90,7 @@ pub(super) fn corrects(message: &str) -> bool {
 /// Whether a message may move something to another time without naming it: "they shifted it to Wednesday". Then the newest notes
 /// that tell a time are looked at as well.
 pub(super) fn reschedules(message: &str) -> bool {
-    tells_when(message) && refers_back(message)
+    tells_when(message) && refers_back(message) && words(message).any(|word| MOVING.contains(&&*word))
 }
 
 /// The places of those notes.
@@ -141,6 +148,21 @@ mod tests {
     use crate::grammar::{Compiler, Limits, Verdict};
     use crate::inference::{Engine, Script, ScriptedEngine};
     use std::sync::Arc;
+
+    #[test]
+    fn something_that_is_not_named_can_come_at_another_time() {
+        for moved in ["they shifted it to Wednesday, same time", "it's been pushed back to 2 pm"] {
+            assert!(reschedules(moved), "{moved}");
+        }
+        for other in
+            ["it's Wednesday today", "I am still mad at her", "they now have 3 kids", "They moved it to the attic"]
+        {
+            assert!(!reschedules(other), "{other}");
+        }
+        let notes = ["The exam is on Monday.", "The user sings.", "Choir is at 8.", "The user has a cat."];
+        let notes = notes.map(str::to_owned);
+        assert_eq!(newest_of_a_time(&notes).collect::<Vec<_>>(), [2, 0]);
+    }
 
     #[test]
     fn a_note_is_renewed_by_what_the_message_says_and_nothing_else() {

@@ -145,11 +145,17 @@ impl Agent {
             let mut texts = facts;
             texts.push(piece);
             let mut places = self.related(notes.about_user(), &texts, (renewal::MAX_LOOKED_AT, LEAST_RENEWED));
+            let related = places.len();
             if reschedules {
-                let newest: Vec<usize> = renewal::newest_of_a_time(notes.about_user()).collect();
-                places.extend(newest.into_iter().filter(|place| !places.contains(place)).collect::<Vec<_>>());
+                let newest = renewal::newest_of_a_time(notes.about_user());
+                let others: Vec<usize> = newest.filter(|place| !places.contains(place)).collect();
+                places.extend(others);
             }
-            for index in places {
+            for (rank, index) in places.into_iter().enumerate() {
+                // Of those that were not named, one is meant at most.
+                if rank >= related && !calls.is_empty() {
+                    break;
+                }
                 let Some(note) = notes.about_user().get(index).cloned() else { continue };
                 let Some(written) = self.renew(&note, piece, preempt)? else { return Ok(None) };
                 if let Some(now) = renewal::renewed(&note, piece, &written) {

@@ -8,7 +8,7 @@ use super::own_words::begins_text;
 
 /// How such offers begin, in lower case.
 #[rustfmt::skip]
-const OFFERS: [&str; 48] = [
+const OFFERS: [&str; 57] = [
     "how can i assist", "how can i help", "how can we help", "how else can i", "how may i assist", "how may i help", "if you have any other questions",
     "if you have any questions", "if you have any specific questions", "feel free to ask", "is there anything else i can", "is there anything else you'd like",
     "is there anything else you would like", "is there anything i can help", "is there anything specific you'd like to know",
@@ -16,8 +16,11 @@ const OFFERS: [&str; 48] = [
     "what can i do for you", "what else can i", "do you have any specific questions", "what would you like to know",
     "kann ich dir sonst", "kann ich ihnen sonst", "wie kann ich dir", "wie kann ich ihnen", "womit kann ich",
     "comment puis-je", "en quoi puis-je", "¿cómo puedo ayudar", "¿en qué puedo",
-    "are there any other ", "are there any specific ", "si tienes alguna ", "si necesitas ", "no dudes en ", "¿hay algo más ", "n'hésite",
-    "wenn du weitere fragen", "wenn sie weitere fragen", "lass mich wissen", "mocht je ", "als je nog ",
+    "are there any other topics", "are there any other questions", "are there any specific topics", "are there any specific questions",
+    "si tienes alguna otra pregunta", "si tienes alguna pregunta", "si tienes alguna duda", "si necesitas ayuda con", "si necesitas algo más",
+    "no dudes en preguntar", "no dudes en decirme", "¿hay algo más en", "¿hay algo más que pueda", "n'hésite pas à me", "n’hésite pas à me",
+    "wenn du weitere fragen", "wenn sie weitere fragen", "lass mich wissen, wenn", "lass mich wissen, falls", "als je nog vragen",
+    "mocht je nog vragen",
     "come posso aiutar", "como posso ajudar", "hoe kan ik", "hur kan jag hjälpa",
 ];
 

@@ -5,8 +5,8 @@
 //! but I can't"), which is refused to who wants nothing done ("Act as a strict librarian.", "I can't do Wednesdays."). Pure.
 
 use super::super::language::{
-    SUBJECTS, asks, beside_orders, first_words, is_english, is_form_of, may_ask, meaning_words, only_asks, sentences,
-    speaks_of_user, speaks_to_somebody, words,
+    SUBJECTS, asks, beside_orders, first_words, is_form_of, may_ask, meaning_words, only_asks, sentences,
+    speaks_of_user, speaks_to_somebody, tells_when, words,
 };
 
 /// Words with which a reply may begin that is looked at before it is written.
@@ -29,23 +29,33 @@ const UNWILLING: [&str; 4] =
 
 /// What is the user's.
 #[rustfmt::skip]
-const OWNED: [&str; 16] = [
-    "my", "our", "mein", "meine", "unser", "unsere", "mon", "ma", "mes", "mi", "mis", "min", "mitt", "mina", "mijn", "meu",
+const OWNED: [&str; 17] = [
+    "my", "me", "our", "mein", "meine", "unser", "unsere", "mon", "ma", "mes", "mi", "mis", "min", "mitt", "mina", "mijn", "meu",
 ];
 /// What may stand in front of the user and what is theirs.
 const BEFORE_USER: [&str; 16] =
     ["and", "but", "so", "well", "oh", "ok", "okay", "hi", "hey", "hello", "hallo", "hej", "btw", "also", "yes", "no"];
-/// Words by which sentences begin that ask for something to be done.
+/// Words by which a sentence tells what is so, among its first ones ..
 #[rustfmt::skip]
-const DOING: [&str; 76] = [
-    "add", "book", "bring", "build", "buy", "calculate", "call", "cancel", "change", "check", "choose", "close", "compute", "connect",
-    "continue", "convert", "create", "delete", "do", "draw", "email", "fetch", "find", "fix", "generate", "get", "give", "go", "google", "help", "join",
-    "let", "look", "mail", "make", "message", "move", "open", "order", "pay", "phone", "pick", "play", "please", "post", "print", "put", "read",
-    "record", "remind", "remove", "run", "schedule", "search", "sell", "send", "set", "show", "sing", "sort", "start", "stop", "take",
-    "tell", "text", "translate", "try", "turn", "type", "update", "upload", "use", "wake", "watch", "write", "draft",
+const TELLING: [&str; 14] =
+    ["are", "aren", "been", "has", "is", "isn", "re", "s", "was", "wasn", "were", "weren", "went", "happened"];
+const MOST_BEFORE_TELLING: usize = 5;
+/// .. unless a clause of it begins with one of these, which ask for something to be done.
+#[rustfmt::skip]
+const DOING: [&str; 54] = [
+    "add", "answer", "book", "bring", "build", "call", "cancel", "change", "check", "close", "convert", "create", "delete", "do", "draw", "email",
+    "explain", "find", "fix", "generate", "get", "give", "help", "kill", "let", "let's", "list", "look", "make", "message", "open", "order",
+    "pay", "play", "please", "post", "print", "put", "read", "recover", "remind", "remove", "reset", "search", "send", "set", "show", "solve",
+    "start", "stop", "tell", "turn", "unlock", "write",
 ];
-/// A message with fewer words asks for nothing in any language, unless it begins so: "lol no".
-const LEAST_WORDS: usize = 3;
+/// What is said to a reply or to nobody, and wants nothing.
+#[rustfmt::skip]
+const REACTIONS: [&str; 28] = [
+    "ah", "alright", "anyway", "cool", "fair", "fine", "haha", "hm", "hmm", "huh", "lol", "meh", "nah", "nice", "no", "nope", "oh", "ok", "okay",
+    "phew", "right", "sigh", "sure", "ta", "true", "wow", "yeah", "yep",
+];
+/// Most words of such a sentence.
+const MAX_REACTION_WORDS: usize = 3;
 /// Words by which the user wants something, maybe of the agent.
 const WANTING: [&str; 11] =
     ["want", "wish", "need", "like", "d", "brauche", "möchte", "will", "hätte", "help", "hilfe"];
@@ -86,22 +96,34 @@ pub(in crate::kernel) fn is_misplaced(opening: &str, message: &str) -> bool {
     REFUSALS.iter().chain(unwilling).any(|refusal| opening.starts_with(refusal)) || says_it_again(opening, message)
 }
 
-/// Whether nothing is to be done for the user: each sentence begins with them, is a few words on how the agent is to be, or is
-/// an English one that asks for nothing.
+/// Whether nothing is to be done for the user: each sentence begins with them, is a few words on how the agent is to be, tells
+/// what is so or when something is, or is a mere reaction.
 fn wants_nothing_done(message: &str) -> bool {
     let wants = |sentence: &str| words(sentence).any(|word| WANTING.contains(&word.as_str()));
     let is_short_order = |sentence: &str| {
         first_words(sentence).next().is_some_and(|first| BEING.contains(&&*first))
             && words(sentence).count() <= MAX_ORDER_WORDS
     };
-    let may_be_known = is_english(message) || words(message).count() < LEAST_WORDS;
-    let asks_for_nothing = |sentence: &str| {
-        let first = first_words(sentence).find(|word| !BEFORE_USER.contains(&word.as_str())).unwrap_or_default();
-        may_be_known && !DOING.contains(&&*first) && !BEING.contains(&&*first) && !may_ask(sentence)
-    };
     sentences(message).all(|sentence| {
-        is_short_order(sentence) || !wants(sentence) && (begins_with_user(sentence) || asks_for_nothing(sentence))
+        is_short_order(sentence)
+            || is_reaction(sentence)
+            || !wants(sentence) && (begins_with_user(sentence) || tells_what_is_so(sentence))
     })
+}
+
+fn is_reaction(sentence: &str) -> bool {
+    let first = first_words(sentence).next();
+    first.is_some_and(|first| REACTIONS.contains(&&*first)) && words(sentence).count() <= MAX_REACTION_WORDS
+}
+
+/// Whether a sentence tells in English what is so, or when something is, and asks for nothing besides.
+fn tells_what_is_so(sentence: &str) -> bool {
+    let asks_for_something = |clause: &str| {
+        let first = first_words(clause).find(|word| !BEFORE_USER.contains(&word.as_str())).unwrap_or_default();
+        DOING.contains(&&*first) || BEING.contains(&&*first) || may_ask(clause)
+    };
+    let tells = words(sentence).take(MOST_BEFORE_TELLING).any(|word| TELLING.contains(&&*word));
+    (tells || tells_when(sentence)) && !sentence.split([',', ';', ':']).any(asks_for_something)
 }
 
 /// Whether a sentence begins with the user or what is theirs.
@@ -173,6 +195,7 @@ mod tests {
             ("My cat is called Comma, by the way.", "My cat is called Comma."),
             ("if anyone asks, I'm allergic to wasp stings", "Yes, I am allergic to wasp stings."),
             ("ta. it's hailing here", "I apologize, but I can't assist with that."),
+            ("anyway, kettle's on", "I'm sorry, but I can't assist with that."),
             ("lol no", "I'm sorry, but I can't assist with that."),
             ("Interview at the garden, 10 o'clock. It's for the job.", "I'm sorry, but I can't assist with that."),
             ("I'm Perpetua, a beekeeper from Hilo. Always answer in one sentence.", "I'm a beekeeper from Hilo."),
@@ -188,6 +211,9 @@ mod tests {
             ("I collect stamps.", "I"),
             ("Book a table for the two of us.", "I'm sorry, but I can't assist with that."),
             ("Reserva una mesa para dos.", "I'm sorry, but I can't assist with that."),
+            ("Dim the lights.", "I'm sorry, but I can't assist with that."),
+            ("The account is locked, recover it.", "I'm sorry, but I can't assist with that."),
+            ("Louder.", "I'm sorry, but I can't assist with that."),
             ("I love Lisbon in spring.", "I love Lisbon, too!"),
             ("Correct this: I has went to the store yesterday.", "I went to the store yesterday."),
         ] {

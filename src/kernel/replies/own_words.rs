@@ -56,6 +56,7 @@ pub(in crate::kernel) struct OwnWords<'a> {
     /// Whether the next token can echo the message, or end in a name: every token is asked about, hence looked at before.
     may_echo: bool,
     may_take_name: bool,
+    may_be_unsaid: bool,
     /// Whether an offer of help ends it, and whether one has come.
     ends_at_offer: bool,
     is_over: bool,
@@ -89,6 +90,7 @@ impl<'a> OwnWords<'a> {
             circling: Vec::new(),
             may_echo: false,
             may_take_name: false,
+            may_be_unsaid: false,
             ends_at_offer: false,
             is_over: false,
             has_begun: false,
@@ -99,6 +101,7 @@ impl<'a> OwnWords<'a> {
     /// Does not begin with any of these, in lower case.
     pub(in crate::kernel) fn without(mut self, unsaid: Vec<String>) -> Self {
         self.unsaid = unsaid;
+        self.may_be_unsaid = self.may_become_unsaid();
         self
     }
 
@@ -111,14 +114,14 @@ impl<'a> OwnWords<'a> {
     fn is_refused(&self, token: TokenId) -> bool {
         self.is_text
             && (self.circling.contains(&token)
-                || self.may_be_unsaid() && self.is_unsaid(&self.with(token))
+                || self.may_be_unsaid && self.is_unsaid(&self.with(token))
                 || self.may_echo && self.echoed(&self.with(token)) > ECHOED_WORDS
                 || self.may_take_name
                     && self.name_begun(&self.with(token)).is_some_and(|letters| letters >= NAME_LETTERS))
     }
 
     /// Whether the text so far is short enough to become something that it must not begin with.
-    fn may_be_unsaid(&self) -> bool {
+    fn may_become_unsaid(&self) -> bool {
         let begun = self.written.trim_start();
         self.unsaid.iter().any(|phrase| begun.len() < phrase.len() && phrase.starts_with(&begun.to_lowercase()))
     }
@@ -204,6 +207,7 @@ impl Constraint for OwnWords<'_> {
             self.written.push_str(&String::from_utf8_lossy(bytes));
             self.tokens.push(token);
             self.circling = self.circling();
+            self.may_be_unsaid = self.may_become_unsaid();
             self.may_echo = self.echoed(&self.written) >= ECHOED_WORDS;
             self.is_over = self.ends_at_offer && offer(&self.written).is_some();
             self.may_take_name = !self.names.is_empty() && self.name_begun(&self.written).is_some();
