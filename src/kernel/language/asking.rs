@@ -87,7 +87,8 @@ const SAYING: [&str; 17] = [
 /// Words of questions in English and in none of the languages below.
 #[rustfmt::skip]
 const ENGLISH: [&str; 30] = [
-    "and", "are", "been", "could", "did", "does", "for", "from", "has", "have", "how", "is", "it", "of", "should", "that", "the", "there", "these", "they", "this", "what", "when", "where", "which", "who", "whose", "why", "with", "would",
+    "and", "are", "been", "could", "did", "does", "for", "from", "has", "have", "how", "is", "it", "of", "should", "that", "the",
+    "there", "these", "they", "this", "what", "when", "where", "which", "who", "whose", "why", "with", "would",
 ];
 /// Words by which is asked in languages whose verbs alone tell who it is.
 #[rustfmt::skip]
@@ -107,9 +108,12 @@ const GOING_ON: [&str; 8] = ["and", "but", "und", "y", "et", "e", "och", "oraz"]
 /// Those of whom or of what it goes on, where it begins otherwise.
 const GOING_ON_OF: [&str; 7] = ["he", "her", "him", "she", "them", "then", "they"];
 /// What is asked of nobody.
-const ASKED_OF_ALL: [&str; 3] = ["time", "weather", "day"];
+const ASKED_OF_ALL: [&str; 4] = ["time is it", "day is it", "day is today", "weather"];
 /// Words that say too little to be asked about.
-const SMALL: [&str; 10] = ["about", "else", "far", "long", "many", "much", "often", "old", "since", "until"];
+const SMALL: [&str; 15] = [
+    "about", "day", "else", "far", "long", "many", "month", "much", "often", "old", "place", "since", "time", "until",
+    "year",
+];
 /// Most words of such a question.
 const MAX_FOLLOWING_WORDS: usize = 6;
 
@@ -211,7 +215,7 @@ pub(in crate::kernel) fn follows_up(text: &str) -> bool {
     asks(text)
         && said.count() < MAX_FOLLOWING_WORDS
         && !speaks_to_somebody(text)
-        && !words(text).any(|word| ASKED_OF_ALL.contains(&&*word))
+        && !ASKED_OF_ALL.iter().any(|asked| text.to_lowercase().contains(asked))
         && (goes_on || is_thing(first) && stands_in || words(text).any(is_thing) && is_small)
 }
 
@@ -394,6 +398,8 @@ mod tests {
             "Why?",
             "und seit wann?",
             "who with?",
+            "At what time?",
+            "in which year?",
             "And my brother?",
             "what are they usually about",
         ] {
