@@ -43,6 +43,11 @@ const EMPTY: [&str; 9] = [
     "the user says hello",
 ];
 
+/// Words that stand for what only the message before named.
+const STANDING_IN: [&str; 5] = ["it", "one", "that", "them", "this"];
+/// Words beside those that tell no more.
+const SMALL: [&str; 11] = ["again", "already", "also", "just", "now", "once", "one", "that", "them", "this", "too"];
+
 /// What users are called in the examples.
 const EXAMPLE_USERS: [&str; 3] = ["Quill", "Tamsin", "Ruhl"];
 
@@ -231,10 +236,18 @@ pub(in crate::kernel) fn noted_names(notes: &str) -> Vec<String> {
     names
 }
 
-/// Whether a fact says nothing but that the user is there, or of something that it is that.
+/// Whether a fact says nothing but that the user is there, of something that it is that, or of nobody knows what: "The user sold
+/// it." By itself that tells nothing, and it would take the place of a note that has to do with something else.
 fn is_empty(fact: &str) -> bool {
     let fact = fact.trim().trim_end_matches('.').to_lowercase();
-    EMPTY.contains(&fact.as_str()) || fact.split_once(" is ").is_some_and(|(one, other)| one == other)
+    let stated: Vec<String> = words(&fact).collect();
+    let is_last = |at: usize| stated.get(at + 1).is_none_or(|next| SMALL.contains(&next.as_str()));
+    let mut places = stated.iter().enumerate().filter(|(_, word)| STANDING_IN.contains(&word.as_str()));
+    let mut stands_in = || places.any(|(at, _)| is_last(at));
+    let told = || meaning_words(&fact).into_iter().filter(|word| !SMALL.contains(&word.as_str()));
+    EMPTY.contains(&fact.as_str())
+        || fact.split_once(" is ").is_some_and(|(one, other)| one == other)
+        || fact.starts_with("the user ") && stands_in() && told().count() <= 1
 }
 
 /// A fact of the most characters without the beginning of a sentence that had no room any more, where a whole one stands in front
@@ -316,6 +329,9 @@ mod tests {
             assert_eq!(found(message, fact), 1, "{message}");
         }
         assert_eq!(found("I am with Leopoldina.", "Leopoldina is Leopoldina."), 0);
+        assert_eq!(found("I had one once, sold it", "The user had one once."), 0);
+        assert_eq!(found("I had one once, sold it", "The user sold it."), 0);
+        assert_eq!(found("I have one sister", "The user has one sister."), 1);
     }
 
     #[test]
