@@ -231,7 +231,7 @@ impl Model {
         // What was read of an offer has to be cut from the cache again.
         let ends_at_offer = self.session.engine().can_cut() && is_unasked(message);
         let mut constraint = OwnWords::new(&mut constraint, Arc::clone(self.session.vocab()), message, names)
-            .without(unsaid(&context.core_memory))
+            .without(unsaid(&context.core_memory).into_iter().chain(unsaid(message)).collect())
             .ending_at_offer(ends_at_offer);
         let mut shown = Shown::new(ends_at_offer);
         let generated = generate(
