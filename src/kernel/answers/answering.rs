@@ -49,6 +49,7 @@ const MAX_CLOSER_CHARS: usize = 500;
 const CLOSER_NOTES: usize = 5;
 /// Notes that are shown.
 const SHOWN_NOTES: usize = 16;
+
 /// How far a turn has come in finding out what it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::kernel) enum Lookup {

@@ -45,13 +45,6 @@ const FORM_SECOND: [&str; 17] = [
 /// Most words of such a remark.
 const MAX_FORM_WORDS: usize = 6;
 
-/// What says how the agent is to be from now on, whatever form the sentence has.
-#[rustfmt::skip]
-const LASTING: [&str; 13] = [
-    "from now on", "in future", "in the future", "always", "never", "henceforth", "every time", "do not", "don't", "don’t", "stop ",
-    "ab jetzt", "de ahora en adelante",
-];
-
 /// Words that stand before the user in a question about what is so; `should` and `can` ask for advice.
 #[rustfmt::skip]
 const BEING_WORDS: [&str; 12] = [
@@ -141,12 +134,6 @@ pub(in crate::kernel) fn only_asks(text: &str) -> bool {
         first_words(first).next().is_some_and(|first| MAKING_WORDS.contains(&&*first)) && !keeps(first)
     });
     makes || sentences.enumerate().all(|(place, sentence)| is_question(sentence) || place > 0 && is_form(sentence))
-}
-
-/// Whether a message says how the agent is to be from now on.
-pub(in crate::kernel) fn lays_down(text: &str) -> bool {
-    let lower = text.to_lowercase();
-    LASTING.iter().any(|lasting| lower.contains(lasting))
 }
 
 /// Whether a question asks for advice, as far as its form tells: "what should I cook", "how do I mend it".
@@ -480,13 +467,5 @@ mod tests {
         ] {
             assert!(!only_asks(telling), "{telling}");
         }
-    }
-
-    #[test]
-    fn what_is_to_hold_from_now_on_is_known() {
-        for lasting in ["Give shorter answers from now on.", "Do not use emojis.", "Never call me sir."] {
-            assert!(lays_down(lasting), "{lasting}");
-        }
-        assert!(!lays_down("Give me a recipe."));
     }
 }

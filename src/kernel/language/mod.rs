@@ -11,12 +11,12 @@ mod words;
 
 pub(super) use asking::{
     MAKING_WORDS, asks, asks_about_user, asks_for_advice, asks_of_user, ends_in_question, first_words, follows_up,
-    lays_down, only_asks,
+    only_asks,
 };
 pub(super) use dates::{dated, tells_when};
 pub(super) use introductions::introduced;
 pub(super) use orders::{
-    SUBJECTS, beside_orders, beside_own_name, lays_down_manner, may_ask, speaks_of_agent_alone, unsaid,
+    SUBJECTS, beside_orders, beside_own_name, lays_down, lays_down_manner, may_ask, speaks_of_agent_alone, unsaid,
 };
 pub(super) use pieces::without_small_talk;
 pub(super) use words::{

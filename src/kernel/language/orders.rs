@@ -37,6 +37,8 @@ const ALWAYS: [&str; 4] = ["always", "never", "don't", "don’t"];
 const ANSWERING: [&str; 8] = ["answers", "call", "replies", "short", "shorter", "write", "antworten", "respuestas"];
 /// The word that says so is one of the first of them: "Avoid the coast road, it is always full" is no order for good.
 const MOST_BEFORE_FOREVER: usize = 4;
+/// How else it is said that something is to hold, whatever form the sentence has.
+const FORBIDDING: [&str; 2] = ["do not", "stop "];
 /// What else can be ordered behind those.
 #[rustfmt::skip]
 const MORE_MANNER: [&str; 14] = [
@@ -110,6 +112,12 @@ pub(in crate::kernel) fn apart(piece: &str) -> Vec<String> {
         return vec![piece.to_owned()];
     }
     vec![joined(&told), joined(&orders)]
+}
+
+/// Whether a message says how the agent is to be from now on.
+pub(in crate::kernel) fn lays_down(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    LASTING.iter().chain(&ALWAYS).chain(&FORBIDDING).any(|lasting| lower.contains(lasting))
 }
 
 /// Whether a message says how the agent is to be by the word with which a sentence begins: "Be blunt with me."
@@ -280,6 +288,14 @@ mod tests {
         {
             assert_eq!(lasting_order(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn what_is_to_hold_from_now_on_is_known() {
+        for lasting in ["Give shorter answers from now on.", "Do not use emojis.", "Never call me sir."] {
+            assert!(lays_down(lasting), "{lasting}");
+        }
+        assert!(!lays_down("Give me a recipe."));
     }
 
     #[test]

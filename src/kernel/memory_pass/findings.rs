@@ -44,9 +44,10 @@ const EMPTY: [&str; 9] = [
 ];
 
 /// Words that stand for what only the message before named.
-const STANDING_IN: [&str; 5] = ["it", "one", "that", "them", "this"];
+const UNNAMED: [&str; 5] = ["it", "one", "that", "them", "this"];
 /// Words beside those that tell no more.
-const SMALL: [&str; 11] = ["again", "already", "also", "just", "now", "once", "one", "that", "them", "this", "too"];
+const SAYING_LITTLE: [&str; 11] =
+    ["again", "already", "also", "just", "now", "once", "one", "that", "them", "this", "too"];
 
 /// What users are called in the examples.
 const EXAMPLE_USERS: [&str; 3] = ["Quill", "Tamsin", "Ruhl"];
@@ -241,10 +242,10 @@ pub(in crate::kernel) fn noted_names(notes: &str) -> Vec<String> {
 fn is_empty(fact: &str) -> bool {
     let fact = fact.trim().trim_end_matches('.').to_lowercase();
     let stated: Vec<String> = words(&fact).collect();
-    let is_last = |at: usize| stated.get(at + 1).is_none_or(|next| SMALL.contains(&next.as_str()));
-    let mut places = stated.iter().enumerate().filter(|(_, word)| STANDING_IN.contains(&word.as_str()));
+    let is_last = |at: usize| stated.get(at + 1).is_none_or(|next| SAYING_LITTLE.contains(&next.as_str()));
+    let mut places = stated.iter().enumerate().filter(|(_, word)| UNNAMED.contains(&word.as_str()));
     let mut stands_in = || places.any(|(at, _)| is_last(at));
-    let told = || meaning_words(&fact).into_iter().filter(|word| !SMALL.contains(&word.as_str()));
+    let told = || meaning_words(&fact).into_iter().filter(|word| !SAYING_LITTLE.contains(&word.as_str()));
     EMPTY.contains(&fact.as_str())
         || fact.split_once(" is ").is_some_and(|(one, other)| one == other)
         || fact.starts_with("the user ") && stands_in() && told().count() <= 1

@@ -57,7 +57,7 @@ const REACTIONS: [&str; 28] = [
 /// Most words of such a sentence.
 const MAX_REACTION_WORDS: usize = 3;
 /// Words by which the user wants something, maybe of the agent.
-const WANTING: [&str; 11] =
+const WISHING: [&str; 11] =
     ["want", "wish", "need", "like", "d", "brauche", "möchte", "will", "hätte", "help", "hilfe"];
 /// Words by which the agent is told to be somebody.
 const BEING: [&str; 8] = ["act", "be", "behave", "pretend", "talk", "sei", "sois", "benimm"];
@@ -99,7 +99,7 @@ pub(in crate::kernel) fn is_misplaced(opening: &str, message: &str) -> bool {
 /// Whether nothing is to be done for the user: each sentence begins with them, is a few words on how the agent is to be, tells
 /// what is so or when something is, or is a mere reaction.
 fn wants_nothing_done(message: &str) -> bool {
-    let wants = |sentence: &str| words(sentence).any(|word| WANTING.contains(&word.as_str()));
+    let wants = |sentence: &str| words(sentence).any(|word| WISHING.contains(&word.as_str()));
     let is_short_order = |sentence: &str| {
         first_words(sentence).next().is_some_and(|first| BEING.contains(&&*first))
             && words(sentence).count() <= MAX_ORDER_WORDS
