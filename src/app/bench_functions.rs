@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::bench_bfcl::state_of;
 use super::interrupt::raised_by_ctrl_c;
 use super::output::tell;
 use super::{Error, bench};
@@ -24,7 +23,7 @@ use crate::bench::machine::Machine;
 use crate::cli::{CategoryArg, EngineName, ExitCode, FunctionsBenchArgs};
 use crate::config::{self, Config, ConfigFile, Overrides};
 use crate::dialect::Profile;
-use crate::models::default_bench_dir;
+use crate::models::{TerminalProgress, default_bench_dir, model_digest};
 use crate::types::Cancel;
 
 /// Name of the suite that is fetched.
@@ -142,8 +141,7 @@ fn ask_model(
     let config = Config::new(home.clone(), ConfigFile::read(&home)?, overrides)?;
     let profile = Profile::from(arguments.profile);
     let settings = Settings {
-        model_state: state_of(&path)?,
-        model: path,
+        model: model_digest(&path, &mut TerminalProgress::new(), cancel)?,
         engine: format!("{:?}, {}, kv_q8 {}", arguments.engine, config.device, config.kv_q8),
         program: env!("CARGO_PKG_VERSION").to_owned(),
         profile: profile.as_str().to_owned(),

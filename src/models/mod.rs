@@ -37,6 +37,7 @@ mod store;
 pub use catalogue::{Catalogue, FileEntry, HubFile, Kind, ModelEntry, Source, WheelPart};
 pub use choose::{Choice, Reach, choose, fits};
 pub use data_set::{DataSet, default_bench_dir};
+pub use digest::model_digest;
 pub use error::{Error, Failure, SourceFailure};
 pub use options::{HubSettings, Limits, PipSettings, PullOptions};
 pub use progress::{PlainLines, Progress, Silent, TerminalProgress};

@@ -21,10 +21,8 @@ const WRITTEN: &str = "written.jsonl";
 /// What replies depend on, prompts and grammars apart: rows of other settings are not mixed with these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// File of the model.
-    pub model: PathBuf,
-    /// Its size in bytes and when it was changed, UTC milliseconds.
-    pub model_state: (u64, i64),
+    /// sha256 of the model: the same model in another place, or installed anew, goes on where it was.
+    pub model: String,
     /// What runs the model, and how, as far as that changes what it computes.
     pub engine: String,
     /// Version of the program.
@@ -121,8 +119,7 @@ mod tests {
     fn a_row_counts_for_the_prompt_that_it_was_written_for() {
         let folder = tempfile::tempdir().unwrap();
         let settings = |profile: &str| Settings {
-            model: "m.gguf".into(),
-            model_state: (1, 2),
+            model: "aa00".to_owned(),
             engine: "llama-cpp".to_owned(),
             program: "1".to_owned(),
             profile: profile.to_owned(),
