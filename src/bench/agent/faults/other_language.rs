@@ -1,22 +1,13 @@
 //! A reply in another script or language than the user's.
 //!
-//! The script is the one of most letters. Among languages of the Latin script, short words that are common in one of
-//! nine languages are counted; where no language is well ahead, none is named, and a reply is only found different where
-//! both it and the user's text are named. What a message leaves open is told by all that the user has said. Not
-//! responsible for which language was asked for: who asks for a translation gets a reply that counts as different.
+//! The script is the one of most letters. Among languages of the Latin script, a reply is only found different where its language and
+//! the user's are both sure. What a message leaves open is told by all that the user has said. Not responsible for which
+//! language was asked for: who asks for a translation gets a reply that counts as different.
 
-use std::cmp::Reverse;
-
-use super::super::words::words;
+use crate::types::Language;
 
 /// Fewest letters that have a script.
 const MIN_LETTERS: usize = 3;
-/// Fewest common words that name a language.
-const MIN_HITS: usize = 3;
-/// A language is well ahead with so many times the common words of the next one.
-const LEAD: usize = 2;
-/// At least one of so many words is a common one: names from another country are no other language.
-const WORDS_PER_HIT: usize = 8;
 
 /// Writing systems that are told apart. Chinese and Japanese share theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,44 +68,6 @@ fn script_of(text: &str) -> Option<Script> {
     most.filter(|_| letters.len() >= MIN_LETTERS)
 }
 
-/// Languages with words that are common in them. A word may stand in several; those of one letter or two that are
-/// common in English beside another language stand in both or in none.
-const COMMON_WORDS: [(&str, &str); 9] = [
-    (
-        "en",
-        "a the and is are you your to of in that it my i have with for what was not this do does how be can me at on",
-    ),
-    (
-        "de",
-        "der die das und ist ich nicht ein eine du sie es mit für auf den dem was wie dein deine mein meine hast bin \
-         auch zu von",
-    ),
-    (
-        "fr",
-        "le la les et est je tu vous un une des que qui pas dans pour avec mon ma votre ton ta sur ce c l d quel quelle",
-    ),
-    ("es", "el la los las y es que de en un una por para con no tu mi su se lo como qué cómo tienes está muy"),
-    ("it", "il lo la gli e è che di un una per con non sono tuo tua mio mia si come hai questo della del anche"),
-    ("pt", "o os as e é que de um uma para com não seu sua meu minha em no na da você como está muito"),
-    ("nl", "de het een en is dat ik je jij niet van voor met op mijn jouw wat hoe heb heeft hebt ook zijn te aan"),
-    ("sv", "och det är jag du inte en ett att på med för min din som vad hur har till av om den de så"),
-    ("pl", "i w na z że jest się nie to twój twoja mój moja do jak co ma masz jestem czy dla o ale po"),
-];
-
-/// The language of a text in Latin letters; none where it is not sure.
-fn language_of(text: &str) -> Option<&'static str> {
-    let words = words(text);
-    let hits = |common: &str| {
-        let common: Vec<&str> = common.split_whitespace().collect();
-        words.iter().filter(|word| common.contains(&word.as_str())).count()
-    };
-    let mut ranked = COMMON_WORDS.map(|(language, common)| (Reverse(hits(common)), language));
-    ranked.sort_unstable();
-    let [(Reverse(first), language), (Reverse(second), _), ..] = ranked;
-    let is_sure = first >= MIN_HITS && first >= LEAD * second && first * WORDS_PER_HIT >= words.len();
-    is_sure.then_some(language)
-}
-
 /// Whether script or language of the reply is known and another than that of the user, who said `earlier` before.
 pub(super) fn differs(reply: &str, user: &str, earlier: &[&str]) -> bool {
     let all = || [earlier, &[user]].concat().join("\n");
@@ -123,8 +76,8 @@ pub(super) fn differs(reply: &str, user: &str, earlier: &[&str]) -> bool {
     if script != users_script {
         return true;
     }
-    let Some(language) = language_of(reply).filter(|_| script == Script::Latin) else { return false };
-    language_of(user).or_else(|| language_of(&all())).is_some_and(|users| users != language)
+    let Some(language) = Language::of(reply).filter(|_| script == Script::Latin) else { return false };
+    Language::of(user).or_else(|| Language::of(&all())).is_some_and(|users| users != language)
 }
 
 #[cfg(test)]
@@ -163,6 +116,21 @@ mod tests {
         }
     }
 
+    fn of_three_letters(code: &str) -> &'static str {
+        let codes = [
+            ("en", "eng"),
+            ("de", "deu"),
+            ("fr", "fra"),
+            ("es", "spa"),
+            ("it", "ita"),
+            ("pt", "por"),
+            ("nl", "nld"),
+            ("sv", "swe"),
+            ("pl", "pol"),
+        ];
+        codes.iter().find(|(two, _)| *two == code).map_or("none", |(_, three)| three)
+    }
+
     #[test]
     fn what_users_say_in_the_shipped_conversations_is_never_taken_for_another_language() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/conversations");
@@ -178,10 +146,11 @@ mod tests {
             let together = said.join("\n");
             said.push(&together);
             for text in &said {
-                assert!(language_of(text).is_none_or(|language| language == conversation.language), "{text}");
+                let found = Language::of(text).map(Language::code);
+                assert!(found.is_none_or(|code| code == of_three_letters(&conversation.language)), "{text}");
             }
             all += 1;
-            named += usize::from(language_of(&together).is_some());
+            named += usize::from(Language::of(&together).is_some());
         }
         assert!(named * 10 >= all * 9, "{named} of {all} are named");
     }
