@@ -255,7 +255,7 @@ impl Bench<'_> {
     /// Puts the official answer format behind the agent's instructions, where the official pipeline has it.
     fn with_answer_format(&self, store: Store) -> Result<Store, Error> {
         let mut memory = AgentMemory::open(store, AGENT)?;
-        let instructions = default_instructions(&settings(&self.config, self.config.profile));
+        let instructions = default_instructions(&settings(&self.config, self.config.profile), None);
         let mut step = memory.step(self.clock.now_ms())?;
         step.set_instructions(Some(&format!("{instructions}\n\n{ANSWER_FORMAT}")))?;
         step.commit()?;

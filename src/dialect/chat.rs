@@ -6,16 +6,14 @@ use jiff::{Timestamp, Zoned};
 use serde_json::{Map, Value, json};
 
 use crate::inference::{ModelIdentity, Vocab};
-use crate::types::{Body, Call, Message, Notification};
+use crate::types::{Body, Call, Language, Message, Notification};
 
 use super::sentinel::{Contents, ControlNames};
 use super::template::Template;
 use super::{Error, REQUEST_HEARTBEAT, Segment};
 
-/// How a message of the user carries its local time: on a line of its own, which models do not imitate.
-const MESSAGE_TIME_FORMAT: &str = "[%a %Y-%m-%d %H:%M]\n";
-/// How notices name a time.
-const NOTICE_TIME_FORMAT: &str = "%a %Y-%m-%d %H:%M";
+/// How messages and notices name a local time.
+const TIME_FORMAT: &str = "%a %Y-%m-%d %H:%M";
 /// Begins a conversation whose older part is out of view, where a template demands that the user speaks first.
 const OPENER: &str = "[system notice: earlier messages are out of view]";
 
@@ -59,12 +57,12 @@ pub(super) fn notice(text: &str) -> String {
 pub(super) fn notification_text(notification: &Notification, at: &Zoned, zone: &TimeZone) -> Result<String, Error> {
     Ok(match notification {
         Notification::Login { last_login_at_ms: None } => {
-            format!("it is {}; the user opened the chat for the first time", at.strftime(NOTICE_TIME_FORMAT))
+            format!("it is {}; the user opened the chat for the first time", at.strftime(TIME_FORMAT))
         }
         Notification::Login { last_login_at_ms: Some(before) } => format!(
             "it is {}; the user opened the chat again, after {}",
-            at.strftime(NOTICE_TIME_FORMAT),
-            local_time(*before, zone)?.strftime(NOTICE_TIME_FORMAT)
+            at.strftime(TIME_FORMAT),
+            local_time(*before, zone)?.strftime(TIME_FORMAT)
         ),
         Notification::Heartbeat { reason } => reason.clone(),
         Notification::MemoryPressure => {
@@ -104,7 +102,10 @@ pub(super) fn native_turns(
     let at = local_time(message.at_ms, zone)?;
     match &message.body {
         Body::User { text } => {
-            let text = format!("{}{}", at.strftime(MESSAGE_TIME_FORMAT), stub.unwrap_or(text));
+            // On a line of its own, which models do not imitate.
+            let language = Language::of(text).filter(|language| !language.is_english());
+            let told = language.map_or_else(String::new, |language| format!(", in {}", language.name()));
+            let text = format!("[{}{told}]\n{}", at.strftime(TIME_FORMAT), stub.unwrap_or(text));
             turns.push(Turn::new(Role::User, contents.put(text)));
         }
         Body::Notification { notification } => {

@@ -12,19 +12,21 @@ use crate::functions::{self, Function, SideEffect};
 use crate::inference::{Engine, SamplerOptions, StopCause, Warm};
 use crate::memory::{AgentMemory, CoreMemory, Embed, Inbox, MainContext, QueueLimits, RoomReport};
 use crate::types::{
-    Body, Cancel, Clock, CoreRefresh, Event, InboxId, NewMessage, Notification, Status, StopReason, TurnReport,
+    Body, Cancel, Clock, CoreRefresh, Event, InboxId, Language, NewMessage, Notification, Status, StopReason,
+    TurnReport,
 };
 
 use super::Error;
 use super::answers::{Lookup, only_searches};
 use super::asked_for::AskedFor;
 use super::attach::asks_to_save;
-use super::by_profile::{default_instructions, make_model};
+use super::by_profile::{instructions, make_model};
 use super::command::Command;
 use super::commands::LoadModel;
 use super::cost::Cost;
 use super::heartbeats::Heartbeats;
 use super::interrupt::Interrupt;
+use super::language::spoken_language;
 use super::memory_pass::{Related, noted};
 use super::model::{Model, Written};
 use super::offer::{MemoryView, asked_for_policy, step_policy};
@@ -99,6 +101,8 @@ pub struct Agent {
     pub(super) may_work_ahead: bool,
     /// Loads another model; none where there is no other.
     pub(super) loader: Option<Box<dyn LoadModel>>,
+    /// In which the user speaks, as far as it is known.
+    pub(super) language: Option<Language>,
     /// Messages that could not be stored.
     pub(super) unstored: Vec<String>,
     heartbeats: Heartbeats,
@@ -135,7 +139,8 @@ impl Agent {
     ) -> Result<Self, Error> {
         let mut model = make_model(engine, dialect, &*clock, &cancel, &settings)?;
         let kept = model.keep_as(memory.id());
-        let instructions = memory.view().instructions()?.unwrap_or_else(|| default_instructions(&settings));
+        let language = spoken_language(&memory.view().queue()?, None);
+        let instructions = instructions(memory.view(), &settings, language)?;
         let mut context = memory.view().main_context(&instructions)?;
         if let Some(text) = kept.and_then(|note| noted::core_memory_in_prompt(&note, &context)) {
             context.core_memory = text;
@@ -150,6 +155,7 @@ impl Agent {
             clock,
             cancel,
             settings,
+            language,
             context,
             idle_passes: 0,
             idle: Duration::ZERO,
@@ -362,7 +368,7 @@ impl Agent {
         progress: &mut Progress,
         emit: &mut dyn FnMut(Event),
     ) -> Result<Happened, Error> {
-        self.describe_functions()?;
+        self.set_fixed_part()?;
         self.settle_before_eviction()?;
         let room = self.make_room(emit)?;
         if let Some(text) = room_notice(&room) {

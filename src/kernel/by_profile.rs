@@ -8,20 +8,30 @@
 use crate::dialect::{Dialect, Profile};
 use crate::functions::{self, Function};
 use crate::inference::{StateStore, Warm};
+use crate::memory::View;
 use crate::memory::main_context::system::{CoreMemoryEditor, classic_instructions, native_instructions};
-use crate::types::{Cancel, Clock, FunctionSchema};
+use crate::types::{Cancel, Clock, FunctionSchema, Language};
 
 use super::Error;
 use super::agent::Settings;
 use super::model::Model;
 
-/// The system instructions of an agent that has none of its own.
+/// The system instructions of an agent: its own, else the default ones in the language that the user speaks.
+pub(super) fn instructions(
+    memory: View<'_>,
+    settings: &Settings,
+    language: Option<Language>,
+) -> crate::memory::Result<String> {
+    Ok(memory.instructions()?.unwrap_or_else(|| default_instructions(settings, language)))
+}
+
+/// The system instructions of an agent that has none of its own, for a user who speaks `language`.
 #[must_use]
-pub fn default_instructions(settings: &Settings) -> String {
+pub fn default_instructions(settings: &Settings, language: Option<Language>) -> String {
     match settings.profile {
         Profile::Classic => classic_instructions().to_owned(),
-        Profile::Native if settings.memory_pass => native_instructions(CoreMemoryEditor::Pass),
-        Profile::Native => native_instructions(CoreMemoryEditor::Model),
+        Profile::Native if settings.memory_pass => native_instructions(CoreMemoryEditor::Pass, language),
+        Profile::Native => native_instructions(CoreMemoryEditor::Model, language),
     }
 }
 

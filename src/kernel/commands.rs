@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use crate::dialect::Dialect;
 use crate::inference::{Engine, SamplerOptions};
 use crate::memory::{BlockLabel, CoreBlock, IfUnwritten, MainContext, RoomReport, Step, View};
-use crate::types::{Cancel, CoreMemoryEdit, CoreMemoryText, Event, counted};
+use crate::types::{Cancel, CoreMemoryEdit, CoreMemoryText, Event, Language, counted};
 
 use super::Error;
 use super::agent::{Agent, Settings};
-use super::by_profile::{default_instructions, make_model};
+use super::by_profile::{default_instructions, instructions, make_model};
 use super::command::{self, Command};
 use super::context_length::Parts;
 use super::dump::{dump, dump_raw, local_time};
@@ -56,9 +56,13 @@ pub trait LoadModel: Send {
 }
 
 /// What stands in the prompt before the messages, as it is stored.
-pub(super) fn fixed_context(memory: View<'_>, settings: &Settings) -> Result<MainContext, Error> {
+pub(super) fn fixed_context(
+    memory: View<'_>,
+    settings: &Settings,
+    language: Option<Language>,
+) -> Result<MainContext, Error> {
     Ok(MainContext {
-        instructions: memory.instructions()?.unwrap_or_else(|| default_instructions(settings)),
+        instructions: instructions(memory, settings, language)?,
         core_memory: memory.core()?.render(),
         messages: Vec::new(),
     })
@@ -69,11 +73,11 @@ pub(super) fn fixed_context(memory: View<'_>, settings: &Settings) -> Result<Mai
 fn commit(
     step: Step<'_>,
     model: &Model,
-    settings: &Settings,
+    (settings, language): (&Settings, Option<Language>),
     context: &mut MainContext,
     before_tokens: usize,
 ) -> Result<(), Error> {
-    let shown = fixed_context(step.view(), settings)?;
+    let shown = fixed_context(step.view(), settings, language)?;
     let tokens = model.most_prompt_tokens(&shown)?;
     if tokens >= before_tokens {
         check_window(model, settings, tokens)?;
@@ -182,7 +186,7 @@ impl Agent {
         let before_tokens = self.fixed_tokens()?;
         let mut step = self.memory.step(self.clock.now_ms())?;
         let name = step.load_checkpoint(name)?;
-        commit(step, &self.model, &self.settings, &mut self.context, before_tokens)?;
+        commit(step, &self.model, (&self.settings, self.language), &mut self.context, before_tokens)?;
         let chosen = self.memory.view().chosen_model()?;
         if chosen == before {
             return Ok(format!("Back at {name}."));
@@ -214,7 +218,7 @@ impl Agent {
         let before_tokens = self.fixed_tokens()?;
         let mut step = self.memory.step(self.clock.now_ms())?;
         let undone = step.undo(count)?;
-        commit(step, &self.model, &self.settings, &mut self.context, before_tokens)?;
+        commit(step, &self.model, (&self.settings, self.language), &mut self.context, before_tokens)?;
         let what = if undone.turns == 1 { "turn".to_owned() } else { format!("{} turns", undone.turns) };
         let back = if undone.turns == 1 { "it back" } else { "them back" };
         Ok(format!(
@@ -228,7 +232,7 @@ impl Agent {
         let before_tokens = self.fixed_tokens()?;
         let mut step = self.memory.step(self.clock.now_ms())?;
         step.redo(count)?;
-        commit(step, &self.model, &self.settings, &mut self.context, before_tokens)?;
+        commit(step, &self.model, (&self.settings, self.language), &mut self.context, before_tokens)?;
         Ok(format!("Brought back {}.", counted(count as u64, "turn", "turns")))
     }
 
@@ -240,7 +244,7 @@ impl Agent {
         if !self.settings.memory_pass {
             step.pass_over(retaken.message.id)?;
         }
-        commit(step, &self.model, &self.settings, &mut self.context, before_tokens)?;
+        commit(step, &self.model, (&self.settings, self.language), &mut self.context, before_tokens)?;
         self.model.sample_as(other_choices(self.settings.sampler, retaken.attempt));
         Ok(())
     }
@@ -291,7 +295,7 @@ impl Agent {
     /// How the window is filled.
     pub(super) fn context_length(&mut self) -> Result<String, Error> {
         self.context.messages = self.memory.view().queue()?;
-        self.describe_functions()?;
+        self.set_fixed_part()?;
         Ok(Parts::measure(&self.model, &self.context, &self.settings.queue)?.drawn())
     }
 
@@ -308,7 +312,7 @@ impl Agent {
         let before_tokens = self.fixed_tokens()?;
         let mut step = self.memory.step(self.clock.now_ms())?;
         let block = step.set_block(label, before, text)?;
-        commit(step, &self.model, &self.settings, &mut self.context, before_tokens)?;
+        commit(step, &self.model, (&self.settings, self.language), &mut self.context, before_tokens)?;
         Ok(format!("{label} is changed: {} of {} characters.", block.used_chars(), block.limit_chars))
     }
 
@@ -330,7 +334,7 @@ impl Agent {
 
     /// The system instructions as they are and as `argument` would have them, for a question.
     pub(super) fn swap(&self, argument: &str) -> Event {
-        let default = || Ok(default_instructions(&self.settings));
+        let default = || Ok(default_instructions(&self.settings, self.language));
         match if argument == DEFAULT { default() } else { instructions_of(argument) } {
             Ok(after) => Event::Swap { before: self.context.instructions.clone(), after },
             Err(error) => failure(&error),
@@ -347,7 +351,7 @@ impl Agent {
         let before_tokens = self.fixed_tokens()?;
         let mut step = self.memory.step(self.clock.now_ms())?;
         step.set_instructions(own.as_deref())?;
-        commit(step, &self.model, &self.settings, &mut self.context, before_tokens)?;
+        commit(step, &self.model, (&self.settings, self.language), &mut self.context, before_tokens)?;
         Ok(match own {
             None => "The default system instructions hold again.".to_owned(),
             Some(text) => format!(

@@ -29,7 +29,7 @@ impl Agent {
         forgotten.agents.extend(others_drafts);
         forgotten.agents.sort();
         forgotten.agents.dedup();
-        self.context = fixed_context(self.memory.view(), &self.settings)?;
+        self.context = fixed_context(self.memory.view(), &self.settings, self.language)?;
         self.idle_events.clear();
         self.unstored.retain(|text| !wanted.is_in(text));
         let store = self.memory.store();

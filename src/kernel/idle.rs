@@ -97,7 +97,7 @@ impl Agent {
         if !self.may_work_ahead || preempt.is_raised() || self.passes_left() > 0 {
             return Ok(false);
         }
-        self.describe_functions()?;
+        self.set_fixed_part()?;
         self.context.messages = self.memory.view().queue()?;
         let (limits, window_tokens) = (&self.settings.queue, self.model.window_tokens());
         let limit_tokens = limits.evict_above_tokens(window_tokens).saturating_sub(window_tokens / AHEAD);
@@ -114,7 +114,7 @@ impl Agent {
 
     /// Reads what the next prompt of the conversation begins with.
     fn read_conversation_ahead(&mut self, preempt: &Cancel) -> Result<(), Error> {
-        self.describe_functions()?;
+        self.set_fixed_part()?;
         self.context.messages = self.memory.view().queue()?;
         let prompt = self.model.prompt(&self.context)?;
         let mut later = self.context.clone();

@@ -12,7 +12,8 @@ use crate::types::{Cancel, Event};
 
 use super::Error;
 use super::agent::{Agent, Settings};
-use super::by_profile::{Searchable, described_functions};
+use super::by_profile::{Searchable, described_functions, instructions};
+use super::language::spoken_language;
 use super::model::{Counter, Model};
 use super::summarizer::Summarizer;
 
@@ -94,9 +95,18 @@ impl Agent {
         Ok(core)
     }
 
-    /// Describes the functions that can do something by now.
-    pub(super) fn describe_functions(&mut self) -> Result<(), Error> {
+    /// Instructions in the language that the user speaks by now, and the functions that can do something by now.
+    pub(super) fn set_fixed_part(&mut self) -> Result<(), Error> {
         let memory = self.memory.view();
+        let language = spoken_language(&memory.queue()?, self.language);
+        if language != self.language {
+            // Other words take other room: where they take too much of it, those of before stay.
+            let instructions = instructions(memory, &self.settings, language)?;
+            let tokens = fixed_tokens(&self.model, &instructions, &memory.core()?)?;
+            if tokens <= most_fixed_tokens(&self.model, &self.settings) {
+                (self.language, self.context.instructions) = (language, instructions);
+            }
+        }
         let searchable = Searchable { messages: memory.has_evicted_conversation()?, passages: memory.has_passages()? };
         self.model.describe(described_functions(&self.settings, searchable));
         Ok(())

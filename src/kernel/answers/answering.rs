@@ -13,7 +13,7 @@ use std::cell::Cell;
 use crate::dialect::{Action, Piece};
 use crate::functions::{Function, evidence, excerpt};
 use crate::inference::StopCause;
-use crate::types::{Body, Cancel, Event, Notification, StepPolicy, TextRule};
+use crate::types::{Body, Cancel, Event, Language, Notification, StepPolicy, TextRule};
 
 use super::super::Error;
 use super::super::agent::Agent;
@@ -247,7 +247,7 @@ impl Agent {
     fn shown(&mut self, look: Look, emit: &mut dyn FnMut(Event)) -> Result<Shown, Error> {
         let Look { mut text, stop, started } = look;
         if stop != StopCause::Cancelled
-            && let Some(told) = unknown(&text, &self.replies())
+            && let Some(told) = unknown(&text, self.language_of_question(), &self.replies())
         {
             told.clone_into(&mut text);
         }
@@ -264,6 +264,12 @@ impl Agent {
             }
         };
         Ok(Shown { text, stop, started })
+    }
+
+    /// The language of the newest message of the user; where that is not sure, the one in which they speak.
+    fn language_of_question(&self) -> Option<Language> {
+        let mut said = self.context.messages.iter().rev().filter_map(|message| said_by_user(&message.body));
+        said.next().and_then(Language::of).or(self.language)
     }
 
     /// What the user was told, as far as it is in view, oldest first.

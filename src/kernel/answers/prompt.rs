@@ -1,6 +1,7 @@
 //! The prompt in which a question about the user is answered, and what can be written there. Pure.
 
 use crate::grammar::policy::literal;
+use crate::types::Language;
 
 use super::super::language::{asks_about_user, asks_for_advice};
 
@@ -27,12 +28,13 @@ const GERMAN: f32 = 3.0;
 
 /// Says that the question is not about the user.
 pub(super) const GENERAL: &str = "GENERAL";
-/// How answers begin that tell nothing, and what the user sees of them: not the same words each time. They begin as answers do:
-/// of a sentence that can begin with "I" in one way alone, small models write the rest wherever they would begin to speak as the
-/// user.
-const UNKNOWN: [(&str, [&str; 3]); 2] = [
+/// How answers begin that tell nothing, in English and in German. They begin as answers do: of a sentence that can begin with "I"
+/// in one way alone, small models write the rest wherever they would begin to speak as the user.
+const UNKNOWN: [&str; 2] = ["You haven't told me", "Das hast du mir nicht gesagt"];
+/// What the user sees of them, by language (ISO 639-3): not the same words each time.
+const WORDINGS: [(&str, [&str; 3]); 9] = [
     (
-        "You haven't told me",
+        "eng",
         [
             "I don't know, you haven't told me.",
             "You haven't told me that yet, so I don't know.",
@@ -40,11 +42,67 @@ const UNKNOWN: [(&str, [&str; 3]); 2] = [
         ],
     ),
     (
-        "Das hast du mir nicht gesagt",
+        "deu",
         [
             "Das weiß ich nicht, du hast es mir nicht gesagt.",
             "Das hast du mir noch nicht gesagt, ich weiß es also nicht.",
             "Ich weiß es nicht: davon hast du mir nichts gesagt.",
+        ],
+    ),
+    (
+        "spa",
+        [
+            "No lo sé, no me lo has dicho.",
+            "Todavía no me lo has dicho, así que no lo sé.",
+            "Eso no lo sé: no me has contado nada de ello.",
+        ],
+    ),
+    (
+        "fra",
+        [
+            "Je ne sais pas, tu ne me l'as pas dit.",
+            "Tu ne me l'as pas encore dit, donc je ne sais pas.",
+            "Ça, je ne le sais pas : tu ne m'en as pas parlé.",
+        ],
+    ),
+    (
+        "ita",
+        [
+            "Non lo so, non me l'hai detto.",
+            "Non me l'hai ancora detto, quindi non lo so.",
+            "Questo non lo so: non me ne hai parlato.",
+        ],
+    ),
+    (
+        "por",
+        [
+            "Não sei, isso ainda não me foi contado.",
+            "Isso ainda não me foi contado, por isso não sei.",
+            "Isso não sei: nada me foi contado disso.",
+        ],
+    ),
+    (
+        "nld",
+        [
+            "Dat weet ik niet, je hebt het me niet verteld.",
+            "Dat heb je me nog niet verteld, dus ik weet het niet.",
+            "Ik weet het niet: daar heb je me niets over verteld.",
+        ],
+    ),
+    (
+        "swe",
+        [
+            "Det vet jag inte, du har inte berättat det.",
+            "Det har du inte berättat än, så jag vet inte.",
+            "Jag vet inte: det har du inte sagt något om.",
+        ],
+    ),
+    (
+        "pol",
+        [
+            "Nie wiem, o tym jeszcze nie było mowy.",
+            "O tym jeszcze nie było mowy, więc nie wiem.",
+            "Tego nie wiem: nic mi o tym nie powiedziano.",
         ],
     ),
 ];
@@ -270,22 +328,21 @@ pub(super) fn examples() -> Vec<(String, String)> {
 
 /// Whether an answer tells nothing.
 pub(super) fn is_unknown(answer: &str) -> bool {
-    wordings(answer).is_some()
+    UNKNOWN.iter().any(|begin| answer.starts_with(begin))
 }
 
-/// What the user sees of an answer that tells nothing, else none: of its wordings the one that is longest ago among `replies`,
-/// oldest first.
-pub(super) fn unknown(answer: &str, replies: &[&str]) -> Option<&'static str> {
+/// What the user sees of an answer that tells nothing, else none: of the wordings in their language, or in that of the answer where
+/// there are none in theirs, the one that is longest ago among `replies`, oldest first.
+pub(super) fn unknown(answer: &str, language: Option<Language>, replies: &[&str]) -> Option<&'static str> {
+    let by_answer = if answer.starts_with(UNKNOWN[1]) { "deu" } else { "eng" };
+    let in_language = |code: &str| WORDINGS.iter().find(|(of, _)| *of == code);
     let last = |wording: &&str| replies.iter().rposition(|reply| reply == wording);
-    wordings(answer)?.iter().copied().min_by_key(last)
-}
-
-fn wordings(answer: &str) -> Option<&'static [&'static str]> {
-    UNKNOWN.iter().find(|(begin, _)| answer.starts_with(begin)).map(|(_, wordings)| wordings.as_slice())
+    let (_, wordings) = language.and_then(|own| in_language(own.code())).or_else(|| in_language(by_answer))?;
+    is_unknown(answer).then(|| wordings.iter().copied().min_by_key(last))?
 }
 
 /// What is weighed before anything is written: see [`decided`].
-pub(super) const WEIGHED: [&str; 3] = [UNKNOWN[0].0, UNKNOWN[1].0, GENERAL];
+pub(super) const WEIGHED: [&str; 3] = [UNKNOWN[0], UNKNOWN[1], GENERAL];
 
 /// The answer to a question, where it is decided by how likely the model finds each of [`WEIGHED`]: that nothing tells it, or
 /// that it is general. `is_covered`: all that is asked for stands in what is shown.
@@ -307,7 +364,7 @@ pub(super) fn decided(asked: &str, is_covered: bool, weighed: [f32; 3]) -> Optio
 
 /// How an answer begins that tells nothing, and the natural logarithm of the probability of such an answer.
 pub(super) fn likely_unknown([here, in_german, _]: [f32; 3]) -> (&'static str, f32) {
-    let begins = if in_german + GERMAN > here { UNKNOWN[1].0 } else { UNKNOWN[0].0 };
+    let begins = if in_german + GERMAN > here { UNKNOWN[1] } else { UNKNOWN[0] };
     // Questions in other languages divide what is likely among both.
     (begins, (here.exp() + in_german.exp()).ln())
 }
@@ -316,7 +373,7 @@ pub(super) fn likely_unknown([here, in_german, _]: [f32; 3]) -> (&'static str, f
 pub(super) fn is_answer(written: &str) -> bool {
     // Some write that word as any other.
     let (written, general) = (written.to_lowercase(), GENERAL.to_lowercase());
-    let mut others = UNKNOWN.into_iter().map(|(begin, _)| begin.to_lowercase()).chain([general]);
+    let mut others = UNKNOWN.into_iter().map(str::to_lowercase).chain([general]);
     !others.any(|other| other.starts_with(&written) || written.starts_with(&other))
 }
 
@@ -368,7 +425,7 @@ mod tests {
     fn what_nothing_tells_is_weighed_against_what_is_general() {
         let (asked, advice) = ("What is my brother called?", "What should I call my brother's dog?");
         let none = f32::NEG_INFINITY;
-        let [here, in_german] = UNKNOWN.map(|(begins, _)| begins);
+        let [here, in_german] = UNKNOWN;
         assert_eq!(decided(asked, true, [-1.0, none, -4.0]), Some(here));
         assert_eq!(decided(asked, false, [-2.0, none, -4.0]), Some(here));
         assert_eq!(decided(asked, false, [none, -2.0, -4.0]), Some(in_german));
@@ -387,12 +444,16 @@ mod tests {
     fn what_tells_nothing_is_not_worded_alike_twice() {
         let mut replies: Vec<&str> = Vec::new();
         for turn in 0..7 {
-            let shown = unknown("You haven't told me that.", &replies).unwrap();
+            let shown = unknown("You haven't told me that.", None, &replies).unwrap();
             assert!(!replies.iter().rev().take(2).any(|reply| *reply == shown), "turn {turn}: {shown}");
             assert!(shown.contains("don't know") && shown.contains("haven't told me"), "{shown}");
             replies.push(shown);
         }
-        assert_eq!(unknown("You have a boat.", &replies), None);
+        assert_eq!(unknown("You have a boat.", None, &replies), None);
+        let told_in = |text: &str| unknown("You haven't told me", Language::of(text), &[]).unwrap();
+        assert_eq!(told_in("Jag har börjat sjunga i kör på tisdagar."), "Det vet jag inte, du har inte berättat det.");
+        assert_eq!(told_in("Сколько лет моей сестре?"), "I don't know, you haven't told me.");
+        assert_eq!(unknown("Das hast du mir nicht gesagt", None, &[]), Some(WORDINGS[1].1[0]));
     }
 
     #[test]

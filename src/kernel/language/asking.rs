@@ -1,5 +1,7 @@
 //! What a message asks, as far as its words and signs tell. Pure.
 
+use crate::types::Language;
+
 use super::words::{
     OBJECTS, QUESTION_MARKS, all_names, is_form_of, meaning_words, sentences, speaks_of_user, speaks_to_somebody,
     without_quotations, words,
@@ -7,6 +9,13 @@ use super::words::{
 
 /// Words by which a question asks for one thing.
 const THING_WORDS: [&str; 9] = ["how", "what", "when", "where", "which", "who", "whom", "whose", "why"];
+
+/// Those that are typed together with a verb: "whats my job".
+const CONTRACTED: [&str; 5] = ["how", "what", "when", "where", "who"];
+/// Words by which a sentence asks what or who something is; "how about" proposes.
+const BEING_THAT: [&str; 4] = ["what", "which", "who", "whose"];
+/// Words that stand before a question.
+const LEADING: [&str; 7] = ["and", "but", "hey", "oh", "ok", "okay", "so"];
 
 /// Words by which questions begin that are typed without a sign, in front of whom they ask about.
 #[rustfmt::skip]
@@ -77,12 +86,6 @@ const SAYING: [&str; 17] = [
     "said", "suggest", "suggested", "write", "wrote",
 ];
 
-/// Words of questions in English and in none of the languages below.
-#[rustfmt::skip]
-const ENGLISH: [&str; 30] = [
-    "and", "are", "been", "could", "did", "does", "for", "from", "has", "have", "how", "is", "it", "of", "should", "that", "the",
-    "there", "these", "they", "this", "what", "when", "where", "which", "who", "whose", "why", "with", "would",
-];
 /// Words by which is asked in languages whose verbs alone tell who it is.
 #[rustfmt::skip]
 const ASKING_ELSEWHERE: [&str; 33] = [
@@ -151,11 +154,15 @@ pub(in crate::kernel) fn asks_about_user(text: &str) -> bool {
     let lower = text.to_lowercase();
     let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let is_user = |word: &&str| matches!(*word, "i" | "my" | "mine" | "we" | "our");
-    words.iter().enumerate().filter(|(_, word)| THING_WORDS.contains(word)).any(|(at, _)| {
-        let behind = words.get(at + 1..).unwrap_or_default();
-        let pairs = behind.iter().zip(behind.iter().skip(1)).take(MOST_BETWEEN);
-        pairs.into_iter().any(|(being, user)| BEING_WORDS.contains(being) && is_user(user))
-    })
+    let is_leading = |word: &&&str| LEADING.contains(*word);
+    let mut begun = words.iter().skip_while(is_leading);
+    let asks_shortly = begun.next().is_some_and(|word| typed(word).is_some()) && begun.next().is_some_and(is_user);
+    asks_shortly
+        || words.iter().enumerate().filter(|(_, word)| THING_WORDS.contains(word)).any(|(at, _)| {
+            let behind = words.get(at + 1..).unwrap_or_default();
+            let pairs = behind.iter().zip(behind.iter().skip(1)).take(MOST_BETWEEN);
+            pairs.into_iter().any(|(being, user)| BEING_WORDS.contains(being) && is_user(user))
+        })
 }
 
 /// Whether a message does nothing but ask, and speaks of the user in it or of somebody or something in `notes`: a question to which notes
@@ -174,19 +181,24 @@ pub(in crate::kernel) fn asks_of_user(text: &str, notes: &str) -> bool {
         && !asks_what_was_replied(&own)
 }
 
-fn is_english(text: &str) -> bool {
-    words(text).any(|word| ENGLISH.contains(&&*word))
-}
-
 /// Whether a question may be about the user without a word that says so: in many languages the verb alone tells who it is.
 fn may_speak_of_user(text: &str) -> bool {
     let asks = |word: String| ASKING_ELSEWHERE.contains(&&*word);
-    let is_of_user = |word: String| {
-        let ends =
-            word.chars().count() >= LEAST_VERB_CHARS && word.ends_with('o') && !ASKING_ELSEWHERE.contains(&&*word);
-        ends || FIRST_PERSON_VERBS.contains(&&*word)
-    };
-    words(text).any(asks) && words(text).any(is_of_user) && !speaks_to_somebody(text) && !is_english(text)
+    words(text).any(asks)
+        && words(text).any(|word| is_verb_of_user(&word))
+        && !speaks_to_somebody(text)
+        && !Language::is_likely_english(text)
+}
+
+/// Whether a word of a text that is not English may be a verb that tells that it is the user.
+pub(in crate::kernel) fn is_verb_of_user(word: &str) -> bool {
+    let ends = word.chars().count() >= LEAST_VERB_CHARS && word.ends_with('o') && !ASKING_ELSEWHERE.contains(&word);
+    ends || FIRST_PERSON_VERBS.contains(&word)
+}
+
+/// Whether a text that is not English has a verb that is never anything else.
+pub(in crate::kernel) fn has_sure_verb_of_user(text: &str) -> bool {
+    words(text).any(|word| FIRST_PERSON_VERBS.contains(&&*word))
 }
 
 /// Whether a message asks on from the question before it and says too little to be answered without: "and because of what?",
@@ -259,24 +271,47 @@ pub(in crate::kernel) fn first_words(sentence: &str) -> impl Iterator<Item = Str
     sentence.split(is_apart).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
+/// Whether a sentence asks for a thing: "what kind of character are you", but not "could you be one".
+pub(in crate::kernel) fn asks_for_a_thing(sentence: &str) -> bool {
+    let mut words = first_words(sentence).skip_while(|word| LEADING.contains(&&**word));
+    let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let asking = contracted(&first).unwrap_or(&first);
+    is_question(sentence) && BEING_THAT.contains(&asking) && !matches!(&*second, "about" | "if")
+}
+
+/// The word that asks in one that is short for two: "what's", "who'll", "whats".
+fn contracted(word: &str) -> Option<&str> {
+    word.split_once(['\'', '’']).map(|(asking, _)| asking).or_else(|| typed(word))
+}
+
+/// The same where it is typed without a sign.
+fn typed(word: &str) -> Option<&str> {
+    word.strip_suffix('s').filter(|asking| CONTRACTED.contains(asking))
+}
+
 /// Whether a sentence asks: by its sign, or as questions begin that are typed without one.
 pub(super) fn is_question(sentence: &str) -> bool {
     if sentence.trim_end().ends_with(QUESTION_MARKS) {
         return true;
     }
-    let mut words = first_words(sentence);
+    let leading = first_words(sentence).take_while(|word| LEADING.contains(&&**word)).count();
+    let mut words = first_words(sentence).skip(leading);
     let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    // "what's", "who'll"
-    let (asking, contracted) = first.split_once(['\'', '’']).map_or((&*first, false), |(asking, _)| (asking, true));
+    let contracted = contracted(&first);
+    let (asking, contracted) = (contracted.unwrap_or(&first), contracted.is_some());
+    // "So when I was a kid I lived in Oslo." asks nothing, and neither does "So is mine."
+    let third = words.next().unwrap_or_default();
+    let asks_behind = || AUXILIARIES.contains(&&*second) && SUBJECTS.contains(&&*third);
     match asking {
         // What follows a comma tells something: "when Rex is ill, the vet is ..", "which reminds me, ..".
-        _ if THING_WORDS.contains(&asking) => !sentence.contains(", ") || contracted,
+        _ if THING_WORDS.contains(&asking) => contracted || !sentence.contains(", ") && (leading == 0 || asks_behind()),
         _ if AUXILIARIES.contains(&asking) => {
-            !contracted && (SUBJECTS.contains(&&*second) || second_is_name(sentence, asking))
+            leading == 0 && !contracted && (SUBJECTS.contains(&&*second) || second_is_name(sentence, asking))
         }
         // "Remember my birthday?" asks, "remember that Anna comes at six" tells.
+        "remember" if leading > 0 => false,
         "remember" => THING_WORDS.contains(&&*second) || second == "me",
-        _ => REQUESTING.contains(&asking),
+        _ => leading == 0 && REQUESTING.contains(&asking),
     }
 }
 
@@ -326,6 +361,19 @@ mod tests {
         ] {
             assert!(asks(asking), "{asking}");
         }
+        for asking in ["and whats my job, clever clogs", "so who do I ring", "oh, wheres my hat"] {
+            assert!(asks(asking), "{asking}");
+        }
+        for telling in [
+            "So is mine.",
+            "So when I was a kid I lived in Oslo.",
+            "But when Zibby visits the kids go wild.",
+            "I like Rome, but when it rains I stay in.",
+            "We saw Rome, and what a trip!",
+            "But remember what the doctor said.",
+        ] {
+            assert!(!asks(telling), "{telling}");
+        }
         for telling in ["I live in Turku.", "Good morning!", "My whole day was fine.", "", "..."] {
             assert!(!asks(telling), "{telling}");
         }
@@ -333,7 +381,12 @@ mod tests {
 
     #[test]
     fn a_question_about_the_user_is_none_for_advice() {
-        for asking in ["Where do I live?", "what's my aunt called", "by the way, which of the two towns do I prefer"] {
+        for asking in [
+            "Where do I live?",
+            "what's my aunt called",
+            "and whats my job",
+            "by the way, which of the two towns do I prefer",
+        ] {
             assert!(asks_about_user(asking), "{asking}");
         }
         for other in ["What should I give my aunt?", "I know where she lives.", "How deep is the lake?", "who?"] {

@@ -1,5 +1,9 @@
 //! What the words of a text tell: of whom it speaks, what it names, which words mean something. Pure.
 
+use std::cell::LazyCell;
+
+use crate::types::Language;
+
 /// Signs of a question, in the scripts that have one.
 pub(super) const QUESTION_MARKS: [char; 4] = ['?', '？', '؟', '՞'];
 
@@ -30,6 +34,9 @@ const SECOND_PERSON: [&str; 24] = [
     "you", "your", "yours", "yourself", "u", "du", "dich", "dir", "dein", "deine", "sie", "ihr", "ihnen", "tu", "te",
     "toi", "ton", "ta", "tes", "vous", "votre", "ti", "tú", "usted",
 ];
+
+/// The French for I, which is the Dutch for you.
+const FRENCH_I: &str = "je";
 
 /// Words that stand for somebody or something that was spoken of.
 const STANDING_IN: [&str; 9] = ["he", "her", "him", "it", "she", "that", "them", "then", "they"];
@@ -156,12 +163,18 @@ pub(in crate::kernel) fn is_greeting(text: &str) -> bool {
 
 /// Whether a text speaks of who writes it.
 pub(in crate::kernel) fn speaks_of_user(text: &str) -> bool {
-    words(text).any(|word| FIRST_PERSON.contains(&word.as_str()))
+    let is_dutch = LazyCell::new(|| is_dutch(text));
+    words(text).any(|word| FIRST_PERSON.contains(&word.as_str()) && !(word == FRENCH_I && *is_dutch))
 }
 
 /// Whether a text speaks to somebody.
 pub(in crate::kernel) fn speaks_to_somebody(text: &str) -> bool {
-    words(text).any(|word| SECOND_PERSON.contains(&word.as_str()))
+    let is_dutch = LazyCell::new(|| is_dutch(text));
+    words(text).any(|word| SECOND_PERSON.contains(&word.as_str()) || word == FRENCH_I && *is_dutch)
+}
+
+fn is_dutch(text: &str) -> bool {
+    Language::of(text).is_some_and(|language| language.code() == "nld")
 }
 
 /// Whether a text says I and not you.

@@ -5,9 +5,11 @@ use std::collections::HashSet;
 
 use jiff::civil::Date;
 
+use crate::types::Language;
+
 use super::super::language::{
-    OBJECTS, dated, ends_in_question, introduced, is_form_of, is_greeting, meaning_words, names, orders,
-    speaks_of_user, wishes, words,
+    OBJECTS, asks_for_a_thing, dated, ends_in_question, introduced, is_form_of, is_greeting, meaning_words, names,
+    orders, sentences, speaks_of_user, wishes, words,
 };
 use super::look::{EXAMPLES, FACT, WISH};
 use super::notes::MAX_FACT_CHARS;
@@ -26,9 +28,6 @@ const ASKED: [&str; 8] = [
     "has not told",
     "has not mentioned",
 ];
-
-/// Words that tell English from other languages: there, a fact about the user has a word of the message that means something.
-const ENGLISH: [&str; 8] = ["and", "from", "it", "of", "please", "pls", "the", "you"];
 
 /// What small models note of small talk.
 const EMPTY: [&str; 9] = [
@@ -52,6 +51,8 @@ const SAYING_LITTLE: [&str; 11] =
 /// What users are called in the examples.
 const EXAMPLE_USERS: [&str; 3] = ["Quill", "Tamsin", "Ruhl"];
 
+/// Most words of a name without a capital letter.
+const MOST_NAME_WORDS: usize = 3;
 /// How notes tell what the user is called.
 const USER_IS_CALLED: [&str; 3] = ["The user's name is ", "The user's first name is ", "The user is called "];
 
@@ -119,7 +120,8 @@ impl Message {
             };
             let is_told = finding.fact().is_none_or(|fact| !self.is_known_to_all(fact) && !self.is_unfounded(fact));
             let says_something = !is_empty(&text) && is_told && !self.only_asked(&text);
-            if says_something && self.is_grounded(&text) && !findings.contains(&finding) {
+            let is_asked = finding.fact().is_none() && self.asks_for(&text);
+            if says_something && !is_asked && self.is_grounded(&text) && !findings.contains(&finding) {
                 findings.push(finding);
             }
         }
@@ -163,6 +165,13 @@ impl Message {
         rest.map_or_else(|| fact.to_owned(), |rest| format!("The user{rest}"))
     }
 
+    /// Whether a wish only says again what a sentence of the message asks for: "what are you supposed to be?"
+    fn asks_for(&self, wish: &str) -> bool {
+        let wished = meaning_words(wish);
+        let says_it = |sentence: &str| wished.iter().all(|word| words(sentence).any(|said| said == *word));
+        !wished.is_empty() && sentences(&self.text).any(|sentence| asks_for_a_thing(sentence) && says_it(sentence))
+    }
+
     fn is_grounded(&self, text: &str) -> bool {
         let said: HashSet<String> = words(&self.text).collect();
         let mentioned = |name: &String| said.contains(name) || self.known_words.contains(name);
@@ -170,12 +179,14 @@ impl Message {
         let is_number = |name: &String| name.starts_with(char::is_numeric);
         let borrowed = EXAMPLES.iter().flat_map(|(_, answer)| names(answer)).filter(|name| !is_number(name));
         let vague = VAGUE.iter().map(|word| (*word).to_owned());
-        // A greeting in another language is taken for a name.
+        // A greeting in another language is taken for a name, and so is what "ik ben gek op drop" says.
         let lower = text.to_lowercase();
         let named =
             ["name is ", "is called "].iter().find_map(|is| Some(lower.rsplit_once(is)?.1.trim_end_matches('.')));
         let greeted = named.is_some_and(|named| is_greeting(named) && !named.contains(' '));
-        !greeted && !borrowed.chain(vague).any(|word| stated.contains(&word) && !mentioned(&word))
+        let described = !Language::is_likely_english(&self.text)
+            && USER_IS_CALLED.iter().find_map(|is| text.strip_prefix(is)).is_some_and(is_description);
+        !greeted && !described && !borrowed.chain(vague).any(|word| stated.contains(&word) && !mentioned(&word))
     }
 
     /// Whether a fact is one of general knowledge that nobody has stated: "The plural of 'mouse' is 'mice'", where the message does
@@ -192,15 +203,18 @@ impl Message {
             && !meaning_words(is).iter().any(is_said)
     }
 
-    /// Whether a fact has nothing to do with an English message that does not speak of the user: "three examples, pls".
+    /// Whether a fact has no word of an English message that does not speak of the user: "three examples, pls".
     fn is_unfounded(&self, fact: &str) -> bool {
         let said: Vec<String> = words(&self.text).collect();
-        let is_english = said.iter().any(|word| ENGLISH.contains(&word.as_str()));
         let is_said = |word: &String| said.iter().any(|said| is_form_of(said, word));
-        is_english
+        let meaning = meaning_words(fact);
+        // Notes are in English: of a message in another language they have other words.
+        Language::of(&self.text).is_some_and(Language::is_english)
             && !speaks_of_user(&self.text)
             && !said.iter().any(|word| OBJECTS.contains(&word.as_str()))
-            && !meaning_words(fact).iter().any(is_said)
+            && !meaning.is_empty()
+            && !meaning.iter().any(is_said)
+            && !names(fact).any(|name| said.contains(&name))
     }
 
     /// Whether `fact` comes from a question alone: it tells that something was asked, names the very thing that was asked
@@ -222,6 +236,13 @@ impl Message {
         let is_said = |word: &String| message.iter().any(|said| is_form_of(said, word));
         asked_for.any(names_it) || !meaning_words(&fact).iter().any(is_said)
     }
+}
+
+/// Whether what stands in the place of a name is none: words without a capital letter, in letters that have them.
+fn is_description(name: &str) -> bool {
+    name.split_whitespace().count() > MOST_NAME_WORDS
+        && name.contains(char::is_lowercase)
+        && !name.contains(char::is_uppercase)
 }
 
 /// What the user is called, as the lines of some notes tell: whole names first, then the first one of each.
@@ -360,6 +381,7 @@ mod tests {
         let found = |message: &str, fact: &str| said(message).findings(&format!("FACT: {fact}")).len();
         assert_eq!(found("three examples of it pls", "The user likes baking bread."), 0);
         for (message, fact) in [
+            ("Just turned 40!", "The user is 40 years old."),
             ("three slices of bread for breakfast, every day of the week", "The user eats three slices of bread."),
             ("pojutrze jadę do Krakowa", "The user is going to Cracow."),
             ("the missus and I are off to the coast", "The user is going on holiday."),
@@ -402,6 +424,24 @@ mod tests {
         let written = "FACT: The user is allergic to something.\nFACT: The user is allergic to dust.";
         assert_eq!(said("What am I allergic to?").findings(written), [fact("The user is allergic to dust.")]);
         assert_eq!(said("I am allergic to something in the garden.").findings(written).len(), 2);
+    }
+
+    #[test]
+    fn what_is_asked_of_the_agent_is_no_wish() {
+        let found = |message: &str, wish: &str| said(message).findings(&format!("YOU: {wish}")).len();
+        let asked = "back on shift. what kind of character are you supposed to be again";
+        assert_eq!(found(asked, "I am supposed to be a character again."), 0);
+        assert_eq!(found("How about you talk like a pirate?", "I talk like a pirate."), 1);
+        assert_eq!(found("could u talk like one of those old detectives?", "I talk like one of those detectives."), 1);
+    }
+
+    #[test]
+    fn a_description_is_no_name() {
+        let found =
+            |message: &str, name: &str| said(message).findings(&format!("FACT: The user is called {name}.")).len();
+        assert_eq!(found("hoi ik ben gek op zoute drop", "gek op zoute drop"), 0);
+        assert_eq!(found("im ana maria lopez", "ana maria lopez"), 1);
+        assert_eq!(found("I am Ana Maria de la Cruz", "Ana Maria de la Cruz"), 1);
     }
 
     #[test]

@@ -4,33 +4,51 @@
 //! begin is refused; what moves it to sympathy begins otherwise ("I'm sorry to hear that"), and so does what it cannot do ("I'm sorry,
 //! but I can't"), which is refused to who wants nothing done ("Act as a strict librarian.", "I can't do Wednesdays."). Pure.
 
+use crate::types::Language;
+
 use super::super::language::{
-    SUBJECTS, asks, beside_orders, first_words, is_form_of, may_ask, meaning_words, only_asks, sentences,
-    speaks_of_user, speaks_to_somebody, tells_when, words,
+    SUBJECTS, asks, beside_orders, first_words, has_sure_verb_of_user, is_form_of, is_verb_of_user, may_ask,
+    meaning_words, only_asks, sentences, speaks_of_user, speaks_to_somebody, tells_when, words,
 };
 
 /// Words with which a reply may begin that is looked at before it is written.
 #[rustfmt::skip]
-const FIRST_WORDS: [&str; 30] = [
+const FIRST_WORDS: [&str; 42] = [
     "sorry", "yes", "ja", "oui", "sí", "i", "my", "we", "our", "es", "ich", "mein", "meine", "je", "j", "mon", "ma", "lo", "yo", "mi", "io",
-    "mio", "jag", "min", "mitt", "ik", "mijn", "eu", "meu", "minha",
+    "mio", "jag", "min", "mitt", "ik", "mijn", "eu", "meu", "minha", "désolé", "het", "desculpe", "lamento", "sinto", "tyvärr", "tut", "przepraszam",
+    "przykro", "nie", "mój", "moja",
 ];
+/// Letters by which a first token may begin one of them, in English and elsewhere.
+const FIRST_LETTERS: [usize; 2] = [3, 2];
 
 /// How refusals begin.
-const REFUSALS: [&str; 4] = [
+const REFUSALS: [&str; 9] = [
     "I'm sorry, but I don't",
     "Es tut mir leid, aber ich habe",
     "Je suis désolé, mais je n'ai",
     "Lo siento, pero no tengo",
+    "Mi dispiace, ma non ho",
+    "Desculpe, mas não tenho",
+    "Het spijt me, maar ik heb",
+    "Jag är ledsen, men jag har",
+    "Przykro mi, ale nie mam",
 ];
 /// The same of what the agent cannot or will not be.
-const UNWILLING: [&str; 4] =
-    ["I'm sorry, but I can't", "I apologize, but I can't", "Sorry, I can't", "Es tut mir leid, aber ich kann"];
+#[rustfmt::skip]
+const UNWILLING: [&str; 27] = [
+    "I'm sorry, but I can't", "I apologize, but I can't", "Sorry, I can't", "Es tut mir leid, aber ich kann", "Je suis désolé, mais je ne",
+    "Je suis désolé, je ne", "Désolé, mais je ne", "Lo siento, pero no puedo", "Lo siento, no puedo", "Mi dispiace, ma non", "Desculpe, mas não",
+    "Lamento, mas não", "Sinto muito, mas não", "Het spijt me, maar ik kan", "Sorry, maar ik kan", "Jag är ledsen, men jag kan", "Tyvärr kan jag",
+    "Przepraszam, ale nie", "Przykro mi, ale nie", "I'm sorry, but I cannot", "I apologize, but I cannot", "I'm sorry, I don't know what you mean",
+    "Sorry, I don't know what you mean", "I'm sorry, I didn't understand", "I'm sorry, but I didn't understand", "I'm sorry, but as an AI",
+    "Tut mir leid, aber ich kann",
+];
 
 /// What is the user's.
 #[rustfmt::skip]
-const OWNED: [&str; 17] = [
-    "my", "me", "our", "mein", "meine", "unser", "unsere", "mon", "ma", "mes", "mi", "mis", "min", "mitt", "mina", "mijn", "meu",
+const OWNED: [&str; 24] = [
+    "my", "me", "our", "mein", "meine", "unser", "unsere", "mon", "ma", "mes", "mi", "mis", "min", "mitt", "mina", "mijn", "meu", "minha", "mio",
+    "mój", "moja", "moje", "ons", "onze",
 ];
 /// What may stand in front of the user and what is theirs.
 const BEFORE_USER: [&str; 16] =
@@ -50,15 +68,26 @@ const DOING: [&str; 54] = [
 ];
 /// What is said to a reply or to nobody, and wants nothing.
 #[rustfmt::skip]
-const REACTIONS: [&str; 28] = [
+const REACTIONS: [&str; 36] = [
     "ah", "alright", "anyway", "cool", "fair", "fine", "haha", "hm", "hmm", "huh", "lol", "meh", "nah", "nice", "no", "nope", "oh", "ok", "okay",
-    "phew", "right", "sigh", "sure", "ta", "true", "wow", "yeah", "yep",
+    "phew", "right", "sigh", "sure", "ta", "true", "wow", "yeah", "yep", "blimey",
+    "brr", "damn", "eww", "gosh", "spooky", "ugh", "yikes",
 ];
 /// Most words of such a sentence.
 const MAX_REACTION_WORDS: usize = 3;
 /// Words by which the user wants something, maybe of the agent.
-const WISHING: [&str; 11] =
-    ["want", "wish", "need", "like", "d", "brauche", "möchte", "will", "hätte", "help", "hilfe"];
+#[rustfmt::skip]
+const WISHING: [&str; 36] = [
+    "want", "wish", "need", "like", "d", "brauche", "möchte", "will", "hätte", "help", "hilfe", "quiero", "necesito", "quisiera", "voglio", "vorrei",
+    "quero", "preciso", "gostaria", "veux", "voudrais", "besoin", "wil", "nodig", "vill", "behöver", "chcę", "potrzebuję",
+    "aimerais", "benötige", "bitte", "gustaría", "piacerebbe", "proszę", "queria", "suche",
+];
+/// Words by which sentences begin in other languages that tell something, of the user and of nobody.
+#[rustfmt::skip]
+const TELLING_ELSEWHERE: [&str; 29] = [
+    "ich", "wir", "es", "er", "draußen", "je", "j", "nous", "il", "elle", "c", "yo", "está", "hay", "hace", "io", "fa", "è", "eu", "é", "ik", "het",
+    "jag", "vi", "det", "ja", "jest", "to", "pada",
+];
 /// Words by which the agent is told to be somebody.
 const BEING: [&str; 8] = ["act", "be", "behave", "pretend", "talk", "sei", "sois", "benimm"];
 /// More of them may ask for something beside it.
@@ -81,7 +110,10 @@ const LEAST_REPEATED_PART: (usize, usize) = (3, 5);
 pub(in crate::kernel) fn is_looked_at(first: &str, message: &str) -> bool {
     let first = first.trim().to_lowercase();
     let word = first.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
-    FIRST_WORDS.contains(&word) && only_tells(message)
+    let [in_english, elsewhere] = FIRST_LETTERS;
+    let begun = FIRST_WORDS.iter().any(|first| first.starts_with(word)).then(|| word.chars().count());
+    let tells = |letters: usize| letters >= in_english || letters >= elsewhere && !Language::is_likely_english(message);
+    (FIRST_WORDS.contains(&word) || begun.is_some_and(tells)) && only_tells(message)
 }
 
 /// Whether more of how a reply would begin tells no more: it is a sentence, or begins as the agent's own do.
@@ -107,8 +139,17 @@ fn wants_nothing_done(message: &str) -> bool {
     sentences(message).all(|sentence| {
         is_short_order(sentence)
             || is_reaction(sentence)
-            || !wants(sentence) && (begins_with_user(sentence) || tells_what_is_so(sentence))
+            || !wants(sentence)
+                && (begins_with_user(sentence) || tells_what_is_so(sentence) || says_of_user_elsewhere(sentence))
     })
+}
+
+/// Whether a sentence tells something in another language than English, as far as its first word or a verb shows.
+fn says_of_user_elsewhere(sentence: &str) -> bool {
+    let first = words(sentence).next().unwrap_or_default();
+    // Further behind, most of what ends as such verbs do are nouns: "reserva un vuelo".
+    let tells = TELLING_ELSEWHERE.contains(&&*first) || is_verb_of_user(&first) || has_sure_verb_of_user(sentence);
+    tells && !speaks_to_somebody(sentence) && Language::of(sentence).is_some_and(|language| !language.is_english())
 }
 
 fn is_reaction(sentence: &str) -> bool {
@@ -184,6 +225,7 @@ mod tests {
             assert_eq!([unknown, unable].map(|opening| is_misplaced(opening, message)), refused, "{message}");
         }
         assert!(!is_looked_at("I", "Can you be blunt?"));
+        assert!(is_looked_at("Me", "Mein Rad ist kaputt.") && !is_looked_at("M", "Mein Rad ist kaputt."));
     }
 
     #[test]
@@ -197,6 +239,11 @@ mod tests {
             ("ta. it's hailing here", "I apologize, but I can't assist with that."),
             ("anyway, kettle's on", "I'm sorry, but I can't assist with that."),
             ("lol no", "I'm sorry, but I can't assist with that."),
+            ("fair", "I'm sorry, I don't know what you mean by \"fair.\""),
+            ("ta. it's hailing here", "I apologize, but I cannot assist with that."),
+            ("Mein Bruder Henning zieht im März nach Rostock.", "Mein Bruder Henning geht im März nach Rostock."),
+            ("Je prends le train pour Nantes vendredi.", "Je suis désolé, mais je ne peux pas vous aider."),
+            ("Ieri ho finito di dipingere la cucina.", "Mi dispiace, ma non ho capito."),
             ("Interview at the garden, 10 o'clock. It's for the job.", "I'm sorry, but I can't assist with that."),
             ("I'm Perpetua, a beekeeper from Hilo. Always answer in one sentence.", "I'm a beekeeper from Hilo."),
         ] {
@@ -211,6 +258,8 @@ mod tests {
             ("I collect stamps.", "I"),
             ("Book a table for the two of us.", "I'm sorry, but I can't assist with that."),
             ("Reserva una mesa para dos.", "I'm sorry, but I can't assist with that."),
+            ("Reserva un vuelo barato.", "Lo siento, pero no puedo hacer eso."),
+            ("Réserve une table pour deux.", "Je suis désolé, mais je ne peux pas vous aider."),
             ("Dim the lights.", "I'm sorry, but I can't assist with that."),
             ("The account is locked, recover it.", "I'm sorry, but I can't assist with that."),
             ("Louder.", "I'm sorry, but I can't assist with that."),

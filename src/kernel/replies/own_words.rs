@@ -16,6 +16,8 @@ use super::opening::only_tells;
 
 /// Words of the message with which a reply may begin.
 const ECHOED_WORDS: usize = 3;
+/// A character as JSON spells it, which small models write in place of letters beyond ASCII.
+const ESCAPE: &str = "\\u";
 /// Letters of a name that tell it.
 const NAME_LETTERS: usize = 2;
 /// Tokens of the longest piece whose copies are counted.
@@ -114,10 +116,31 @@ impl<'a> OwnWords<'a> {
     fn is_refused(&self, token: TokenId) -> bool {
         self.is_text
             && (self.circling.contains(&token)
+                || self.is_escape(token)
                 || self.may_be_unsaid && self.is_unsaid(&self.with(token))
                 || self.may_echo && self.echoed(&self.with(token)) > ECHOED_WORDS
                 || self.may_take_name
                     && self.name_begun(&self.with(token)).is_some_and(|letters| letters >= NAME_LETTERS))
+    }
+
+    /// Whether a character of the text would be spelled as JSON does. Programs may do that, and answers about it.
+    fn is_escape(&self, token: TokenId) -> bool {
+        let bytes = self.vocab.bytes(token);
+        if self.message.is_empty() || !bytes.contains(&b'\\') && !self.written.ends_with('\\') {
+            return false;
+        }
+        if self.written.matches('`').count() % 2 == 1 {
+            return false;
+        }
+        let before = self.written.char_indices().rev().nth(1).map_or(0, |(at, _)| at);
+        let text = self.written.get(before..).unwrap_or_default().to_owned() + &String::from_utf8_lossy(bytes);
+        let escapes = |(at, _): (usize, &str)| {
+            let before = text.get(..at).and_then(|before| before.chars().next_back());
+            let behind = text.get(at + ESCAPE.len()..).and_then(|behind| behind.chars().next());
+            before.is_none_or(|c| c.is_alphabetic() || c.is_whitespace())
+                && behind.is_none_or(|c| c.is_ascii_hexdigit())
+        };
+        text.rmatch_indices(ESCAPE).next().is_some_and(escapes)
     }
 
     /// Whether the text so far is short enough to become something that it must not begin with.
@@ -294,6 +317,16 @@ mod tests {
             end += engine.vocab().bytes(token).len();
         }
         &text[..end]
+    }
+
+    #[test]
+    fn characters_are_not_spelled_as_json_does() {
+        assert_eq!(written("Es stürmt.", "Drau\\u00dfen ist es nass."), "Drau\\");
+        assert_eq!(written("Es stürmt.", "Ja, \\u00fcbel."), "Ja, \\");
+        for text in ["Es steht in C:\\users.", "Write `\\u00df` for it."] {
+            assert_eq!(written("It has an odd letter.", text), text);
+        }
+        assert_eq!(written("How is it spelled?", "It is \\u00df."), "It is \\u00df.");
     }
 
     #[test]
