@@ -7,16 +7,19 @@
 //! that the model makes by itself while it answers stay as they are; what they saved is a note and is not saved again.
 
 use crate::grammar::policy::literal;
+use crate::types::Language;
 
 use super::super::language::{
     asks_about_user, ends_in_question, lays_down, lays_down_manner, only_asks, speaks_of_agent_alone, speaks_of_user,
-    speaks_of_user_alone, without_quotations, without_small_talk,
+    speaks_of_user_alone, without_quotations, without_small_talk, words,
 };
 use super::findings::{Finding, Message};
 use super::notes::MAX_FACT_CHARS;
 
 /// Facts that one piece of a message can bring.
 const MAX_FINDINGS: usize = 6;
+/// Most words of a question in another language than English that tells nothing: "Wie heißt mein Bruder, und was macht er?"
+const MAX_QUESTION_WORDS: usize = 10;
 /// Below this a message is not shortened further.
 const LEAST_PIECE_CHARS: usize = 80;
 /// How much likelier it must be that a message states something than that it states nothing.
@@ -128,10 +131,15 @@ impl MemoryPass {
     }
 
     /// Whether the message cannot state anything about the user or the agent: it only asks, and does not say I or my but in
-    /// asking what is so about the user. What it quotes is not its own.
+    /// asking what is so about the user. That is known in English; in other languages a short question is taken for one. What it
+    /// quotes is not its own.
     pub(super) fn states_nothing(&self) -> bool {
         let own = without_quotations(&self.message.text);
-        only_asks(&own) && !lays_down(&own) && (asks_about_user(&own) || !speaks_of_user(&own))
+        let is_short_elsewhere = || {
+            words(&own).count() <= MAX_QUESTION_WORDS
+                && Language::of(&own).is_some_and(|language| !language.is_english())
+        };
+        only_asks(&own) && !lays_down(&own) && (asks_about_user(&own) || !speaks_of_user(&own) || is_short_elsewhere())
     }
 
     /// Leaves out the second half of the message; false where nothing is left to leave out.
@@ -201,6 +209,8 @@ mod tests {
         ] {
             assert!(pass(nothing).states_nothing(), "{nothing}");
         }
+        assert!(pass("Wie heißt mein Bruder, und was macht er?").states_nothing());
+        assert!(!pass("Was kann ich meinem Hund Rex geben, er ist seit zwei Tagen krank?").states_nothing());
         for something in [
             "What shall I cook for my aunt?",
             "Can you help? I've lost the cello.",
