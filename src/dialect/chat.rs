@@ -103,8 +103,7 @@ pub(super) fn native_turns(
     match &message.body {
         Body::User { text } => {
             // On a line of its own, which models do not imitate.
-            let language = Language::of(text).filter(|language| !language.is_english());
-            let told = language.map_or_else(String::new, |language| format!(", in {}", language.name()));
+            let told = Language::foreign(text).map_or_else(String::new, |language| format!(", in {}", language.name()));
             let text = format!("[{}{told}]\n{}", at.strftime(TIME_FORMAT), stub.unwrap_or(text));
             turns.push(Turn::new(Role::User, contents.put(text)));
         }

@@ -29,6 +29,12 @@ impl Language {
         (agree || is_certain).then(|| Self(compared.lang()))
     }
 
+    /// The same where it is another one than English.
+    #[must_use]
+    pub fn foreign(text: &str) -> Option<Self> {
+        Self::of(text).filter(|language| !language.is_english())
+    }
+
     /// Whether a text is rather English than anything else. Of the messages above 21 of 596 that are English were not taken
     /// for it, each of few words, and none of the others was.
     #[must_use]

@@ -135,10 +135,7 @@ impl MemoryPass {
     /// quotes is not its own.
     pub(super) fn states_nothing(&self) -> bool {
         let own = without_quotations(&self.message.text);
-        let is_short_elsewhere = || {
-            words(&own).count() <= MAX_QUESTION_WORDS
-                && Language::of(&own).is_some_and(|language| !language.is_english())
-        };
+        let is_short_elsewhere = || words(&own).count() <= MAX_QUESTION_WORDS && Language::foreign(&own).is_some();
         only_asks(&own) && !lays_down(&own) && (asks_about_user(&own) || !speaks_of_user(&own) || is_short_elsewhere())
     }
 

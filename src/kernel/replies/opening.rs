@@ -149,7 +149,7 @@ fn says_of_user_elsewhere(sentence: &str) -> bool {
     let first = words(sentence).next().unwrap_or_default();
     // Further behind, most of what ends as such verbs do are nouns: "reserva un vuelo".
     let tells = TELLING_ELSEWHERE.contains(&&*first) || is_verb_of_user(&first) || has_sure_verb_of_user(sentence);
-    tells && !speaks_to_somebody(sentence) && Language::of(sentence).is_some_and(|language| !language.is_english())
+    tells && !speaks_to_somebody(sentence) && Language::foreign(sentence).is_some()
 }
 
 fn is_reaction(sentence: &str) -> bool {

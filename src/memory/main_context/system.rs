@@ -1,6 +1,6 @@
 //! The static instructions at the beginning of every prompt.
 //!
-//! Nothing in them changes while an agent runs and the user speaks one language, so that the KV cache keeps them: no date, no counter. No example facts
+//! Nothing in them changes while the user speaks one language, so that the KV cache keeps them: no date, no counter. No example facts
 //! either: small models repeat what an example holds as if the user had said it.
 
 use crate::types::Language;
@@ -119,6 +119,28 @@ naturally, in the user's language."
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_speaks_another_language_is_spoken_to_in_it() {
+        let english = native_instructions(CoreMemoryEditor::Pass, None);
+        for (text, in_it) in [
+            ("Draußen stürmt es schon den ganzen Tag.", "auf Deutsch"),
+            ("No como carne desde hace tres años.", "en español"),
+            ("Tu connais un bon jeu pour quatre personnes ?", "en français"),
+            ("Mi consigli un libro breve?", "in italiano"),
+            ("Comprei uma bicicleta azul em segunda mão.", "em português"),
+            ("Mijn buurman heeft een nieuwe schuur gebouwd.", "in het Nederlands"),
+            ("Jag har börjat sjunga i kör på tisdagar.", "på svenska"),
+            ("Nie lubię kawy.", "po polsku"),
+        ] {
+            let instructions = native_instructions(CoreMemoryEditor::Pass, Language::of(text));
+            assert!(instructions.contains(in_it), "{text}");
+            assert!(["section human", "section persona"].iter().all(|named| instructions.contains(named)), "{text}");
+            let known_to_calls = native_instructions(CoreMemoryEditor::Model, Language::of(text));
+            assert!(known_to_calls.starts_with(&english), "{text}");
+        }
+        assert_eq!(native_instructions(CoreMemoryEditor::Pass, Language::of("Как зовут мою кошку?")), english);
+    }
 
     #[test]
     fn the_native_instructions_are_short() {
